@@ -1,0 +1,261 @@
+"""A training as values: what is asked for, what Akkio says on the way, what comes out.
+
+Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``). Where the two disagree, both are accepted.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import IntEnum, StrEnum
+from typing import Any, NoReturn, Self
+
+from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
+
+
+class Duration(IntEnum):
+    """How many seconds Akkio spends on a training; the names are those of the OpenAPI document."""
+
+    FASTEST = 10
+    HIGH_QUALITY = 60
+    HIGHER_QUALITY = 300
+    PRODUCTION = 1800
+
+
+class TrainingStatus(StrEnum):
+    """The statuses of both dialects: the Training page's and the OpenAPI document's."""
+
+    PENDING = "PENDING"
+    SUBMITTED = "SUBMITTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    UNKNOWN_TIMEOUT = "UNKNOWN_TIMEOUT"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether Akkio has not begun with the training yet."""
+        return self in (TrainingStatus.PENDING, TrainingStatus.SUBMITTED)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the training ended without a model."""
+        return self in (TrainingStatus.FAILED, TrainingStatus.UNKNOWN_TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What to train; always valid, since a wrong value raises :class:`AkkioParameterError` on construction.
+
+    The values may be what a rendered template leaves behind: ``"60"`` for 60, ``"True"`` for ``True``,
+    ``"['a', 'b']"`` for a list.
+
+    :param dataset_id: id of the dataset to train on.
+    :param predict_fields: name or names of the fields to predict, case sensitive; ``None`` leaves the choice to Akkio.
+    :param ignore_fields: name or names of the fields to leave out of the model; default none.
+    :param duration: seconds that Akkio spends on the training, one of :class:`Duration`; default 10.
+    :param extra_attention: help the model with rare cases; default no.
+    :param force: train (and bill) a new model even if one with these very parameters exists; default no.
+    """
+
+    dataset_id: str
+    predict_fields: Any = None
+    ignore_fields: Any = ()
+    duration: Any = Duration.FASTEST
+    extra_attention: Any = False
+    force: Any = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, parse_parameter(field.name, getattr(self, field.name)))
+        check_disjoint(self.predict_fields, self.ignore_fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of ``POST /models/train/new``; fields that were not given are left out."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if value not in (None, ())
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedTraining:
+    """A training that Akkio accepted.
+
+    :param akkio_task_id: the id to ask for its status and result with.
+    :param submitted_at: when Akkio accepted it, in seconds since the epoch: a trigger may go on in another process,
+        where a monotonic clock would start anew.
+    """
+
+    akkio_task_id: str
+    submitted_at: float
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any], submitted_at: float) -> Self:
+        """Read the answer to ``POST /models/train/new``; raise :class:`AkkioMalformedAnswer` without a task id."""
+        return cls(_text(body, "task_id"), submitted_at)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Akkio's answer to one status question.
+
+    :param status: the status as Akkio wrote it, also one that is not in :class:`TrainingStatus`.
+    :param estimate_seconds: Akkio's rough estimate of the whole training's seconds, if it gave one.
+    :param location: where Akkio says that the result lies, if it succeeded.
+    :param error: why it failed, in Akkio's words, if it did.
+    """
+
+    status: str
+    estimate_seconds: float | None = None
+    location: str | None = None
+    error: str | None = None
+
+    @property
+    def known(self) -> TrainingStatus | None:
+        """The status, if it is one that Akkio documents."""
+        return TrainingStatus.__members__.get(self.status)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read an answer of ``GET …/status``; metadata of an unexpected shape counts as absent."""
+        metadata = body.get("metadata")
+        metadata = metadata if isinstance(metadata, Mapping) else {}
+        estimate = metadata.get("estimate_seconds")
+        return cls(
+            status=_text(body, "status"),
+            estimate_seconds=float(estimate) if _is_number(estimate) and estimate >= 0 else None,
+            location=_text_or_none(metadata.get("location")),
+            error=_text_or_none(metadata.get("error")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """A trained model, its parts just as Akkio sent them.
+
+    :param model_id: id of the model.
+    :param stats: per predicted field a list with one object per class; the shape for a number field is not published.
+    :param field_importance: field name to its share of the model's decision.
+    :param data_story: per predicted field and outcome, its causes.
+    """
+
+    model_id: str
+    stats: Any
+    field_importance: Any
+    data_story: Any
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read an answer of ``GET …/result``; raise :class:`AkkioMalformedAnswer` if it holds no model."""
+        model_id = _text(body, "model_id")
+        return cls(model_id, body.get("stats"), body.get("field_importance"), body.get("data_story"))
+
+
+def parse_parameter(name: str, value: Any) -> Any:
+    """Return one parameter of :class:`TrainRequest` in its own type.
+
+    :param name: the parameter's name.
+    :param value: a literal, or what a template left behind.
+    :raises AkkioParameterError: if no training could be asked for with it.
+    """
+    return _PARSERS[name](name, value)
+
+
+def check_disjoint(predict_fields: Iterable[str] | None, ignore_fields: Iterable[str]) -> None:
+    """Raise :class:`AkkioParameterError` if a field is to be both predicted and ignored."""
+    if both := sorted(set(predict_fields or ()) & set(ignore_fields)):
+        raise AkkioParameterError(f"predict_fields and ignore_fields both name {both}; a field can be in one of them.")
+
+
+def _refuse(name: str, value: Any, expected: str) -> NoReturn:
+    shown = repr(value)
+    raise AkkioParameterError(f"{name} must be {expected}, not {shown if len(shown) <= 80 else shown[:80] + '…'}.")
+
+
+def _identifier(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        _refuse(name, value, "an id, as text")
+    if value.strip() == "None":
+        _refuse(name, value, "an id (the text 'None' is what a template leaves when the value it asks for is missing)")
+    return value.strip()
+
+
+def _field_names(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = _list_in_text(value) or [value]
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        _refuse(name, value, "a field name or a list of field names")
+    names = tuple(value)
+    for one in names:
+        if not isinstance(one, str) or not one.strip():
+            _refuse(name, one, "made of field names, each a text that is not blank")
+    if len(set(names)) < len(names):
+        _refuse(name, list(names), "made of different field names")
+    return names
+
+
+def _list_in_text(text: str) -> list[str] | None:
+    """Return the list that a template rendered as text, such as ``"['a', 'b']"``; ``None`` if it is not one."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else None
+
+
+def _predict_fields(name: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    return _field_names(name, value) or _refuse(name, value, "None or at least one field name")
+
+
+def _ignore_fields(name: str, value: Any) -> tuple[str, ...]:
+    return () if value is None else _field_names(name, value)
+
+
+def _duration(name: str, value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or number not in list(Duration):
+        _refuse(name, value, f"one of {', '.join(str(int(one)) for one in Duration)} (seconds)")
+    return int(number)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    return value if isinstance(value, bool) else _refuse(name, value, "True or False")
+
+
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "dataset_id": _identifier,
+    "predict_fields": _predict_fields,
+    "ignore_fields": _ignore_fields,
+    "duration": _duration,
+    "extra_attention": _flag,
+    "force": _flag,
+}
+
+
+def parse_task_id(value: Any) -> str:
+    """Return the id of a training; raise :class:`AkkioParameterError` for anything but text."""
+    return _identifier("akkio_task_id", value)
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise AkkioMalformedAnswer(f"Akkio's answer has no {key!r}.")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

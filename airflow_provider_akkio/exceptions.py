@@ -1,0 +1,83 @@
+"""What can go wrong, as one tree.
+
+::
+
+    AkkioError
+    ├── AkkioParameterError           a parameter is wrong; nothing was sent           (no retry, a ValueError)
+    ├── AkkioConnectionError          the Airflow connection cannot be used            (no retry)
+    ├── AkkioRequestRefused           Akkio understood the request and refused it      (no retry)
+    │   ├── AkkioUnauthorized             401: no such key
+    │   ├── AkkioForbidden                403: the key's organization may not do this
+    │   ├── AkkioNotFound                 404: no such dataset, training or model
+    │   └── AkkioUnprocessable            422: a field of the request is wrong
+    ├── AkkioUntrustedAddress         an answer pointed where the key must not go      (no retry)
+    ├── AkkioUnavailable              Akkio could not be reached, or could not answer
+    │   └── AkkioMalformedAnswer          what arrived is not what Akkio documents
+    ├── AkkioSubmitOutcomeUnknown     a training may or may not have been started      (no retry)
+    ├── AkkioTrainingFailed           Akkio reports that the training failed
+    └── AkkioTrainingTimeout          the training did not end in time
+
+"No retry" classes derive from :class:`AirflowFailException`, by which Airflow fails a task at once whatever its
+``retries``: a second try would meet the same refusal, or pay for a second training. All others leave the decision to
+the task's ``retries``.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+
+class AkkioError(AirflowException):
+    """Root of everything that this package raises on purpose."""
+
+
+class AkkioParameterError(AkkioError, AirflowFailException, ValueError):
+    """A parameter is wrong; raised when the DAG is parsed, or after rendering and before anything is sent."""
+
+
+class AkkioConnectionError(AkkioError, AirflowFailException):
+    """The Airflow connection is incomplete or contradicts itself."""
+
+
+class AkkioRequestRefused(AkkioError, AirflowFailException):
+    """Akkio answered with a 4xx status: the same request will be refused again."""
+
+
+class AkkioUnauthorized(AkkioRequestRefused):
+    """401: the API key is missing, wrong, or no longer valid."""
+
+
+class AkkioForbidden(AkkioRequestRefused):
+    """403: the API key is valid, but its organization may not use this resource."""
+
+
+class AkkioNotFound(AkkioRequestRefused):
+    """404: Akkio has nothing under this id."""
+
+
+class AkkioUnprocessable(AkkioRequestRefused):
+    """422: Akkio refused a field of the request; the message names the field and Akkio's reason."""
+
+
+class AkkioUntrustedAddress(AkkioError, AirflowFailException):
+    """A redirect or a ``location`` leads away from the configured API root; the key was not sent there."""
+
+
+class AkkioUnavailable(AkkioError):
+    """Akkio could not be reached, or answered that it cannot serve the request now."""
+
+
+class AkkioMalformedAnswer(AkkioUnavailable):
+    """What arrived is not JSON, or lacks what Akkio documents."""
+
+
+class AkkioSubmitOutcomeUnknown(AkkioError, AirflowFailException):
+    """The submission with ``force=True`` left, and no answer says whether a training was started."""
+
+
+class AkkioTrainingFailed(AkkioError):
+    """Akkio ended the training with ``FAILED`` or ``UNKNOWN_TIMEOUT``; the message has Akkio's own reason."""
+
+
+class AkkioTrainingTimeout(AkkioError):
+    """The training did not end before its deadline; it may still be running at Akkio."""
