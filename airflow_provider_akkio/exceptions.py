@@ -64,7 +64,26 @@ class AkkioUntrustedAddress(AkkioError, AirflowFailException):
 
 
 class AkkioUnavailable(AkkioError):
-    """Akkio could not be reached, or answered that it cannot serve the request now."""
+    """Akkio could not be reached, or answered that it cannot serve the request now; trying again can help.
+
+    :param message: what happened.
+    :param outcome_is_unknown: whether Akkio may have acted on the request all the same.
+    :param is_throttled: whether Akkio asked for fewer requests, and so did not act on this one.
+    :param retry_after: seconds that Akkio asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome_is_unknown: bool = True,
+        is_throttled: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.outcome_is_unknown = outcome_is_unknown
+        self.is_throttled = is_throttled
+        self.retry_after = retry_after
 
 
 class AkkioMalformedAnswer(AkkioUnavailable):

@@ -1,6 +1,6 @@
 """A training as values: what is asked for, what Akkio says on the way, what comes out.
 
-Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``). Where the two disagree, both are accepted.
+Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``). Where they disagree, both are accepted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from dataclasses import asdict, dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import Any, NoReturn, Self
 
+from airflow_provider_akkio.api.messages import quoted
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
+
+_LONGEST_ESTIMATE = 1e9
 
 
 class Duration(IntEnum):
@@ -123,10 +126,9 @@ class TrainingState:
         """Read an answer of ``GET …/status``; metadata of an unexpected shape counts as absent."""
         metadata = body.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
-        estimate = metadata.get("estimate_seconds")
         return cls(
             status=_text(body, "status"),
-            estimate_seconds=float(estimate) if _is_number(estimate) and estimate >= 0 else None,
+            estimate_seconds=_seconds_or_none(metadata.get("estimate_seconds")),
             location=_text_or_none(metadata.get("location")),
             error=_text_or_none(metadata.get("error")),
         )
@@ -154,6 +156,14 @@ class TrainingResult:
         return cls(model_id, body.get("stats"), body.get("field_importance"), body.get("data_story"))
 
 
+def still_running(akkio_task_id: str) -> str:
+    """Return what to tell whoever stops waiting for a training that goes on at Akkio."""
+    return (
+        f"Training {akkio_task_id} may still be running at Akkio, which has no call to cancel it: "
+        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) waits for it and takes its result."
+    )
+
+
 def parse_parameter(name: str, value: Any) -> Any:
     """Return one parameter of :class:`TrainRequest` in its own type.
 
@@ -171,8 +181,7 @@ def check_disjoint(predict_fields: Iterable[str] | None, ignore_fields: Iterable
 
 
 def _refuse(name: str, value: Any, expected: str) -> NoReturn:
-    shown = repr(value)
-    raise AkkioParameterError(f"{name} must be {expected}, not {shown if len(shown) <= 80 else shown[:80] + '…'}.")
+    raise AkkioParameterError(f"{name} must be {expected}, not {quoted(repr(value))}.")
 
 
 def _identifier(name: str, value: Any) -> str:
@@ -257,5 +266,6 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _seconds_or_none(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _LONGEST_ESTIMATE else None

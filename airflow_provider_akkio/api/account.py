@@ -1,0 +1,80 @@
+"""An account: which Akkio, with which key, under which name in Airflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from airflow_provider_akkio.api.location import Site
+from airflow_provider_akkio.exceptions import AkkioConnectionError
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that one request may take from its start to the last byte of its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a client needs to speak for an account.
+
+    :param connection: id of the Airflow connection, for messages.
+    :param site: where Akkio is.
+    :param key: the API key; it is left out of ``repr``.
+    :param timeout: seconds per request.
+    """
+
+    connection: str
+    site: Site
+    key: str = field(repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+
+    @classmethod
+    def from_connection(
+        cls,
+        connection: str,
+        *,
+        host: str | None,
+        port: int | None,
+        schema: str | None,
+        password: str | None,
+        extra: Any,
+    ) -> Self:
+        """Read the fields of an Airflow connection of the type ``akkio``.
+
+        :param connection: its id.
+        :param host: see :meth:`Site.from_connection`, also for ``port`` and ``schema``.
+        :param port: see ``host``.
+        :param schema: see ``host``.
+        :param password: the API key; spaces around it are trimmed, since Akkio refuses a key that has them.
+        :param extra: ``timeout`` in seconds, default 30.
+        :raises AkkioConnectionError: if no account can be read from them.
+        """
+        key = (password or "").strip()
+        if not key:
+            raise AkkioConnectionError(
+                f"Connection {connection!r} has no API key: put the key of Akkio's Team Settings into its password."
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise AkkioConnectionError(f"The API key in connection {connection!r} has characters that no key has.")
+        try:
+            site = Site.from_connection(host, port, schema)
+        except AkkioConnectionError as error:
+            raise AkkioConnectionError(f"Connection {connection!r}: {error}") from None
+        if not isinstance(extra, Mapping):
+            raise AkkioConnectionError(f"Connection {connection!r}: its extra must be a JSON object.")
+        return cls(connection, site, key, _timeout(connection, extra.get("timeout")))
+
+
+def _timeout(connection: str, value: Any) -> float:
+    if value is None or value == "":
+        return DEFAULT_TIMEOUT
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(value, bool) or not 0 < seconds < math.inf:
+        raise AkkioConnectionError(
+            f"Connection {connection!r}: extra timeout must be a number of seconds above 0, not {value!r}."
+        )
+    return seconds

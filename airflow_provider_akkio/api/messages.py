@@ -1,0 +1,114 @@
+"""What goes over the wire, without the wire: requests, answers, and conversations made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, TypeAlias, TypeVar
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Longest answer that is read; a longer one is not Akkio's."""
+
+MAX_RETRY_AFTER = 300.0
+"""Longest wait, in seconds, that an answer may ask for."""
+
+MAX_QUOTED = 200
+"""Most characters of a foreign text that go into a message of ours."""
+
+
+class Method(StrEnum):
+    """The HTTP methods that Akkio's training endpoints take."""
+
+    GET = "GET"
+    POST = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request; the client adds the key and the time limit.
+
+    :param method: the HTTP method.
+    :param url: the whole URL, always below the account's API root.
+    :param json: the body, for a ``POST``.
+    """
+
+    method: Method
+    url: str
+    json: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, undecoded.
+
+    :param status: the HTTP status.
+    :param body: the body, or the part of it that arrived.
+    :param retry_after: the ``Retry-After`` header, as it was sent.
+    :param defect: why ``body`` is not whole, if it is not.
+    """
+
+    status: int
+    body: bytes = b""
+    retry_after: str | None = None
+    defect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No status line came back.
+
+    :param reason: what happened, for a person.
+    :param was_sent: whether the request may have reached Akkio.
+    """
+
+    reason: str
+    was_sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait between two requests.
+
+    :param seconds: how long.
+    """
+
+    seconds: float
+
+
+Outcome = TypeVar("Outcome")
+
+Conversation: TypeAlias = Generator[Request | Pause, Answer | NoAnswer | None, Outcome]
+"""Yields what to do next, is sent what came of it, and returns the outcome.
+
+A blocking and an asynchronous client both drive the same conversation, so that nothing about Akkio is written twice.
+"""
+
+
+def quoted(text: str) -> str:
+    """Return a foreign text fit for a log line: without control characters, and at most 200 characters of it."""
+    clean = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_QUOTED])
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= MAX_QUOTED else clean[:MAX_QUOTED] + "…"
+
+
+def retry_after_seconds(header: str | None, now: float) -> float | None:
+    """Return how long a ``Retry-After`` header asks to wait, or ``None`` if it says nothing usable.
+
+    :param header: seconds or an HTTP date (RFC 9110, section 10.2.3).
+    :param now: the present, in seconds since the epoch.
+    :return: seconds between 0 and :data:`MAX_RETRY_AFTER`.
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(header) - datetime.fromtimestamp(now, UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -1,0 +1,328 @@
+"""How to talk to Akkio about a training, as conversations that a blocking and an asynchronous client drive alike.
+
+This is the one place that decides whether a failure is tried again:
+
+- *Reading* (a status, a result) is tried again with exponential backoff until the deadline; only ten unreadable answers
+  in a row end it sooner.
+- *Submitting* is tried again if nothing can have been started, or if Akkio would give the same model for the same
+  parameters (``force=False``). With ``force=True`` an unknown outcome ends it: a second training would be billed.
+- A refusal (401, 403, 404, 422, a redirect) is never tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+
+from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.answers import read_answer
+from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request, quoted
+from airflow_provider_akkio.api.pacing import next_poll_in
+from airflow_provider_akkio.api.training import (
+    SubmittedTraining,
+    TrainingResult,
+    TrainingState,
+    TrainingStatus,
+    TrainRequest,
+    still_running,
+)
+from airflow_provider_akkio.exceptions import (
+    AkkioMalformedAnswer,
+    AkkioNotFound,
+    AkkioSubmitOutcomeUnknown,
+    AkkioTrainingFailed,
+    AkkioTrainingTimeout,
+    AkkioUnavailable,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_SUBMIT_RETRIES = 5
+MAX_MALFORMED_IN_A_ROW = 10
+RESULT_GRACE = 300.0
+"""Least seconds that fetching a result may take, however near the deadline: the model is there, and paid for."""
+
+_TRAIN = ("models", "train")
+_UNUSED_TRAINING = "airflow-connection-test"
+_backoff = wait_exponential_jitter(initial=1, max=60, jitter=1)
+
+
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How long one request is tried: tenacity counts and computes, the conversation alone waits.
+
+    :param clock: gives the present, in seconds since the epoch.
+    :param deadline: when to stop in any case, in seconds since the epoch.
+    :param counted: which failures count towards ``most``; being throttled never does.
+    :param most: how many counted failures are tried again.
+    """
+
+    clock: Callable[[], float]
+    deadline: float
+    counted: type[AkkioUnavailable]
+    most: int
+    failures: int = 0
+    asked_for: list[float] = field(default_factory=list)
+
+    def attempts(self, may_try_again: Callable[[BaseException], bool]) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(may_try_again),
+            stop=self._stop,
+            wait=self._wait,
+            sleep=self.asked_for.append,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+
+    def pauses(self) -> Iterator[Pause]:
+        while self.asked_for:
+            yield Pause(self.asked_for.pop())
+
+    def _stop(self, state: RetryCallState) -> bool:
+        error = _error(state)
+        if not isinstance(error, self.counted):
+            self.failures = 0
+        elif not error.is_throttled:
+            self.failures += 1
+        return self.failures > self.most or self.clock() >= self.deadline
+
+    def _wait(self, state: RetryCallState) -> float:
+        retry_after = _error(state).retry_after
+        seconds = _backoff(state) if retry_after is None else retry_after
+        return max(0.0, min(seconds, self.deadline - self.clock()))
+
+
+def _error(state: RetryCallState) -> AkkioUnavailable:
+    error = state.outcome.exception() if state.outcome else None
+    if not isinstance(error, AkkioUnavailable):
+        raise TypeError(f"tenacity asks what to do about {error!r}, which is never tried again")
+    return error
+
+
+def _log_retry(state: RetryCallState) -> None:
+    log.warning("%s Trying again in %.0f s.", _error(state), state.next_action.sleep if state.next_action else 0)
+
+
+class AkkioProtocol:
+    """The conversations with one account's Akkio.
+
+    :param account: where it is, and what its connection is called.
+    :param clock: gives the present, in seconds since the epoch.
+    """
+
+    def __init__(self, account: Account, clock: Callable[[], float] = time.time) -> None:
+        self._account = account
+        self._clock = clock
+
+    def submit(self, request: TrainRequest, deadline: float) -> Conversation[SubmittedTraining]:
+        """Ask for a training.
+
+        :param request: what to train.
+        :param deadline: until when to try, in seconds since the epoch.
+        :raises AkkioSubmitOutcomeUnknown: if ``force`` is set and a training may have been started.
+        :raises AkkioRequestRefused: if Akkio refuses the request.
+        :raises AkkioUnavailable: if Akkio cannot be had.
+        """
+        purpose = f"Submitting a training of dataset {request.dataset_id!r}"
+        message = Request(Method.POST, self._account.site.url(*_TRAIN, "new"), request.to_json())
+        patience = _Patience(self._clock, deadline, AkkioUnavailable, MAX_SUBMIT_RETRIES)
+        try:
+            for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
+                yield from patience.pauses()
+                with attempt:
+                    training = yield from self._ask(message, purpose, self._accepted)
+        except AkkioUnavailable as error:
+            if not (request.force and error.outcome_is_unknown):
+                raise
+            raise AkkioSubmitOutcomeUnknown(
+                f"{error} Whether a training was started is not known. It was not submitted again, since force=True "
+                "would start (and bill) a second one. Look for the model in Akkio; if there is none, clear this task."
+            ) from error
+        log.info(
+            "Akkio accepted training %s: dataset %s, predicting %s, %d s.",
+            training.akkio_task_id,
+            request.dataset_id,
+            ", ".join(request.predict_fields or ()) or "what Akkio chooses",
+            request.duration,
+        )
+        return training
+
+    def status(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
+        """Ask how a training is doing.
+
+        :param akkio_task_id: which training.
+        :param deadline: until when to try, in seconds since the epoch.
+        :raises AkkioNotFound: if Akkio does not know the training, or no longer.
+        :raises AkkioRequestRefused: if Akkio refuses the request.
+        :raises AkkioUnavailable: if no answer came until the deadline.
+        """
+        url = self._account.site.url(*_TRAIN, akkio_task_id, "status")
+        return self._read(url, f"Status of training {akkio_task_id}", TrainingState.from_json, deadline)
+
+    def result(self, akkio_task_id: str, deadline: float, location: str | None = None) -> Conversation[TrainingResult]:
+        """Fetch the result of a training that succeeded.
+
+        :param akkio_task_id: which training.
+        :param deadline: until when to try, in seconds since the epoch.
+        :param location: where Akkio said that it lies; ``None`` for the documented place.
+        :raises AkkioUntrustedAddress: if ``location`` leads elsewhere.
+        :raises AkkioNotFound: if there is none.
+        :raises AkkioUnavailable: if no answer came until the deadline.
+        """
+        site = self._account.site
+        url = site.url(*_TRAIN, akkio_task_id, "result") if location is None else site.resolve(location)
+        return self._read(url, f"Result of training {akkio_task_id}", TrainingResult.from_json, deadline)
+
+    def wait(
+        self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
+    ) -> Conversation[TrainingState]:
+        """Ask for the status again and again until the training has succeeded.
+
+        :param training: which training, submitted when.
+        :param deadline: until when to wait, in seconds since the epoch; the last question is asked then.
+        :param poll_interval: seconds between two questions; ``None`` lets :mod:`.pacing` decide.
+        :return: the state in which it succeeded, with the location of its result if Akkio gave one.
+        :raises AkkioTrainingFailed: if Akkio reports that it failed.
+        :raises AkkioTrainingTimeout: if the deadline passes.
+        :raises AkkioNotFound: if Akkio no longer knows the training, nor a result of it.
+        :raises AkkioRequestRefused: if Akkio refuses to answer.
+        """
+        akkio_task_id = training.akkio_task_id
+        last = TrainingState("not known")
+        unknown: set[str] = set()
+        while True:
+            asked_at = self._clock()
+            try:
+                state = yield from self.status(akkio_task_id, deadline)
+            except AkkioNotFound:
+                return (yield from self._found_done(akkio_task_id, deadline))
+            except AkkioUnavailable as error:
+                if self._clock() < deadline:
+                    raise
+                raise _timeout(training, deadline, last, f" The last question failed: {error}") from error
+            _log_change(akkio_task_id, last, state, unknown)
+            if state.known is TrainingStatus.SUCCEEDED:
+                return state
+            if state.known is not None and state.known.is_failed:
+                raise _failed(akkio_task_id, state)
+            if _has_fallen_back(last, state) and (yield from self._has_result(akkio_task_id)):
+                return TrainingState(TrainingStatus.SUCCEEDED)
+            if asked_at >= deadline:
+                raise _timeout(training, deadline, state)
+            last = state
+            now = self._clock()
+            interval = next_poll_in(now - training.submitted_at) if poll_interval is None else poll_interval
+            yield Pause(max(0.0, min(interval, deadline - now)))
+
+    def finish(
+        self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
+    ) -> Conversation[TrainingResult]:
+        """Wait for a training, as :meth:`wait`, and fetch its result."""
+        state = yield from self.wait(training, deadline, poll_interval)
+        return (yield from self.fetch(training.akkio_task_id, deadline, state.location))
+
+    def fetch(self, akkio_task_id: str, deadline: float, location: str | None) -> Conversation[TrainingResult]:
+        """Fetch a result that is there, as :meth:`result`, trying for five minutes even if the deadline is near."""
+        result = yield from self.result(akkio_task_id, max(deadline, self._clock() + RESULT_GRACE), location)
+        log.info("Training %s made model %s.", akkio_task_id, result.model_id)
+        return result
+
+    def check(self) -> Conversation[None]:
+        """Find out whether Akkio can be reached and takes the key, without starting anything.
+
+        It asks once for the status of a training that cannot exist: of all that is documented, only this needs a key
+        and changes nothing. Akkio may answer 404, or that an unknown training is pending.
+
+        :raises AkkioUnauthorized: if the key is wrong.
+        :raises AkkioForbidden: if its organization may not use the API.
+        :raises AkkioUnavailable: if there is no answer, or none of Akkio's.
+        """
+        request = Request(Method.GET, self._account.site.url(*_TRAIN, _UNUSED_TRAINING, "status"))
+        with suppress(AkkioNotFound):
+            yield from self._ask(request, "Testing the connection", TrainingState.from_json)
+
+    def _ask(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Value]) -> Conversation[Value]:
+        answer = yield request
+        if answer is None:
+            raise TypeError("the client that drives a conversation must answer its requests")
+        body = read_answer(self._account, purpose, answer, self._clock())
+        try:
+            return reader(body)
+        except AkkioMalformedAnswer as error:
+            raise AkkioMalformedAnswer(f"{purpose}: {error} It begins: {quoted(json.dumps(body))}") from None
+
+    def _read(
+        self, url: str, purpose: str, reader: Callable[[Mapping[str, Any]], Value], deadline: float
+    ) -> Conversation[Value]:
+        patience = _Patience(self._clock, deadline, AkkioMalformedAnswer, MAX_MALFORMED_IN_A_ROW - 1)
+        for attempt in patience.attempts(lambda error: isinstance(error, AkkioUnavailable)):
+            yield from patience.pauses()
+            with attempt:
+                value = yield from self._ask(Request(Method.GET, url), purpose, reader)
+        return value
+
+    def _accepted(self, body: Mapping[str, Any]) -> SubmittedTraining:
+        return SubmittedTraining.from_json(body, self._clock())
+
+    def _found_done(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
+        """Look for a result under an id whose status is gone: Akkio keeps statuses for 24 hours, and results longer."""
+        try:
+            yield from self.result(akkio_task_id, deadline)
+        except AkkioNotFound as error:
+            raise AkkioNotFound(
+                f"Akkio knows neither a status nor a result of training {akkio_task_id}: it is not of this account, or "
+                "it ended without a model over 24 hours ago. Train anew."
+            ) from error
+        return TrainingState(TrainingStatus.SUCCEEDED)
+
+    def _has_result(self, akkio_task_id: str) -> Conversation[bool]:
+        """Ask once whether there is a result, for a status that may be Akkio's way of not knowing the id."""
+        request = Request(Method.GET, self._account.site.url(*_TRAIN, akkio_task_id, "result"))
+        try:
+            yield from self._ask(request, f"Result of training {akkio_task_id}", TrainingResult.from_json)
+        except (AkkioNotFound, AkkioUnavailable):
+            return False
+        return True
+
+
+def _may_submit_again(error: BaseException, request: TrainRequest) -> bool:
+    return isinstance(error, AkkioUnavailable) and not (request.force and error.outcome_is_unknown)
+
+
+def _has_fallen_back(before: TrainingState, now: TrainingState) -> bool:
+    return before.known is TrainingStatus.IN_PROGRESS and now.known is not None and now.known.is_waiting
+
+
+def _log_change(akkio_task_id: str, before: TrainingState, now: TrainingState, unknown: set[str]) -> None:
+    log.debug("Training %s: %s", akkio_task_id, now)
+    if now.known is None:
+        if now.status not in unknown:
+            log.warning(
+                "Training %s: status %r is not one that Akkio documents; waiting on.", akkio_task_id, quoted(now.status)
+            )
+        unknown.add(now.status)
+    elif now.status != before.status:
+        estimate = "" if now.estimate_seconds is None else f", estimated to take {now.estimate_seconds:.0f} s"
+        log.info("Training %s: %s%s", akkio_task_id, now.status, estimate)
+
+
+def _failed(akkio_task_id: str, state: TrainingState) -> AkkioTrainingFailed:
+    reason = quoted(state.error or "") or "Akkio gave no reason."
+    return AkkioTrainingFailed(f"Akkio ended training {akkio_task_id} with {state.status}: {reason}")
+
+
+def _timeout(training: SubmittedTraining, deadline: float, last: TrainingState, why: str = "") -> AkkioTrainingTimeout:
+    return AkkioTrainingTimeout(
+        f"Training {training.akkio_task_id} did not end within {deadline - training.submitted_at:.0f} s; its last "
+        f"status is {quoted(last.status)}.{why} {still_running(training.akkio_task_id)}"
+    )

@@ -1,0 +1,142 @@
+"""The blocking client, on ``requests``."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from typing import Any
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.messages import (
+    MAX_BODY_BYTES,
+    Answer,
+    Conversation,
+    NoAnswer,
+    Outcome,
+    Pause,
+    Request,
+)
+from airflow_provider_akkio.api.protocol import AkkioProtocol
+from airflow_provider_akkio.client.headers import request_headers
+from airflow_provider_akkio.exceptions import AkkioUntrustedAddress
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class BlockingClient:
+    """Drives conversations in the calling thread.
+
+    :param account: whose Akkio to talk to.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self.protocol = AkkioProtocol(account)
+        self._timeout = account.timeout
+        self._session = open_session(account)
+
+    def __enter__(self) -> BlockingClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def run(self, conversation: Conversation[Outcome]) -> Outcome:
+        """Do what a conversation asks for until it returns; raise what it raises."""
+        reply: Answer | NoAnswer | None = None
+        while True:
+            try:
+                step = conversation.send(reply)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                reply = None
+            else:
+                reply = self._exchange(step)
+
+    def _exchange(self, request: Request) -> Answer | NoAnswer:
+        ends_at = time.monotonic() + self._timeout
+        body = _SentBody(request.json)
+        try:
+            response = self._session.request(
+                request.method, request.url, data=body, timeout=self._timeout, allow_redirects=False, stream=True
+            )
+        except requests.RequestException as error:
+            return NoAnswer(_root_cause(error), was_sent=body.was_sent)
+        with response:
+            return _read(response, ends_at)
+
+
+class _SentBody(io.BytesIO):
+    """A request body that knows whether it was sent: without its body, Akkio cannot have acted on a ``POST``."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__(b"" if body is None else json.dumps(body).encode())
+        self.was_sent = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.was_sent = True
+        return super().read(size)
+
+
+class _NoOtherOrigin(BaseAdapter):
+    """Stands where a session would reach another origin than the account's, and refuses."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__()
+        self._account = account
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        raise AkkioUntrustedAddress(
+            f"The session of connection {self._account.connection!r} carries its API key, and so reaches "
+            f"{self._account.site.origin} alone, not {request.url!r}."
+        )
+
+    def close(self) -> None:
+        """Hold nothing, and so free nothing."""
+
+
+def open_session(account: Account) -> requests.Session:
+    """Return a session that sends the account's key, to the account's origin alone and never along a redirect.
+
+    ``requests`` follows redirects and takes a header such as ``X-API-Key`` along to another host; here both end with an
+    error.
+    """
+    session = requests.Session()
+    session.headers.update(request_headers(account))
+    session.max_redirects = 0
+    for prefix in list(session.adapters):
+        session.mount(prefix, _NoOtherOrigin(account))
+    session.mount(f"{account.site.origin}/", HTTPAdapter())
+    return session
+
+
+def _read(response: requests.Response, ends_at: float) -> Answer:
+    body = bytearray()
+    defect = None
+    try:
+        while chunk := response.raw.read1(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                defect = "is longer than 32 MiB"
+                break
+            if time.monotonic() > ends_at:
+                defect = "did not end in time"
+                break
+    except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl each have errors of their own for a broken body
+        defect = f"was cut short ({_root_cause(error)})"
+    return Answer(response.status_code, bytes(body), response.headers.get("Retry-After"), defect)
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return the innermost reason; the outer ones repeat it in the words of each library that it came through."""
+    while (inner := error.__cause__ or error.__context__ or getattr(error, "reason", None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,214 @@
+"""An Airflow connection of the type ``akkio``, and what can be asked with it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_akkio.api.training import parse_task_id
+from airflow_provider_akkio.exceptions import AkkioError, AkkioForbidden, AkkioUnauthorized, AkkioUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import requests
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_akkio.api.account import Account
+    from airflow_provider_akkio.api.messages import Conversation, Outcome
+    from airflow_provider_akkio.api.protocol import AkkioProtocol
+    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
+
+DEFAULT_CONNECTION = "akkio_default"
+DEFAULT_TRAINING_TIMEOUT = 86400.0
+"""Seconds after which a training counts as lost: Akkio takes one that has run for over a day as failed."""
+
+SUBMIT_PATIENCE = 3600.0
+READ_PATIENCE = 300.0
+
+
+class AkkioHook(BaseHook):
+    """Talks to Akkio with the key of an Airflow connection.
+
+    The connection's password is the API key, its host Akkio's site (default ``https://api.akkio.com``), its extra may
+    hold ``timeout``, the seconds that one request may take (default 30). Every method has an asynchronous form, whose
+    name begins with ``a``, for use on an event loop.
+
+    :param akkio_conn_id: id of the connection.
+    """
+
+    conn_name_attr = "akkio_conn_id"
+    default_conn_name = DEFAULT_CONNECTION
+    conn_type = "akkio"
+    hook_name = "Akkio"
+
+    def __init__(self, akkio_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.akkio_conn_id = akkio_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the connection form names its fields."""
+        return {
+            "hidden_fields": ["login"],
+            "relabeling": {"password": "API key", "host": "Site"},
+            "placeholders": {
+                "password": "from Akkio's Team Settings",
+                "host": "https://api.akkio.com",
+                "extra": '{"timeout": 30}',
+            },
+        }
+
+    def get_conn(self) -> requests.Session:
+        """Return a session that sends the API key, and reaches the connection's own site alone.
+
+        :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
+        """
+        from airflow_provider_akkio.client.blocking import open_session
+
+        return open_session(self._account())
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Find out whether Akkio can be reached and takes the key; nothing is started.
+
+        :return: whether it does, and a sentence for the person who asked.
+        """
+        try:
+            self.run(lambda akkio: akkio.check())
+        except AkkioUnauthorized as error:
+            return False, f"Wrong API key. {error}"
+        except AkkioForbidden as error:
+            return False, f"The API key may not be used for this. {error}"
+        except AkkioUnavailable as error:
+            return False, f"Akkio cannot be reached. {error}"
+        except AkkioError as error:
+            return False, str(error)
+        return True, "Akkio answers, and takes the API key."
+
+    def submit_training(self, request: TrainRequest) -> SubmittedTraining:
+        """Ask Akkio for a training.
+
+        A failure after which no training can have been started, or one that ``force=False`` makes harmless, is tried
+        again up to five times; while Akkio asks for fewer requests, for up to an hour.
+
+        :param request: what to train.
+        :return: the accepted training.
+        :raises AkkioRequestRefused: if Akkio refuses it (401, 403, 404, 422).
+        :raises AkkioSubmitOutcomeUnknown: if ``force`` is set and no answer tells whether a training was started.
+        :raises AkkioUnavailable: if Akkio could not be had.
+        """
+        return self.run(lambda akkio: akkio.submit(request, time.time() + SUBMIT_PATIENCE))
+
+    async def asubmit_training(self, request: TrainRequest) -> SubmittedTraining:
+        """Do what :meth:`submit_training` does, on the event loop."""
+        return await self.arun(lambda akkio: akkio.submit(request, time.time() + SUBMIT_PATIENCE))
+
+    def get_training_status(self, akkio_task_id: str) -> TrainingState:
+        """Ask how a training is doing; while Akkio cannot be had, for five minutes.
+
+        :param akkio_task_id: id of the training.
+        :return: its state.
+        :raises AkkioNotFound: if Akkio does not know it, or no longer.
+        :raises AkkioUnavailable: if Akkio could not be had.
+        """
+        return self.run(lambda akkio: akkio.status(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE))
+
+    async def aget_training_status(self, akkio_task_id: str) -> TrainingState:
+        """Do what :meth:`get_training_status` does, on the event loop."""
+        return await self.arun(lambda akkio: akkio.status(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE))
+
+    def get_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
+        """Fetch what a training made; while Akkio cannot be had, for five minutes.
+
+        :param akkio_task_id: id of the training.
+        :param location: where Akkio said that the result lies; default the documented place.
+        :return: the model's id and statistics.
+        :raises AkkioNotFound: if there is no result.
+        :raises AkkioUntrustedAddress: if ``location`` leads away from Akkio.
+        :raises AkkioUnavailable: if Akkio could not be had.
+        """
+        return self.run(lambda akkio: akkio.result(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE, location))
+
+    async def aget_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
+        """Do what :meth:`get_training_result` does, on the event loop."""
+        return await self.arun(
+            lambda akkio: akkio.result(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE, location)
+        )
+
+    def wait_for_training(
+        self,
+        training: SubmittedTraining,
+        *,
+        timeout: float = DEFAULT_TRAINING_TIMEOUT,
+        poll_interval: float | None = None,
+    ) -> TrainingResult:
+        """Wait until a training has ended, and fetch what it made.
+
+        :param training: what :meth:`submit_training` returned.
+        :param timeout: seconds to wait, counted from the submission; default a day.
+        :param poll_interval: seconds between two questions; default 2 at first, growing to 30.
+        :return: the model's id and statistics.
+        :raises AkkioTrainingFailed: if Akkio reports that it failed.
+        :raises AkkioTrainingTimeout: if it did not end in time.
+        :raises AkkioNotFound: if Akkio does not know it, or no longer.
+        """
+        return self.run(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
+
+    async def await_for_training(
+        self,
+        training: SubmittedTraining,
+        *,
+        timeout: float = DEFAULT_TRAINING_TIMEOUT,
+        poll_interval: float | None = None,
+    ) -> TrainingResult:
+        """Do what :meth:`wait_for_training` does, on the event loop."""
+        return await self.arun(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
+
+    def run(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
+        """Hold one conversation of :class:`~airflow_provider_akkio.api.protocol.AkkioProtocol`.
+
+        :param start: begins the conversation.
+        :return: its outcome.
+        :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
+        """
+        from airflow_provider_akkio.client.blocking import BlockingClient
+
+        with BlockingClient(self._account()) as client:
+            return client.run(start(client.protocol))
+
+    async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
+        """Do what :meth:`run` does, on the event loop."""
+        from airflow_provider_akkio.client.asynchronous import AsynchronousClient
+
+        async with AsynchronousClient(await self._aaccount()) as client:
+            return await client.run(start(client.protocol))
+
+    def _account(self) -> Account:
+        connection = self.get_connection(self.akkio_conn_id)
+        account = _account(connection, connection.extra_dejson)
+        mask_secret(account.key)
+        return account
+
+    async def _aaccount(self) -> Account:
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+        from asgiref.sync import sync_to_async
+
+        connection = await get_async_connection(self.akkio_conn_id, hook=self)
+        account = _account(connection, await get_async_extra_dejson(connection))
+        await sync_to_async(mask_secret)(account.key)
+        return account
+
+
+def _account(connection: Connection, extra: Any) -> Account:
+    from airflow_provider_akkio.api.account import Account
+
+    return Account.from_connection(
+        connection.conn_id or "",
+        host=connection.host,
+        port=connection.port,
+        schema=connection.schema,
+        password=connection.password,
+        extra=extra,
+    )

@@ -1,0 +1,96 @@
+"""Train a model at Akkio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_akkio.api.training import TrainRequest, check_disjoint, parse_parameter
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
+from airflow_provider_akkio.waiting import AwaitsTraining, is_literal, seconds
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
+
+
+class AkkioTrainOperator(AwaitsTraining, BaseOperator):
+    """Train a model on a dataset of Akkio's, and wait for it without holding a worker.
+
+    XComs: ``akkio_task_id`` as soon as Akkio has accepted the training; at the end ``model_id``, ``stats``,
+    ``field_importance`` and ``data_story`` just as Akkio sent them. The return value is the model's id. Source of the
+    API's facts: Akkio's Training page and its OpenAPI document.
+
+    :param dataset_id: id of the dataset to train on.
+    :param predict_fields: name or names of the fields to predict, case sensitive; ``None`` (default) leaves the choice
+        to Akkio.
+    :param ignore_fields: name or names of the fields to leave out of the model; default none.
+    :param duration: seconds that Akkio spends on the training: 10 (default), 60, 300 or 1800.
+    :param extra_attention: help the model with rare cases; default no.
+    :param force: train (and bill) a new model even if one with these very parameters exists; by default Akkio answers
+        with the model that it has.
+    :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
+    :param deferrable: wait in the triggerer (default) or in the worker.
+    :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30.
+    :param timeout: seconds or a timedelta, counted from the submission, after which the task fails; default a day, as
+        Akkio takes a training that has run for longer as failed.
+    :param wait_for_completion: wait for the end (default); else the task ends with ``akkio_task_id`` as its return
+        value once Akkio has accepted the training, for an
+        :class:`~airflow_provider_akkio.sensors.akkio.AkkioTrainSensor` to wait for.
+    :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
+        task before anything is sent.
+    """
+
+    template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+
+    def __init__(
+        self,
+        *,
+        dataset_id: str,
+        predict_fields: str | Sequence[str] | None = None,
+        ignore_fields: str | Sequence[str] | None = None,
+        duration: int | str = 10,
+        extra_attention: bool | str = False,
+        force: bool | str = False,
+        akkio_conn_id: str = DEFAULT_CONNECTION,
+        deferrable: bool = True,
+        poll_interval: float | None = None,
+        timeout: float | timedelta = DEFAULT_TRAINING_TIMEOUT,
+        wait_for_completion: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset_id = dataset_id
+        self.predict_fields = predict_fields
+        self.ignore_fields = ignore_fields
+        self.duration = duration
+        self.extra_attention = extra_attention
+        self.force = force
+        self.akkio_conn_id = akkio_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
+        self.timeout = seconds("timeout", timeout)
+        self.wait_for_completion = wait_for_completion
+        self._refuse_wrong_literals()
+
+    def execute(self, context: Context) -> str:
+        """Submit the training, publish its id, and wait for it."""
+        request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
+        training = AkkioHook(self.akkio_conn_id).submit_training(request)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
+        if not self.wait_for_completion:
+            return training.akkio_task_id
+        return self.await_training(context, training, self.timeout)
+
+    def _refuse_wrong_literals(self) -> None:
+        known = {
+            name: parse_parameter(name, getattr(self, name))
+            for name in _REQUEST_FIELDS
+            if is_literal(getattr(self, name))
+        }
+        check_disjoint(known.get("predict_fields"), known.get("ignore_fields", ()))

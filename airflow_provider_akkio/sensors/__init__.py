@@ -1,0 +1,1 @@
+"""Waits for what was started elsewhere."""

@@ -1,0 +1,85 @@
+"""Wait for a training that was submitted elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_akkio.api.training import SubmittedTraining, parse_task_id
+from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
+from airflow_provider_akkio.waiting import AwaitsTraining, is_literal, seconds
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
+    """Wait for a training that another task, or somebody else, submitted; without holding a worker by default.
+
+    XComs: ``model_id``, ``stats``, ``field_importance`` and ``data_story`` just as Akkio sent them. The return value is
+    the model's id.
+
+    :param akkio_task_id: id of the training.
+    :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
+    :param deferrable: wait in the triggerer (default); else in the worker, or with ``mode="reschedule"`` in a worker
+        for one question at a time.
+    :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30. A sensor's
+        ``poke_interval`` means the same.
+    :param timeout: seconds or a timedelta, counted from the beginning of the wait, after which the task fails; default
+        a day.
+    :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
+        task before anything is sent.
+    """
+
+    template_fields: Sequence[str] = ("akkio_task_id", "akkio_conn_id")
+
+    def __init__(
+        self,
+        *,
+        akkio_task_id: str,
+        akkio_conn_id: str = DEFAULT_CONNECTION,
+        deferrable: bool = True,
+        poll_interval: float | None = None,
+        timeout: float | timedelta = DEFAULT_TRAINING_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        interval = kwargs.get("poke_interval") if poll_interval is None else poll_interval
+        if interval is not None:
+            kwargs["poke_interval"] = interval = seconds("poll_interval", interval)
+        super().__init__(timeout=seconds("timeout", timeout), **kwargs)
+        self.akkio_task_id = akkio_task_id
+        self.akkio_conn_id = akkio_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = interval
+        if is_literal(akkio_task_id):
+            parse_task_id(akkio_task_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the training's end."""
+        try:
+            if self.reschedule and not self.deferrable:
+                return super().execute(context)
+            return self.await_training(context, self._training(), self.timeout)
+        except AkkioError as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Ask once whether the training has ended."""
+        training = self._training()
+        hook = AkkioHook(self.akkio_conn_id)
+        try:
+            state = hook.run(lambda akkio: akkio.wait(training, deadline=training.submitted_at))
+        except AkkioTrainingTimeout:
+            return False
+        result = hook.get_training_result(training.akkio_task_id, state.location)
+        return PokeReturnValue(is_done=True, xcom_value=self.leave(context, result))
+
+    def _training(self) -> SubmittedTraining:
+        return SubmittedTraining(parse_task_id(self.akkio_task_id), time.time())

@@ -1,0 +1,128 @@
+"""The wait for a training, as the operator and the sensor share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_provider_akkio.api.training import still_running
+from airflow_provider_akkio.exceptions import AkkioParameterError
+from airflow_provider_akkio.hooks.akkio import AkkioHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
+
+    _Base = BaseOperator
+else:
+    _Base = object
+
+DEFERRAL_GRACE = 60.0
+"""Seconds by which Airflow's own limit of a deferral lies behind the trigger's, so that the trigger's message wins."""
+
+
+class AwaitsTraining(_Base):
+    """A task that waits for one training, in the triggerer or in its worker, and leaves the result in XCom."""
+
+    akkio_conn_id: str
+    deferrable: bool
+    poll_interval: float | None
+    _awaited: str | None = None
+
+    def await_training(self, context: Context, training: SubmittedTraining, timeout: float) -> str:
+        """Wait until the training has ended; when ``deferrable``, the wait happens in the triggerer.
+
+        :param context: the task's context.
+        :param training: which training.
+        :param timeout: seconds, counted from the submission.
+        :return: the model's id.
+        :raises AkkioTrainingFailed: if Akkio reports that it failed.
+        :raises AkkioTrainingTimeout: if it did not end in time.
+        """
+        self._awaited = training.akkio_task_id
+        if self.deferrable:
+            self._defer_until_trained(context, training, training.submitted_at + timeout)
+        result = AkkioHook(self.akkio_conn_id).wait_for_training(
+            training, timeout=timeout, poll_interval=self.poll_interval
+        )
+        return self.leave(context, result)
+
+    def execute_complete(self, context: Context, event: Any = None) -> str:
+        """Go on after the trigger: fetch the result, or raise what ended the wait.
+
+        :param context: the task's context.
+        :param event: the payload of the trigger's event.
+        :return: the model's id.
+        """
+        from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
+
+        ended = TrainingEvent.from_payload(event)
+        self._awaited = ended.akkio_task_id
+        if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
+            raise AirflowTaskTimeout(f"The task's execution_timeout ended the wait. {ended.message}")
+        if ended.ending is Ending.FAILED:
+            raise ended.as_exception()
+        result = AkkioHook(self.akkio_conn_id).get_training_result(ended.akkio_task_id, ended.location)
+        return self.leave(context, result)
+
+    def on_kill(self) -> None:
+        """Say that the training goes on, since Akkio has no call to cancel it."""
+        if self._awaited is not None:
+            self.log.warning(still_running(self._awaited))
+
+    def _defer_until_trained(self, context: Context, training: SubmittedTraining, deadline: float) -> None:
+        from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
+
+        started_at = context["ti"].start_date
+        execution_deadline = (
+            started_at.timestamp() + self.execution_timeout.total_seconds()
+            if self.execution_timeout is not None and started_at is not None
+            else None
+        )
+        last_moment = deadline if execution_deadline is None else min(deadline, execution_deadline)
+        self.defer(
+            trigger=AkkioTrainTrigger(
+                akkio_task_id=training.akkio_task_id,
+                submitted_at=training.submitted_at,
+                deadline=deadline,
+                execution_deadline=execution_deadline,
+                poll_interval=self.poll_interval,
+                akkio_conn_id=self.akkio_conn_id,
+            ),
+            method_name=self.execute_complete.__name__,
+            timeout=timedelta(seconds=max(0.0, last_moment - time.time()) + DEFERRAL_GRACE),
+        )
+
+    def leave(self, context: Context, result: TrainingResult) -> str:
+        """Leave a result in XCom, and return the model's id as the task's return value."""
+        if self.do_xcom_push:
+            for key in ("model_id", "stats", "field_importance", "data_story"):
+                context["ti"].xcom_push(key=key, value=getattr(result, key))
+        return result.model_id
+
+
+def is_literal(value: Any) -> bool:
+    """Return whether a parameter's value is known when the DAG is parsed: neither a template nor an ``XComArg``."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, Sequence):
+        return all(is_literal(one) for one in value)
+    return not hasattr(value, "resolve")
+
+
+def seconds(name: str, value: Any) -> float:
+    """Return a length of time in seconds.
+
+    :param name: the parameter's name.
+    :param value: seconds or a timedelta.
+    :raises AkkioParameterError: if it is not above zero.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < float("inf"):
+        raise AkkioParameterError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}.")
+    return float(number)

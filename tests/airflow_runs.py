@@ -1,0 +1,123 @@
+"""Runs a DAG as ``airflow dags test`` does, in this process, and reads what it left behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_HEADER = """
+from datetime import datetime, timedelta
+from airflow.providers.common.compat.sdk import DAG, task
+from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
+from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
+from tests.airflow_runs import record_failure
+
+with DAG(
+    {dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1), default_args={{"on_failure_callback": record_failure}}
+) as dag:
+"""
+
+_numbers = itertools.count(1)
+_failures: list[BaseException] = []
+
+
+def record_failure(context: Any) -> None:
+    """Keep the exception that failed a task, as a user's ``on_failure_callback`` gets it."""
+    _failures.append(context["exception"])
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A DAG run that has ended.
+
+    :param dag_run: Airflow's own object.
+    :param failures: what the failed tasks raised.
+    """
+
+    dag_run: Any
+    failures: list[BaseException] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The run's state."""
+        return str(self.dag_run.get_state() if hasattr(self.dag_run, "get_state") else self.dag_run.state)
+
+    @property
+    def failure(self) -> BaseException:
+        """The one failure there was."""
+        [only] = self.failures
+        return only
+
+    def task_state(self, task_id: str, map_index: int = -1) -> str:
+        """Return the state of a task."""
+        return str(self._task_instance(task_id, map_index).state)
+
+    def tries(self, task_id: str) -> int:
+        """Return how often a task was tried."""
+        return int(self._task_instance(task_id, -1).try_number)
+
+    def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return all XComs of a task, as a downstream task would get them."""
+        return {
+            key: self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)
+            for key in self._xcom_keys(task_id, map_index)
+        }
+
+    def _task_instance(self, task_id: str, map_index: int) -> Any:
+        return self.dag_run.get_task_instance(task_id, map_index=map_index)
+
+    def _xcom_keys(self, task_id: str, map_index: int) -> list[str]:
+        from airflow.utils.session import create_session
+
+        try:
+            from airflow.models.xcom import XComModel
+        except ImportError:
+            from airflow.models.xcom import XCom as XComModel
+        with create_session() as session:
+            rows = session.query(XComModel.key).filter_by(
+                dag_id=self.dag_run.dag_id, run_id=self.dag_run.run_id, task_id=task_id, map_index=map_index
+            )
+            return sorted(row.key for row in rows)
+
+
+class DagRunner:
+    """Writes a DAG file, as an author would, and runs it.
+
+    :param folder: Airflow's DAG folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, body: str) -> FinishedRun:
+        """Run the tasks that ``body`` defines.
+
+        :param body: what stands below ``with DAG(...)``.
+        """
+        with self.parsed(body) as dag:
+            _failures.clear()
+            return FinishedRun(dag.test(), list(_failures))
+
+    @contextmanager
+    def parsed(self, body: str) -> Iterator[Any]:
+        """Parse a DAG file, which is gone afterwards; raise what its author's mistakes raise.
+
+        :param body: what stands below ``with DAG(...)``.
+        """
+        name = f"dag_{next(_numbers)}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{name}.py"
+        path.write_text(_HEADER.format(dag_id=name) + textwrap.indent(textwrap.dedent(body), "    "))
+        try:
+            spec = importlib.util.spec_from_file_location(name, path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            yield module.dag
+        finally:
+            path.unlink()

@@ -1,0 +1,159 @@
+"""A server on a real socket that answers what a test tells it to, the impossible included."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; ``body`` is sent as JSON unless it is bytes already."""
+
+    status: int = 200
+    body: Any = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        handler.send_response(self.status)
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+
+def status(name: str, **metadata: Any) -> Reply:
+    """Akkio's answer to a status question."""
+    return Reply(body={"status": name, "metadata": {"type": name, **metadata}})
+
+
+def accepted(akkio_task_id: str = "T1") -> Reply:
+    """Akkio's answer to a submission."""
+    return Reply(201, {"task_id": akkio_task_id})
+
+
+def result(model_id: str = "M1", **parts: Any) -> Reply:
+    """Akkio's answer with a model."""
+    return Reply(body={"status": "success", "model_id": model_id, "stats": [], "field_importance": {}, **parts})
+
+
+def reset(handler: BaseHTTPRequestHandler) -> None:
+    """Cut the connection with a TCP reset, once the request has been read."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def cut_short(handler: BaseHTTPRequestHandler) -> None:
+    """Promise a hundred bytes, and send ten."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100")
+    handler.end_headers()
+    handler.wfile.write(b'{"status":')
+
+
+def trickle(handler: BaseHTTPRequestHandler) -> None:
+    """Send a space every twentieth of a second, until nobody listens any more."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(400):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def endless(handler: BaseHTTPRequestHandler) -> None:
+    """Send more than any answer may have."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(64):
+        handler.wfile.write(b" " * 1024 * 1024)
+
+
+def silence(handler: BaseHTTPRequestHandler) -> None:
+    """Read the request, and say nothing until the other side gives up."""
+    handler.connection.settimeout(20)
+    handler.rfile.read(1)
+
+
+Answering = Callable[[BaseHTTPRequestHandler], None]
+
+
+class ScriptedAkkio:
+    """Serves the three training endpoints, each from a script of its own whose last answer is repeated."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self._scripts: dict[str, list[Answering]] = defaultdict(lambda: [Reply(404, {"detail": "not scripted"})])
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def script(self, endpoint: str, *answers: Answering) -> None:
+        """Answer ``new``, ``status``, ``result`` or any other last part of a path with these answers, in turn."""
+        self._scripts[endpoint] = list(answers)
+
+    def asked(self, endpoint: str) -> list[Received]:
+        """Return the requests that reached an endpoint."""
+        return [one for one in self.received if one.path.partition("?")[0].endswith(f"/{endpoint}")]
+
+    def _next(self, path: str) -> Answering:
+        script = self._scripts[path.partition("?")[0].rpartition("/")[2]]
+        return script.pop(0) if len(script) > 1 else script[0]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _serve(self) -> None:
+                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                with outer._lock:
+                    outer.received.append(
+                        Received(self.command, self.path, dict(self.headers), json.loads(sent) if sent else None)
+                    )
+                    answer = outer._next(self.path)
+                try:
+                    answer(self)
+                except (BrokenPipeError, ConnectionResetError, TimeoutError):
+                    self.close_connection = True
+
+            do_GET = do_POST = _serve
+
+            def log_message(self, *_: object) -> None:
+                """Stay silent."""
+
+        return Handler
