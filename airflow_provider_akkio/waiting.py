@@ -100,6 +100,7 @@ class AwaitsTraining(_Base):
 
     def leave(self, context: Context, result: TrainingResult) -> str:
         """Leave a result in XCom, and return the model's id as the task's return value."""
+        self.log.info("Akkio trained model %s.", result.model_id)
         if self.do_xcom_push:
             for key in ("model_id", "stats", "field_importance", "data_story"):
                 context["ti"].xcom_push(key=key, value=getattr(result, key))

@@ -115,7 +115,7 @@ def _detail(body: bytes) -> str:
     detail = parsed.get("detail") if isinstance(parsed, dict) else None
     if isinstance(detail, Sequence) and not isinstance(detail, str):
         detail = "; ".join(_field_error(one) for one in detail[:10] if isinstance(one, Mapping))
-    return quoted(detail if isinstance(detail, str) else text) or "no explanation"
+    return quoted(detail if isinstance(detail, str) and detail else text) or "no explanation"
 
 
 def _field_error(error: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
@@ -46,8 +46,10 @@ log = logging.getLogger(__name__)
 
 MAX_SUBMIT_RETRIES = 5
 MAX_MALFORMED_IN_A_ROW = 10
-RESULT_GRACE = 300.0
-"""Least seconds that fetching a result may take, however near the deadline: the model is there, and paid for."""
+READ_PATIENCE = 300.0
+"""Seconds for which a question is tried that no deadline of a training bounds."""
+SUBMIT_PATIENCE = 3600.0
+"""Seconds for which a submission is tried while Akkio asks for fewer requests."""
 
 _TRAIN = ("models", "train")
 _UNUSED_TRAINING = "airflow-connection-test"
@@ -103,10 +105,8 @@ class _Patience:
 
 
 def _error(state: RetryCallState) -> AkkioUnavailable:
-    error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, AkkioUnavailable):
-        raise TypeError(f"tenacity asks what to do about {error!r}, which is never tried again")
-    return error
+    """Return the failure to decide about; the retry conditions let no other kind through."""
+    return cast("AkkioUnavailable", state.outcome and state.outcome.exception())
 
 
 def _log_retry(state: RetryCallState) -> None:
@@ -124,18 +124,17 @@ class AkkioProtocol:
         self._account = account
         self._clock = clock
 
-    def submit(self, request: TrainRequest, deadline: float) -> Conversation[SubmittedTraining]:
-        """Ask for a training.
+    def submit(self, request: TrainRequest) -> Conversation[SubmittedTraining]:
+        """Ask for a training; while Akkio asks for fewer requests, for up to an hour.
 
         :param request: what to train.
-        :param deadline: until when to try, in seconds since the epoch.
         :raises AkkioSubmitOutcomeUnknown: if ``force`` is set and a training may have been started.
         :raises AkkioRequestRefused: if Akkio refuses the request.
         :raises AkkioUnavailable: if Akkio cannot be had.
         """
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
         message = Request(Method.POST, self._account.site.url(*_TRAIN, "new"), request.to_json())
-        patience = _Patience(self._clock, deadline, AkkioUnavailable, MAX_SUBMIT_RETRIES)
+        patience = _Patience(self._clock, self._clock() + SUBMIT_PATIENCE, AkkioUnavailable, MAX_SUBMIT_RETRIES)
         try:
             for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
                 yield from patience.pauses()
@@ -157,11 +156,11 @@ class AkkioProtocol:
         )
         return training
 
-    def status(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
+    def status(self, akkio_task_id: str, deadline: float | None = None) -> Conversation[TrainingState]:
         """Ask how a training is doing.
 
         :param akkio_task_id: which training.
-        :param deadline: until when to try, in seconds since the epoch.
+        :param deadline: until when to try, in seconds since the epoch; default for five minutes.
         :raises AkkioNotFound: if Akkio does not know the training, or no longer.
         :raises AkkioRequestRefused: if Akkio refuses the request.
         :raises AkkioUnavailable: if no answer came until the deadline.
@@ -169,12 +168,14 @@ class AkkioProtocol:
         url = self._account.site.url(*_TRAIN, akkio_task_id, "status")
         return self._read(url, f"Status of training {akkio_task_id}", TrainingState.from_json, deadline)
 
-    def result(self, akkio_task_id: str, deadline: float, location: str | None = None) -> Conversation[TrainingResult]:
+    def result(
+        self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
+    ) -> Conversation[TrainingResult]:
         """Fetch the result of a training that succeeded.
 
         :param akkio_task_id: which training.
-        :param deadline: until when to try, in seconds since the epoch.
         :param location: where Akkio said that it lies; ``None`` for the documented place.
+        :param deadline: until when to try, in seconds since the epoch; default for five minutes.
         :raises AkkioUntrustedAddress: if ``location`` leads elsewhere.
         :raises AkkioNotFound: if there is none.
         :raises AkkioUnavailable: if no answer came until the deadline.
@@ -227,15 +228,13 @@ class AkkioProtocol:
     def finish(
         self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
     ) -> Conversation[TrainingResult]:
-        """Wait for a training, as :meth:`wait`, and fetch its result."""
-        state = yield from self.wait(training, deadline, poll_interval)
-        return (yield from self.fetch(training.akkio_task_id, deadline, state.location))
+        """Wait for a training, as :meth:`wait`, and fetch its :meth:`result`.
 
-    def fetch(self, akkio_task_id: str, deadline: float, location: str | None) -> Conversation[TrainingResult]:
-        """Fetch a result that is there, as :meth:`result`, trying for five minutes even if the deadline is near."""
-        result = yield from self.result(akkio_task_id, max(deadline, self._clock() + RESULT_GRACE), location)
-        log.info("Training %s made model %s.", akkio_task_id, result.model_id)
-        return result
+        Fetching it is tried for five minutes even if the deadline is near: the model is there, and paid for.
+        """
+        state = yield from self.wait(training, deadline, poll_interval)
+        deadline = max(deadline, self._clock() + READ_PATIENCE)
+        return (yield from self.result(training.akkio_task_id, state.location, deadline))
 
     def check(self) -> Conversation[None]:
         """Find out whether Akkio can be reached and takes the key, without starting anything.
@@ -262,9 +261,10 @@ class AkkioProtocol:
             raise AkkioMalformedAnswer(f"{purpose}: {error} It begins: {quoted(json.dumps(body))}") from None
 
     def _read(
-        self, url: str, purpose: str, reader: Callable[[Mapping[str, Any]], Value], deadline: float
+        self, url: str, purpose: str, reader: Callable[[Mapping[str, Any]], Value], deadline: float | None
     ) -> Conversation[Value]:
-        patience = _Patience(self._clock, deadline, AkkioMalformedAnswer, MAX_MALFORMED_IN_A_ROW - 1)
+        until = self._clock() + READ_PATIENCE if deadline is None else deadline
+        patience = _Patience(self._clock, until, AkkioMalformedAnswer, MAX_MALFORMED_IN_A_ROW - 1)
         for attempt in patience.attempts(lambda error: isinstance(error, AkkioUnavailable)):
             yield from patience.pauses()
             with attempt:
@@ -277,7 +277,7 @@ class AkkioProtocol:
     def _found_done(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
         """Look for a result under an id whose status is gone: Akkio keeps statuses for 24 hours, and results longer."""
         try:
-            yield from self.result(akkio_task_id, deadline)
+            yield from self.result(akkio_task_id, deadline=deadline)
         except AkkioNotFound as error:
             raise AkkioNotFound(
                 f"Akkio knows neither a status nor a result of training {akkio_task_id}: it is not of this account, or "

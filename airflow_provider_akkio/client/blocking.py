@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -61,22 +62,23 @@ class BlockingClient:
 
     def _exchange(self, request: Request) -> Answer | NoAnswer:
         ends_at = time.monotonic() + self._timeout
-        body = _SentBody(request.json)
+        body = None if request.json is None else _Body(request.json)
+        headers = None if body is None else {"Content-Type": "application/json"}
         try:
             response = self._session.request(
-                request.method, request.url, data=body, timeout=self._timeout, allow_redirects=False, stream=True
+                request.method, request.url, data=body, headers=headers, timeout=self._timeout, stream=True
             )
         except requests.RequestException as error:
-            return NoAnswer(_root_cause(error), was_sent=body.was_sent)
+            return NoAnswer(_root_cause(error), was_sent=body is None or body.was_sent)
         with response:
             return _read(response, ends_at)
 
 
-class _SentBody(io.BytesIO):
+class _Body(io.BytesIO):
     """A request body that knows whether it was sent: without its body, Akkio cannot have acted on a ``POST``."""
 
-    def __init__(self, body: Any) -> None:
-        super().__init__(b"" if body is None else json.dumps(body).encode())
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__(json.dumps(body).encode())
         self.was_sent = False
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -101,15 +103,17 @@ class _NoOtherOrigin(BaseAdapter):
         """Hold nothing, and so free nothing."""
 
 
-def open_session(account: Account) -> requests.Session:
-    """Return a session that sends the account's key, to the account's origin alone and never along a redirect.
+class _Session(requests.Session):
+    """Follows no redirect: ``requests`` would take a header such as ``X-API-Key`` along to another host."""
 
-    ``requests`` follows redirects and takes a header such as ``X-API-Key`` along to another host; here both end with an
-    error.
-    """
-    session = requests.Session()
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find no target in any answer, so that a redirect comes back as the answer that it is."""
+
+
+def open_session(account: Account) -> requests.Session:
+    """Return a session that sends the account's key, to the account's origin alone and never along a redirect."""
+    session = _Session()
     session.headers.update(request_headers(account))
-    session.max_redirects = 0
     for prefix in list(session.adapters):
         session.mount(prefix, _NoOtherOrigin(account))
     session.mount(f"{account.site.origin}/", HTTPAdapter())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 DEFAULT_CONNECTION = "akkio_default"
 DEFAULT_TRAINING_TIMEOUT = 86400.0
 """Seconds after which a training counts as lost: Akkio takes one that has run for over a day as failed."""
-
-SUBMIT_PATIENCE = 3600.0
-READ_PATIENCE = 300.0
 
 
 class AkkioHook(BaseHook):
@@ -99,11 +95,11 @@ class AkkioHook(BaseHook):
         :raises AkkioSubmitOutcomeUnknown: if ``force`` is set and no answer tells whether a training was started.
         :raises AkkioUnavailable: if Akkio could not be had.
         """
-        return self.run(lambda akkio: akkio.submit(request, time.time() + SUBMIT_PATIENCE))
+        return self.run(lambda akkio: akkio.submit(request))
 
     async def asubmit_training(self, request: TrainRequest) -> SubmittedTraining:
         """Do what :meth:`submit_training` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.submit(request, time.time() + SUBMIT_PATIENCE))
+        return await self.arun(lambda akkio: akkio.submit(request))
 
     def get_training_status(self, akkio_task_id: str) -> TrainingState:
         """Ask how a training is doing; while Akkio cannot be had, for five minutes.
@@ -113,11 +109,11 @@ class AkkioHook(BaseHook):
         :raises AkkioNotFound: if Akkio does not know it, or no longer.
         :raises AkkioUnavailable: if Akkio could not be had.
         """
-        return self.run(lambda akkio: akkio.status(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE))
+        return self.run(lambda akkio: akkio.status(parse_task_id(akkio_task_id)))
 
     async def aget_training_status(self, akkio_task_id: str) -> TrainingState:
         """Do what :meth:`get_training_status` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.status(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE))
+        return await self.arun(lambda akkio: akkio.status(parse_task_id(akkio_task_id)))
 
     def get_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
         """Fetch what a training made; while Akkio cannot be had, for five minutes.
@@ -129,13 +125,11 @@ class AkkioHook(BaseHook):
         :raises AkkioUntrustedAddress: if ``location`` leads away from Akkio.
         :raises AkkioUnavailable: if Akkio could not be had.
         """
-        return self.run(lambda akkio: akkio.result(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE, location))
+        return self.run(lambda akkio: akkio.result(parse_task_id(akkio_task_id), location))
 
     async def aget_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
         """Do what :meth:`get_training_result` does, on the event loop."""
-        return await self.arun(
-            lambda akkio: akkio.result(parse_task_id(akkio_task_id), time.time() + READ_PATIENCE, location)
-        )
+        return await self.arun(lambda akkio: akkio.result(parse_task_id(akkio_task_id), location))
 
     def wait_for_training(
         self,

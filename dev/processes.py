@@ -1,0 +1,124 @@
+"""Programs that run beside this one, and end with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_GRACE = 10.0
+
+
+class ProgramEndedError(RuntimeError):
+    """A program that should go on has ended."""
+
+
+@dataclass
+class Program:
+    """A program in a process group of its own, so that whatever it starts ends with it.
+
+    :param name: what to call it in messages.
+    :param process: its first process.
+    :param log: where its output goes.
+    """
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @classmethod
+    def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
+        """Start a program.
+
+        :param name: what to call it in messages.
+        :param command: the program and its arguments.
+        :param environment: its whole environment.
+        :param log: file to append its output to.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(name, process, log)
+
+    def check(self) -> None:
+        """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
+        if (code := self.process.poll()) is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
+            raise ProgramEndedError(f"{self.name} ended with status {code}:\n{tail}")
+
+    def ask_to_end(self) -> None:
+        """Send the whole group SIGTERM."""
+        self._signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """End the whole group: gently, and by force after ten seconds."""
+        self.ask_to_end()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE)
+        ends_at = time.monotonic() + _GRACE
+        while self._is_alive() and time.monotonic() < ends_at:
+            time.sleep(0.05)
+        self.kill()
+
+    def kill(self) -> None:
+        """Send the whole group SIGKILL, and wait for its first process."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def _is_alive(self) -> bool:
+        self.process.poll()
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback interface on which nothing listens.
+
+    :param count: how many; they differ from each other.
+    """
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float, watched: Sequence[Program] = ()) -> None:
+    """Wait for a condition.
+
+    :param condition: asked several times a second.
+    :param what: what is waited for, for the message.
+    :param seconds: how long at most.
+    :param watched: programs without which the condition cannot come true.
+    :raises ProgramEndedError: if one of them ends.
+    :raises TimeoutError: if the time runs out.
+    """
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        for program in watched:
+            program.check()
+        if time.monotonic() > ends_at:
+            raise TimeoutError(f"{what} did not happen within {seconds:.0f} s")
+        time.sleep(0.2)

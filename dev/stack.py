@@ -1,0 +1,166 @@
+"""A real Airflow on one machine: PostgreSQL, scheduler, DAG processor, API server, triggerer, and the sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.airflow_api import AirflowApi
+from dev.database import Database, embedded_database
+from dev.processes import Program, free_ports, wait_until
+
+PROJECT = Path(__file__).resolve().parent.parent
+EXAMPLES = PROJECT / "dags_examples"
+COMPONENTS = ("scheduler", "dag-processor", "api-server", "triggerer")
+SANDBOX_KEY = "sandbox-key"
+
+
+def _say_nothing(_: str) -> None:
+    """Take a progress message, and do nothing with it."""
+
+
+@dataclass
+class Stack:
+    """A running Airflow, its database and, unless told otherwise, the sandbox.
+
+    :param folder: holds everything that the stack writes.
+    :param environment: the environment of its programs.
+    :param api: Airflow's REST API.
+    :param programs: what runs, by name.
+    """
+
+    folder: Path
+    environment: Mapping[str, str]
+    api: AirflowApi
+    programs: dict[str, Program] = field(default_factory=dict)
+
+    def start(self, component: str) -> None:
+        """Start a component of Airflow, again if it ran before.
+
+        :param component: one of :data:`COMPONENTS`.
+        """
+        address = (
+            ("--host", "127.0.0.1", "--port", str(self.api.port), "--workers", "1") if component == "api-server" else ()
+        )
+        self._run(component, [_program("airflow"), component, *address])
+
+    def start_sandbox(self, port: int, pace: float) -> None:
+        """Start the sandbox.
+
+        :param port: where it serves.
+        :param pace: seconds that a training takes at least.
+        """
+        module = "airflow_provider_akkio.sandbox"
+        arguments = ("--port", str(port), "--pace", str(pace), "--key", SANDBOX_KEY)
+        self._run("sandbox", [sys.executable, "-m", module, *arguments])
+
+    def wait_until_healthy(self) -> None:
+        """Wait until all components of Airflow say that they are well."""
+        wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
+
+    def end(self) -> None:
+        """End all programs."""
+        for program in self.programs.values():
+            program.ask_to_end()
+        for program in self.programs.values():
+            program.end()
+
+    def _run(self, name: str, command: list[str]) -> None:
+        log = self.folder / "output" / f"{name}.log"
+        self.programs[name] = Program.start(name, command, self.environment, log)
+
+
+@contextmanager
+def running_stack(
+    *,
+    dags: Path = EXAMPLES,
+    akkio: str | None = None,
+    pace: float = 3.0,
+    settings: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = _say_nothing,
+) -> Iterator[Stack]:
+    """Run a whole Airflow until the ``with`` block ends; nothing is left running, and no folder behind.
+
+    :param dags: the folder with its DAG files; default the examples.
+    :param akkio: URL of the Akkio to train at; default a sandbox of its own.
+    :param pace: seconds that a training in that sandbox takes at least, so that the wait can be seen.
+    :param settings: more settings of Airflow, as environment variables.
+    :param say: told what is going on.
+    """
+    with ExitStack() as cleanup:
+        folder = Path(tempfile.mkdtemp(prefix="akkio-airflow-"))
+        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        say("starting an embedded PostgreSQL")
+        database = cleanup.enter_context(embedded_database(folder / "database"))
+        api_port, sandbox_port, *log_ports = free_ports(4)
+        environment = _environment(folder, dags, database, api_port, log_ports)
+        environment |= akkio_connection(akkio or f"http://127.0.0.1:{sandbox_port}") | dict(settings or {})
+        say("making Airflow's tables")
+        _migrate(environment, folder / "output" / "migrate.log")
+        stack = Stack(folder, environment, AirflowApi(api_port))
+        cleanup.callback(stack.end)
+        if akkio is None:
+            say(f"starting the sandbox, a local Akkio, at http://127.0.0.1:{sandbox_port}")
+            stack.start_sandbox(sandbox_port, pace)
+        say(f"starting Airflow: {', '.join(COMPONENTS)}")
+        for component in COMPONENTS:
+            stack.start(component)
+        stack.wait_until_healthy()
+        yield stack
+
+
+def akkio_connection(url: str, key: str = SANDBOX_KEY) -> dict[str, str]:
+    """Return the environment variable that defines the connection ``akkio_default``."""
+    return {"AIRFLOW_CONN_AKKIO_DEFAULT": json.dumps({"conn_type": "akkio", "host": url, "password": key})}
+
+
+def _environment(folder: Path, dags: Path, database: Database, api_port: int, log_ports: list[int]) -> dict[str, str]:
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    worker_log_port, triggerer_log_port = log_ports
+    return foreign | {
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{api_port}/execution/",
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{api_port}",
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.url("psycopg2"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.url("asyncpg"),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(triggerer_log_port),
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "PYTHONPATH": str(PROJECT),
+    }
+
+
+def _migrate(environment: Mapping[str, str], log: Path) -> None:
+    program = Program.start("airflow db migrate", [_program("airflow"), "db", "migrate"], environment, log)
+    try:
+        if program.process.wait(120) != 0:
+            program.check()
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"airflow db migrate did not end; its output so far:\n{log.read_text()}") from None
+    finally:
+        program.kill()
+
+
+def _program(name: str) -> str:
+    """Return a program of the virtual environment that this runs in."""
+    return str(Path(sys.executable).parent / name)

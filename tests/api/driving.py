@@ -1,0 +1,66 @@
+"""Drives a conversation without a network, in time that passes at will."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.location import Site
+from airflow_provider_akkio.api.messages import Answer, Conversation, NoAnswer, Outcome, Pause, Request
+from airflow_provider_akkio.api.protocol import AkkioProtocol
+
+ACCOUNT = Account("akkio_default", Site("https://api.akkio.com"), "key")
+STARTED_AT = 1_000_000.0
+
+
+def answer(body: Any, status: int = 200, **parts: Any) -> Answer:
+    """Return an answer with a JSON body."""
+    return Answer(status, json.dumps(body).encode(), **parts)
+
+
+def status(name: str, **metadata: Any) -> Answer:
+    """Return an answer to a status question."""
+    return answer({"status": name, "metadata": metadata})
+
+
+MODEL = answer({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
+NOT_FOUND = answer({"detail": "unknown"}, 404)
+UNREACHABLE = NoAnswer("refused", was_sent=False)
+LOST = NoAnswer("reset", was_sent=True)
+
+
+@dataclass
+class Talk:
+    """Answers the requests of a conversation, the last answer again and again, and lets its pauses pass at once."""
+
+    replies: Iterable[Answer | NoAnswer]
+    now: float = STARTED_AT
+    requests: list[Request] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+
+    def hold(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
+        """Hold a conversation to its end."""
+        conversation = start(AkkioProtocol(ACCOUNT, clock=lambda: self.now))
+        replies = iter(self.replies)
+        reply: Answer | NoAnswer | None = None
+        last: Answer | NoAnswer | None = None
+        while True:
+            try:
+                step = conversation.send(reply)
+            except StopIteration as end:
+                return end.value
+            if isinstance(step, Pause):
+                self.pauses.append(step.seconds)
+                self.now += step.seconds
+                reply = None
+            else:
+                self.requests.append(step)
+                last = reply = next(replies, last)
+
+    @property
+    def paths(self) -> list[str]:
+        """The last part of each request's path."""
+        return [request.url.rpartition("/")[2] for request in self.requests]

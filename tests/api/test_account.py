@@ -1,0 +1,53 @@
+"""How an Airflow connection is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.exceptions import AkkioConnectionError
+
+
+def read(**fields: Any) -> Account:
+    given = {"host": None, "port": None, "schema": None, "password": "key", "extra": {}} | fields
+    return Account.from_connection("akkio_default", **given)
+
+
+def test_spaces_around_the_key_are_trimmed() -> None:
+    assert read(password="  key\n").key == "key"
+
+
+def test_the_key_is_not_in_the_representation() -> None:
+    assert "top-secret" not in repr(read(password="top-secret"))
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(None, 30.0), ("", 30.0), (5, 5.0), ("2.5", 2.5)])
+def test_the_time_limit_of_a_request_is_thirty_seconds_or_what_the_extra_says(given: Any, seconds: float) -> None:
+    assert read(extra={"timeout": given}).timeout == seconds
+
+
+@pytest.mark.parametrize("value", [0, -1, "soon", True, [], float("inf"), float("nan")])
+def test_a_time_limit_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(AkkioConnectionError, match="'akkio_default': extra timeout must be"):
+        read(extra={"timeout": value})
+
+
+@pytest.mark.parametrize("password", [None, "", "   "])
+def test_a_connection_without_a_key_says_where_it_belongs(password: str | None) -> None:
+    with pytest.raises(AkkioConnectionError, match="'akkio_default' has no API key: .* into its password"):
+        read(password=password)
+
+
+@pytest.mark.parametrize("password", ["ключ-secret", "line\nsecret"])
+def test_a_key_that_no_header_can_carry_is_refused_without_repeating_it(password: str) -> None:
+    with pytest.raises(AkkioConnectionError) as caught:
+        read(password=password)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fields", [{"host": "two words"}, {"extra": ["timeout"]}])
+def test_what_is_wrong_names_the_connection(fields: dict[str, Any]) -> None:
+    with pytest.raises(AkkioConnectionError, match="^Connection 'akkio_default': "):
+        read(**fields)

@@ -1,0 +1,261 @@
+"""When a failure is tried again, and how a training's end is found."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+import pytest
+
+from airflow_provider_akkio.api.messages import Answer
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainRequest
+from airflow_provider_akkio.exceptions import (
+    AkkioForbidden,
+    AkkioMalformedAnswer,
+    AkkioNotFound,
+    AkkioSubmitOutcomeUnknown,
+    AkkioTrainingFailed,
+    AkkioTrainingTimeout,
+    AkkioUnauthorized,
+    AkkioUnavailable,
+    AkkioUnprocessable,
+    AkkioUntrustedAddress,
+)
+from tests.api.driving import LOST, MODEL, NOT_FOUND, STARTED_AT, UNREACHABLE, Talk, answer, status
+
+TRAINING = SubmittedTraining("T1", STARTED_AT)
+DEADLINE = STARTED_AT + 1000
+ACCEPTED = answer({"task_id": "T1"}, 201)
+REFUSALS = {401: AkkioUnauthorized, 403: AkkioForbidden, 422: AkkioUnprocessable, 302: AkkioUntrustedAddress}
+UNKNOWN_OUTCOMES = [
+    LOST,
+    Answer(500),
+    Answer(502),
+    Answer(503),
+    Answer(504),
+    Answer(201, b"<html>"),
+    Answer(201, b"{}"),
+    Answer(201, b"[]"),
+    Answer(201, b'{"task_id": 7}'),
+    Answer(201, b'{"task', defect="was cut short"),
+]
+
+
+def submit(talk: Talk, **parameters: object) -> SubmittedTraining:
+    request = TrainRequest(dataset_id="D1", **parameters)
+    return talk.hold(lambda akkio: akkio.submit(request))
+
+
+def wait(talk: Talk, deadline: float = DEADLINE, poll_interval: float | None = None) -> str | None:
+    return talk.hold(lambda akkio: akkio.wait(TRAINING, deadline, poll_interval)).location
+
+
+class TestSubmitting:
+    def test_an_accepted_training_counts_from_akkios_answer(self) -> None:
+        assert submit(Talk([ACCEPTED])) == TRAINING
+
+    @pytest.mark.parametrize("code", [200, 201, 202])
+    def test_any_success_with_a_task_id_is_an_acceptance(self, code: int) -> None:
+        assert submit(Talk([answer({"task_id": "T1"}, code)])) == TRAINING
+
+    @pytest.mark.parametrize("force", [True, False])
+    def test_is_tried_again_five_times_if_nothing_was_sent(self, force: bool) -> None:
+        talk = Talk([UNREACHABLE])
+        with pytest.raises(AkkioUnavailable, match="no answer from https://api.akkio.com"):
+            submit(talk, force=force)
+        assert len(talk.requests) == 6
+        assert all(1 <= pause <= 60 for pause in talk.pauses)
+
+    @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
+    def test_is_repeated_after_an_unknown_outcome_if_akkio_then_gives_the_same_model(self, outcome: Answer) -> None:
+        talk = Talk([outcome, ACCEPTED])
+        assert submit(talk, force=False) == SubmittedTraining("T1", talk.now)
+        assert len(talk.requests) == 2
+
+    @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
+    def test_is_never_repeated_after_an_unknown_outcome_if_that_could_bill_twice(self, outcome: Answer) -> None:
+        talk = Talk([outcome, ACCEPTED])
+        with pytest.raises(AkkioSubmitOutcomeUnknown, match="not submitted again"):
+            submit(talk, force=True)
+        assert len(talk.requests) == 1
+
+    def test_a_failure_that_started_nothing_does_not_make_a_later_unknown_one_harmless(self) -> None:
+        talk = Talk([UNREACHABLE, LOST, ACCEPTED])
+        with pytest.raises(AkkioSubmitOutcomeUnknown):
+            submit(talk, force=True)
+        assert len(talk.requests) == 2
+
+    @pytest.mark.parametrize("throttled", [Answer(429, retry_after="7"), Answer(503, retry_after="7")])
+    def test_waits_as_long_as_akkio_asks_however_often(self, throttled: Answer) -> None:
+        talk = Talk([throttled] * 20 + [ACCEPTED])
+        submit(talk, force=True)
+        assert talk.pauses == [7.0] * 20
+
+    def test_gives_up_on_an_akkio_that_asks_to_wait_for_over_an_hour(self) -> None:
+        talk = Talk([Answer(429, retry_after="300")])
+        with pytest.raises(AkkioUnavailable, match="fewer requests"):
+            submit(talk)
+        assert sum(talk.pauses) == pytest.approx(3600)
+
+    @pytest.mark.parametrize(("code", "error"), [*REFUSALS.items(), (404, AkkioNotFound)])
+    def test_a_refusal_is_final(self, code: int, error: type[Exception]) -> None:
+        talk = Talk([Answer(code), ACCEPTED])
+        with pytest.raises(error, match="dataset 'D1'"):
+            submit(talk)
+        assert len(talk.requests) == 1
+
+    def test_the_log_tells_what_was_accepted(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO):
+            submit(Talk([ACCEPTED]), predict_fields=["a", "b"], duration=60)
+            submit(Talk([ACCEPTED]))
+        assert caplog.messages == [
+            "Akkio accepted training T1: dataset D1, predicting a, b, 60 s.",
+            "Akkio accepted training T1: dataset D1, predicting what Akkio chooses, 10 s.",
+        ]
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("first", ["PENDING", "SUBMITTED"])
+    def test_goes_through_the_statuses_of_either_dialect(self, first: str) -> None:
+        talk = Talk([status(first), status("IN_PROGRESS", estimate_seconds=5), status("SUCCEEDED", location="/x")])
+        assert wait(talk) == "/x"
+
+    def test_polls_every_two_seconds_at_first_and_every_thirty_in_the_end(self) -> None:
+        talk = Talk([status("IN_PROGRESS")] * 40 + [status("SUCCEEDED")])
+        wait(talk)
+        assert talk.pauses[0] == 2.0
+        assert talk.pauses == sorted(talk.pauses)
+        assert talk.pauses[-1] == 30.0
+
+    def test_a_poll_interval_of_the_authors_overrides_the_pacing(self) -> None:
+        talk = Talk([status("IN_PROGRESS")] * 5 + [status("SUCCEEDED")])
+        wait(talk, poll_interval=0.5)
+        assert talk.pauses == [0.5] * 5
+
+    @pytest.mark.parametrize("name", ["FAILED", "UNKNOWN_TIMEOUT"])
+    def test_a_failed_training_raises_with_akkios_own_reason(self, name: str) -> None:
+        with pytest.raises(AkkioTrainingFailed, match=f"training T1 with {name}: too few rows"):
+            wait(Talk([status(name, error="too few rows")]))
+
+    def test_a_failed_training_without_a_reason_says_so(self) -> None:
+        with pytest.raises(AkkioTrainingFailed, match="gave no reason"):
+            wait(Talk([status("FAILED")]))
+
+    def test_an_unknown_status_is_waited_on_and_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        odd = [status("CELEBRATING"), status("IN_PROGRESS"), status("CELEBRATING"), status("CELEBRATING")]
+        wait(Talk([*odd, status("SUCCEEDED")]))
+        assert [message for message in caplog.messages if "CELEBRATING" in message] == [
+            "Training T1: status 'CELEBRATING' is not one that Akkio documents; waiting on."
+        ]
+
+    def test_the_deadline_ends_it_with_the_last_status_and_what_to_do(self) -> None:
+        talk = Talk([status("PENDING"), status("IN_PROGRESS")])
+        with pytest.raises(
+            AkkioTrainingTimeout, match=r"within 1000 s; its last status is IN_PROGRESS.*AkkioTrainSensor"
+        ):
+            wait(talk)
+        assert talk.now == DEADLINE
+
+    def test_a_training_that_ends_in_the_last_interval_is_not_lost(self) -> None:
+        talk = Talk([status("IN_PROGRESS"), status("SUCCEEDED", location="/x")])
+        assert wait(talk, deadline=STARTED_AT + 1) == "/x"
+        assert talk.now == STARTED_AT + 1
+
+    def test_a_deadline_that_has_passed_still_allows_one_question(self) -> None:
+        assert wait(Talk([status("SUCCEEDED", location="/x")]), deadline=STARTED_AT - 5) == "/x"
+
+    def test_a_day_of_failing_polls_does_not_end_it(self) -> None:
+        failures = itertools.islice(itertools.cycle([UNREACHABLE, LOST, Answer(500), Answer(429)]), 500)
+        talk = Talk([*failures, status("SUCCEEDED", location="/x")])
+        assert wait(talk, deadline=STARTED_AT + 86400) == "/x"
+        assert len(talk.requests) == 501
+
+    def test_an_outage_until_the_deadline_is_named_in_the_timeout(self) -> None:
+        with pytest.raises(AkkioTrainingTimeout, match=r"last status is IN_PROGRESS.*last question failed.*HTTP 502"):
+            wait(Talk([status("IN_PROGRESS"), Answer(502)]))
+
+    def test_ten_unreadable_answers_in_a_row_end_it(self) -> None:
+        talk = Talk([status("IN_PROGRESS"), Answer(200, b"<html>hello")])
+        with pytest.raises(AkkioMalformedAnswer, match="begins: <html>hello"):
+            wait(talk)
+        assert len(talk.requests) == 11
+
+    def test_unreadable_answers_with_others_between_do_not_end_it(self) -> None:
+        rubbish = [Answer(200, b"<html>")] * 9
+        talk = Talk([*rubbish, Answer(500), *rubbish, status("SUCCEEDED", location="/x")])
+        assert wait(talk) == "/x"
+
+    @pytest.mark.parametrize(("code", "error"), REFUSALS.items())
+    def test_a_refusal_ends_it_at_once(self, code: int, error: type[Exception]) -> None:
+        talk = Talk([status("IN_PROGRESS"), Answer(code)])
+        with pytest.raises(error):
+            wait(talk)
+        assert len(talk.requests) == 2
+
+    def test_a_record_that_is_gone_is_looked_for_by_its_result(self) -> None:
+        talk = Talk([NOT_FOUND, MODEL])
+        assert wait(talk) is None
+        assert talk.paths == ["status", "result"]
+
+    def test_a_record_that_is_gone_without_a_result_fails(self) -> None:
+        with pytest.raises(AkkioNotFound, match="neither a status nor a result of training T1"):
+            wait(Talk([NOT_FOUND]))
+
+    def test_a_status_that_falls_back_is_checked_against_the_result(self) -> None:
+        talk = Talk([status("IN_PROGRESS"), status("PENDING"), MODEL])
+        assert wait(talk) is None
+        assert talk.paths == ["status", "status", "result"]
+
+    @pytest.mark.parametrize("no_result", [NOT_FOUND, LOST, Answer(500), answer({})])
+    def test_a_status_that_falls_back_without_a_result_is_waited_on(self, no_result: Answer) -> None:
+        talk = Talk([status("IN_PROGRESS"), status("SUBMITTED"), no_result, status("SUCCEEDED", location="/x")])
+        assert wait(talk) == "/x"
+
+
+class TestFetching:
+    def test_a_result_comes_from_where_akkio_said(self) -> None:
+        talk = Talk([status("SUCCEEDED", location="/models/train/T1/elsewhere"), MODEL])
+        talk.hold(lambda akkio: akkio.finish(TRAINING, DEADLINE))
+        assert talk.requests[-1].url == "https://api.akkio.com/api/v1/models/train/T1/elsewhere"
+
+    def test_a_location_on_another_site_is_not_asked(self) -> None:
+        talk = Talk([status("SUCCEEDED", location="https://evil.example/api/v1/x"), MODEL])
+        with pytest.raises(AkkioUntrustedAddress):
+            talk.hold(lambda akkio: akkio.finish(TRAINING, DEADLINE))
+        assert len(talk.requests) == 1
+
+    def test_a_model_that_is_there_is_tried_for_five_minutes_beyond_the_deadline(self) -> None:
+        talk = Talk([status("SUCCEEDED"), UNREACHABLE, UNREACHABLE, MODEL])
+        assert talk.hold(lambda akkio: akkio.finish(TRAINING, STARTED_AT)).model_id == "M1"
+
+    def test_an_akkio_that_stays_away_for_five_minutes_is_given_up(self) -> None:
+        talk = Talk([UNREACHABLE])
+        with pytest.raises(AkkioUnavailable, match="Result of training T1"):
+            talk.hold(lambda akkio: akkio.result("T1"))
+        assert talk.now == pytest.approx(STARTED_AT + 300)
+
+    def test_a_result_without_a_model_shows_what_came(self) -> None:
+        with pytest.raises(AkkioMalformedAnswer, match=r"no 'model_id'. It begins: {\"status\": \"success\"}"):
+            Talk([answer({"status": "success"})]).hold(lambda akkio: akkio.result("T1"))
+
+    def test_an_id_cannot_become_a_path(self) -> None:
+        talk = Talk([MODEL])
+        talk.hold(lambda akkio: akkio.result("../../v1/models?x=/"))
+        assert talk.requests[0].url.endswith("/train/..%2F..%2Fv1%2Fmodels%3Fx%3D%2F/result")
+
+
+class TestChecking:
+    @pytest.mark.parametrize("reply", [NOT_FOUND, status("PENDING")])
+    def test_an_unknown_training_shows_that_the_key_is_taken(self, reply: Answer) -> None:
+        talk = Talk([reply])
+        talk.hold(lambda akkio: akkio.check())
+        assert len(talk.requests) == 1
+
+    def test_an_answer_that_is_not_akkios_is_no_success(self) -> None:
+        with pytest.raises(AkkioUnavailable):
+            Talk([Answer(200, b"<html>It works!")]).hold(lambda akkio: akkio.check())
+
+
+def test_a_client_that_leaves_a_request_unanswered_is_a_bug() -> None:
+    with pytest.raises(TypeError, match="must answer"):
+        Talk([]).hold(lambda akkio: akkio.check())
