@@ -7,19 +7,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
-_HOME = tempfile.mkdtemp(prefix="akkio-tests-")
+_HOME = Path(tempfile.mkdtemp(prefix="akkio-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
-    "AIRFLOW_HOME": _HOME,
-    "AIRFLOW__CORE__DAGS_FOLDER": f"{_HOME}/dags",
+    "AIRFLOW_HOME": str(_HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 
 import pytest
 
+from dev.stack import akkio_connection
+from tests.airflow_runs import DagRunner
 from tests.scripted import ScriptedAkkio
 
 
@@ -28,3 +30,25 @@ def akkio() -> Iterator[ScriptedAkkio]:
     """An Akkio that answers what the test tells it to."""
     with ScriptedAkkio() as server:
         yield server
+
+
+@pytest.fixture
+def connected(akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> ScriptedAkkio:
+    """The scripted Akkio, with the connection ``akkio_default`` leading to it."""
+    for name, value in akkio_connection(akkio.url, "the-key").items():
+        monkeypatch.setenv(name, value)
+    return akkio
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """The tables of Airflow, in SQLite: ``airflow dags test`` is safe on it."""
+    from airflow.utils import db
+
+    db.initdb()
+
+
+@pytest.fixture
+def run_dag(airflow_database: None) -> DagRunner:
+    """Runs a DAG as ``airflow dags test`` does."""
+    return DagRunner(_HOME / "dags")

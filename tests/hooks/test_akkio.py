@@ -1,0 +1,158 @@
+"""The hook, over real sockets and Airflow's own connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
+from airflow_provider_akkio.exceptions import AkkioConnectionError, AkkioParameterError, AkkioTrainingFailed
+from airflow_provider_akkio.hooks.akkio import AkkioHook
+from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
+
+REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
+
+
+class Blocking:
+    """Asks the hook the blocking way."""
+
+    def __init__(self) -> None:
+        self._hook = AkkioHook()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hook, name)
+
+
+class Asynchronous(Blocking):
+    """Asks the hook the asynchronous way."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: asyncio.run(getattr(self._hook, f"a{name}")(*args, **kwargs))
+
+
+@pytest.fixture(params=[Blocking, Asynchronous])
+def hook(request: pytest.FixtureRequest) -> Any:
+    return request.param()
+
+
+def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", json.dumps({"conn_type": "akkio", **fields}))
+
+
+def test_a_training_is_submitted(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("new", accepted("T7"))
+    training = hook.submit_training(REQUEST)
+    assert training == SubmittedTraining("T7", training.submitted_at)
+    assert connected.received[0].body == REQUEST.to_json()
+
+
+def test_a_status_is_a_typed_value(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("status", status("IN_PROGRESS", estimate_seconds=3))
+    assert hook.get_training_status("T1") == TrainingState("IN_PROGRESS", estimate_seconds=3.0)
+
+
+def test_a_result_is_a_typed_value(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("result", result("M1", data_story=["so"]))
+    assert hook.get_training_result("T1") == TrainingResult("M1", [], {}, ["so"])
+    assert hook.get_training_result("T1", "/models/train/other/result").model_id == "M1"
+    assert connected.received[-1].path == "/api/v1/models/train/other/result"
+
+
+def test_a_training_is_waited_for(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("new", accepted("T1"))
+    connected.script("status", status("PENDING"), status("SUCCEEDED"))
+    connected.script("result", result("M1"))
+    training = hook.submit_training(REQUEST)
+    assert hook.wait_for_training(training, timeout=60, poll_interval=0.05).model_id == "M1"
+
+
+def test_a_failed_training_raises(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("status", status("FAILED", error="too few rows"))
+    with pytest.raises(AkkioTrainingFailed, match="too few rows"):
+        hook.wait_for_training(SubmittedTraining("T1", 0.0))
+
+
+def test_an_id_that_is_none_is_refused_before_anything_is_sent(hook: Any, connected: ScriptedAkkio) -> None:
+    with pytest.raises(AkkioParameterError):
+        hook.get_training_status("")
+    assert not connected.received
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "akkio://:%20the-key%20@{host}:{port}/http",
+        "akkio://http://:the-key@{host}:{port}",
+        "akkio://:the-key@http%3A%2F%2F{host}%3A{port}",
+        "akkio://:the-key@{host}:{port}/http?timeout=5",
+    ],
+)
+def test_a_connection_may_be_a_uri(hook: Any, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    host, port = akkio.url.removeprefix("http://").split(":")
+    monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", uri.format(host=host, port=port))
+    akkio.script("status", status("PENDING"))
+    hook.get_training_status("T1")
+    assert akkio.received[0].headers["X-API-Key"] == "the-key"
+
+
+def test_an_unusable_connection_fails_without_a_retry(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_connection(monkeypatch, password="  ")
+    with pytest.raises(AkkioConnectionError, match="'akkio_default' has no API key") as caught:
+        hook.get_training_status("T1")
+    assert isinstance(caught.value, AirflowFailException)
+
+
+def test_the_session_is_ready(connected: ScriptedAkkio) -> None:
+    connected.script("status", status("PENDING"))
+    with AkkioHook().get_conn() as session:
+        answer = session.get(f"{connected.url}/api/v1/models/train/T1/status", timeout=5)
+    assert answer.json()["status"] == "PENDING"
+    assert connected.received[0].headers["X-API-Key"] == "the-key"
+
+
+class TestTestingTheConnection:
+    @pytest.mark.parametrize(
+        ("reply", "works", "message"),
+        [
+            (Reply(404), True, "Akkio answers, and takes the API key."),
+            (status("PENDING"), True, "Akkio answers, and takes the API key."),
+            (Reply(401), False, "Wrong API key."),
+            (Reply(403), False, "The API key may not be used for this."),
+            (Reply(500), False, "Akkio cannot be reached."),
+            (Reply(200, b"<html>another server"), False, "Akkio cannot be reached."),
+            (Reply(302, headers={"Location": "/"}), False, "Testing the connection: http"),
+        ],
+    )
+    def test_tells_what_is_wrong_apart(self, connected: ScriptedAkkio, reply: Reply, works: bool, message: str) -> None:
+        connected.script("status", reply)
+        tested, said = AkkioHook().test_connection()
+        assert tested is works
+        assert said.startswith(message)
+
+    def test_starts_nothing_and_asks_once(self, connected: ScriptedAkkio) -> None:
+        connected.script("status", Reply(500))
+        AkkioHook().test_connection()
+        assert [received.method for received in connected.received] == ["GET"]
+
+    def test_names_an_unreachable_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        set_connection(monkeypatch, password="the-key", host=f"http://127.0.0.1:{port}")
+        tested, message = AkkioHook().test_connection()
+        assert not tested
+        assert message.startswith(
+            f"Akkio cannot be reached. Testing the connection: no answer from http://127.0.0.1:{port}"
+        )
+
+    def test_tells_a_connection_that_cannot_be_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        set_connection(monkeypatch, password="the-key", host="two words")
+        assert AkkioHook().test_connection()[0] is False
+
+
+def test_the_connection_form_names_its_fields() -> None:
+    assert AkkioHook.get_ui_field_behaviour()["relabeling"]["password"] == "API key"

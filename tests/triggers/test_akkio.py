@@ -1,0 +1,91 @@
+"""The trigger on a real event loop, against an Akkio on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailed
+from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
+from tests.scripted import Reply, ScriptedAkkio, status
+
+
+def trigger(**arguments: Any) -> AkkioTrainTrigger:
+    now = time.time()
+    given = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
+    return AkkioTrainTrigger(**{**given, "poll_interval": 0.05, **arguments})
+
+
+def events(trigger: AkkioTrainTrigger) -> list[TrainingEvent]:
+    async def collect() -> list[TrainingEvent]:
+        return [TrainingEvent.from_payload(event.payload) async for event in trigger.run()]
+
+    return asyncio.run(collect())
+
+
+def test_it_fires_one_event_with_the_place_of_the_result(connected: ScriptedAkkio) -> None:
+    connected.script("status", status("PENDING"), status("SUCCEEDED", location="/x"))
+    assert events(trigger()) == [TrainingEvent(akkio_task_id="T1", ending=Ending.SUCCEEDED, location="/x")]
+
+
+def test_a_failure_travels_with_its_class_and_its_words(connected: ScriptedAkkio) -> None:
+    connected.script("status", status("FAILED", error="too few rows"))
+    [event] = events(trigger())
+    assert event.ending is Ending.FAILED
+    error = event.as_exception()
+    assert isinstance(error, AkkioTrainingFailed)
+    assert str(error) == "Akkio ended training T1 with FAILED: too few rows"
+
+
+def test_an_outage_does_not_end_the_wait(connected: ScriptedAkkio) -> None:
+    connected.script("status", Reply(503, headers={"Retry-After": "0"}), status("SUCCEEDED"))
+    assert [event.ending for event in events(trigger())] == [Ending.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    ("limits", "ending"),
+    [
+        ({"deadline": 0.3}, Ending.FAILED),
+        ({"deadline": 60.0, "execution_deadline": 0.3}, Ending.OUT_OF_EXECUTION_TIME),
+        ({"deadline": 0.3, "execution_deadline": 60.0}, Ending.FAILED),
+    ],
+)
+def test_whichever_limit_comes_first_ends_it(
+    connected: ScriptedAkkio, limits: dict[str, float], ending: Ending
+) -> None:
+    connected.script("status", status("IN_PROGRESS"))
+    [event] = events(trigger(**{name: time.time() + seconds for name, seconds in limits.items()}))
+    assert event.ending is ending
+    assert "its last status is IN_PROGRESS" in event.message
+
+
+def test_it_is_serialized_whole_and_without_the_key(connected: ScriptedAkkio) -> None:
+    path, arguments = trigger(execution_deadline=5.0).serialize()
+    assert path == "airflow_provider_akkio.triggers.akkio.AkkioTrainTrigger"
+    assert "the-key" not in json.dumps(arguments)
+    assert AkkioTrainTrigger(**arguments).serialize() == (path, arguments)
+
+
+def test_a_killed_task_is_told_that_the_training_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(trigger().on_kill())
+    logged = capsys.readouterr().out
+    assert "Training T1 may still be running at Akkio" in logged
+    assert "AkkioTrainSensor(akkio_task_id='T1')" in logged
+
+
+@pytest.mark.parametrize(
+    "payload", [None, {}, "done", {"akkio_task_id": "T1", "ending": "perhaps"}, {"model_id": "M1"}]
+)
+def test_an_event_that_is_none_of_ours_never_means_success(payload: Any) -> None:
+    with pytest.raises(AkkioError, match="none that this version of the provider knows"):
+        TrainingEvent.from_payload(payload)
+
+
+@pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])
+def test_an_error_of_another_version_is_still_an_akkio_error(name: str) -> None:
+    event = TrainingEvent(akkio_task_id="T1", ending=Ending.FAILED, error=name, message="why")
+    assert type(event.as_exception()) is AkkioError
