@@ -1,4 +1,7 @@
-"""Train a model, wait for it in the triggerer, and use its statistics in the next task."""
+"""Train a model, wait for it in the triggerer, and use its statistics in the next task.
+
+It is started by hand; ``schedule="@weekly"`` retrains on Sundays.
+"""
 
 from datetime import datetime
 
@@ -6,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 
-with DAG("akkio_train", schedule="@weekly", start_date=datetime(2026, 1, 1), catchup=False):
+with DAG("akkio_train", schedule=None, start_date=datetime(2026, 1, 1), catchup=False):
     train = AkkioTrainOperator(
         task_id="train",
         dataset_id="YTV32jCdVf5DbcMxzvX5",

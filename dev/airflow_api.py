@@ -33,6 +33,18 @@ class TaskView:
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
 
+@dataclass(frozen=True)
+class Slots:
+    """How the default pool is used.
+
+    :param running: slots that a worker holds.
+    :param deferred: tasks that wait in the triggerer, and hold none.
+    """
+
+    running: int
+    deferred: int
+
+
 class AirflowApi:
     """Speaks to a local Airflow in which everybody is an administrator.
 
@@ -80,6 +92,11 @@ class AirflowApi:
         found = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return [TaskView(one["task_id"], one["map_index"], one["state"], one["try_number"]) for one in found]
 
+    def slots(self) -> Slots:
+        """Return how many worker slots are in use, and how many tasks are deferred."""
+        pool = self._request("GET", "pools/default_pool")
+        return Slots(pool["running_slots"], pool["deferred_slots"])
+
     def follow(
         self, dag_id: str, run_id: str, seen: Callable[[TaskView], None] = lambda _: None, seconds: float = 180
     ) -> str:
@@ -112,9 +129,9 @@ class AirflowApi:
         }
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
-        """Return the log of a task's try, as text."""
+        """Return the log of a task's try, as text; each exception is a line with its class and message."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
-        return "\n".join(str(line.get("event", line)) for line in self._request("GET", path)["content"])
+        return "\n".join(text for line in self._request("GET", path)["content"] for text in _log_lines(line))
 
     def _request(self, method: str, path: str, body: Any = None, *, allow_missing: bool = False) -> Any:
         if "Authorization" not in self._session.headers:
@@ -126,3 +143,8 @@ class AirflowApi:
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json()
+
+
+def _log_lines(line: Any) -> list[str]:
+    errors = line.get("error_detail") or []
+    return [str(line["event"]), *(f"{error['exc_type']}: {error['exc_value']}" for error in errors)]

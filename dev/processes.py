@@ -8,12 +8,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_GRACE = 10.0
+_GRACE = 3.0
 
 
 class ProgramEndedError(RuntimeError):
@@ -65,7 +65,7 @@ class Program:
         self._signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """End the whole group: gently, and by force after ten seconds."""
+        """End the whole group: gently, and by force after three seconds."""
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_GRACE)
@@ -92,17 +92,21 @@ class Program:
         return True
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
     """Return ports of the loopback interface on which nothing listens.
 
     :param count: how many; they differ from each other.
+    :param preferred: the first ones, where they are free.
     """
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    with ExitStack() as held:
+        return [held.enter_context(_listener(port)).getsockname()[1] for port in (*preferred, *[0] * count)[:count]]
+
+
+def _listener(port: int) -> socket.socket:
     try:
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float, watched: Sequence[Program] = ()) -> None:

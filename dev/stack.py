@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from dev.airflow_api import AirflowApi
 from dev.database import Database, embedded_database
@@ -36,12 +37,14 @@ class Stack:
     :param folder: holds everything that the stack writes.
     :param environment: the environment of its programs.
     :param api: Airflow's REST API.
+    :param akkio: URL of the Akkio that it trains at.
     :param programs: what runs, by name.
     """
 
     folder: Path
     environment: Mapping[str, str]
     api: AirflowApi
+    akkio: str
     programs: dict[str, Program] = field(default_factory=dict)
 
     def start(self, component: str) -> None:
@@ -86,7 +89,8 @@ def running_stack(
     dags: Path = EXAMPLES,
     akkio: str | None = None,
     pace: float = 3.0,
-    settings: Mapping[str, str] | None = None,
+    keys: Mapping[str, str] = MappingProxyType({"akkio_default": SANDBOX_KEY}),
+    preferred_ports: Sequence[int] = (),
     say: Callable[[str], None] = _say_nothing,
 ) -> Iterator[Stack]:
     """Run a whole Airflow until the ``with`` block ends; nothing is left running, and no folder behind.
@@ -94,7 +98,8 @@ def running_stack(
     :param dags: the folder with its DAG files; default the examples.
     :param akkio: URL of the Akkio to train at; default a sandbox of its own.
     :param pace: seconds that a training in that sandbox takes at least, so that the wait can be seen.
-    :param settings: more settings of Airflow, as environment variables.
+    :param keys: the API key of each connection to define; default the sandbox's for ``akkio_default``.
+    :param preferred_ports: for Airflow and the sandbox; where one is taken, and by default, any free ones.
     :param say: told what is going on.
     """
     with ExitStack() as cleanup:
@@ -102,15 +107,17 @@ def running_stack(
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         say("starting an embedded PostgreSQL")
         database = cleanup.enter_context(embedded_database(folder / "database"))
-        api_port, sandbox_port, *log_ports = free_ports(4)
+        api_port, sandbox_port, *log_ports = free_ports(4, preferred_ports)
+        url = akkio or f"http://127.0.0.1:{sandbox_port}"
         environment = _environment(folder, dags, database, api_port, log_ports)
-        environment |= akkio_connection(akkio or f"http://127.0.0.1:{sandbox_port}") | dict(settings or {})
+        for connection, key in keys.items():
+            environment |= akkio_connection(url, key, connection)
         say("making Airflow's tables")
         _migrate(environment, folder / "output" / "migrate.log")
-        stack = Stack(folder, environment, AirflowApi(api_port))
+        stack = Stack(folder, environment, AirflowApi(api_port), url)
         cleanup.callback(stack.end)
         if akkio is None:
-            say(f"starting the sandbox, a local Akkio, at http://127.0.0.1:{sandbox_port}")
+            say(f"starting the sandbox, a local Akkio, at {url}")
             stack.start_sandbox(sandbox_port, pace)
         say(f"starting Airflow: {', '.join(COMPONENTS)}")
         for component in COMPONENTS:
@@ -119,9 +126,10 @@ def running_stack(
         yield stack
 
 
-def akkio_connection(url: str, key: str = SANDBOX_KEY) -> dict[str, str]:
-    """Return the environment variable that defines the connection ``akkio_default``."""
-    return {"AIRFLOW_CONN_AKKIO_DEFAULT": json.dumps({"conn_type": "akkio", "host": url, "password": key})}
+def akkio_connection(url: str, key: str, connection: str = "akkio_default") -> dict[str, str]:
+    """Return the environment variable that defines a connection to Akkio."""
+    fields = {"conn_type": "akkio", "host": url, "password": key}
+    return {f"AIRFLOW_CONN_{connection.upper()}": json.dumps(fields)}
 
 
 def _environment(folder: Path, dags: Path, database: Database, api_port: int, log_ports: list[int]) -> dict[str, str]:

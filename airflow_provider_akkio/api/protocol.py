@@ -29,10 +29,10 @@ from airflow_provider_akkio.api.training import (
     SubmittedTraining,
     TrainingResult,
     TrainingState,
-    TrainingStatus,
     TrainRequest,
     still_running,
 )
+from airflow_provider_akkio.api.vocabulary import TrainingStatus
 from airflow_provider_akkio.exceptions import (
     AkkioMalformedAnswer,
     AkkioNotFound,

@@ -8,43 +8,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from enum import IntEnum, StrEnum
 from typing import Any, NoReturn, Self
 
 from airflow_provider_akkio.api.messages import quoted
+from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
 
 _LONGEST_ESTIMATE = 1e9
-
-
-class Duration(IntEnum):
-    """How many seconds Akkio spends on a training; the names are those of the OpenAPI document."""
-
-    FASTEST = 10
-    HIGH_QUALITY = 60
-    HIGHER_QUALITY = 300
-    PRODUCTION = 1800
-
-
-class TrainingStatus(StrEnum):
-    """The statuses of both dialects: the Training page's and the OpenAPI document's."""
-
-    PENDING = "PENDING"
-    SUBMITTED = "SUBMITTED"
-    IN_PROGRESS = "IN_PROGRESS"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    UNKNOWN_TIMEOUT = "UNKNOWN_TIMEOUT"
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether Akkio has not begun with the training yet."""
-        return self in (TrainingStatus.PENDING, TrainingStatus.SUBMITTED)
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether the training ended without a model."""
-        return self in (TrainingStatus.FAILED, TrainingStatus.UNKNOWN_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

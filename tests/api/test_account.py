@@ -36,7 +36,7 @@ def test_a_time_limit_that_is_none_is_refused(value: Any) -> None:
 
 @pytest.mark.parametrize("password", [None, "", "   "])
 def test_a_connection_without_a_key_says_where_it_belongs(password: str | None) -> None:
-    with pytest.raises(AkkioConnectionError, match="'akkio_default' has no API key: .* into its password"):
+    with pytest.raises(AkkioConnectionError, match=r"'akkio_default' has no API key: .* into its password"):
         read(password=password)
 
 
@@ -49,5 +49,5 @@ def test_a_key_that_no_header_can_carry_is_refused_without_repeating_it(password
 
 @pytest.mark.parametrize("fields", [{"host": "two words"}, {"extra": ["timeout"]}])
 def test_what_is_wrong_names_the_connection(fields: dict[str, Any]) -> None:
-    with pytest.raises(AkkioConnectionError, match="^Connection 'akkio_default': "):
+    with pytest.raises(AkkioConnectionError, match=r"^Connection 'akkio_default': "):
         read(**fields)

@@ -31,7 +31,7 @@ def test_not_a_number_is_read_as_null_since_it_would_cost_the_whole_xcom() -> No
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a": 1'])
 def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
-    with pytest.raises(AkkioMalformedAnswer, match="^Asking: "):
+    with pytest.raises(AkkioMalformedAnswer, match=r"^Asking: "):
         read(Answer(200, body))
 
 

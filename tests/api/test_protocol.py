@@ -61,7 +61,7 @@ class TestSubmitting:
     @pytest.mark.parametrize("force", [True, False])
     def test_is_tried_again_five_times_if_nothing_was_sent(self, force: bool) -> None:
         talk = Talk([UNREACHABLE])
-        with pytest.raises(AkkioUnavailable, match="no answer from https://api.akkio.com"):
+        with pytest.raises(AkkioUnavailable, match=r"no answer from https://api.akkio.com"):
             submit(talk, force=force)
         assert len(talk.requests) == 6
         assert all(1 <= pause <= 60 for pause in talk.pauses)

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.api.training import (
-    Duration,
     TrainingResult,
     TrainingState,
-    TrainingStatus,
     TrainRequest,
     parse_task_id,
 )
+from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
 
 
@@ -112,7 +111,7 @@ def test_a_field_cannot_be_predicted_and_ignored() -> None:
 
 def test_a_task_id_is_text() -> None:
     assert parse_task_id(" T1 ") == "T1"
-    with pytest.raises(AkkioParameterError, match="^akkio_task_id must be"):
+    with pytest.raises(AkkioParameterError, match=r"^akkio_task_id must be"):
         parse_task_id(None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -104,7 +105,9 @@ class TestTemplates:
     def test_every_parameter_may_be_a_template(
         self, run_dag: DagRunner, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "akkio", "host": "%s", "password": "k"}' % trained.url)
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "akkio", "host": trained.url, "password": "k"})
+        )
         monkeypatch.delenv("AIRFLOW_CONN_AKKIO_DEFAULT")
         run = run_dag(
             """

@@ -1,0 +1,36 @@
+"""A whole Airflow, started once for all tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.airflow_api import AirflowApi
+from dev.stack import EXAMPLES, SANDBOX_KEY, Stack, running_stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the whole Airflow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.end_to_end)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Airflow with the example DAGs, the DAGs of this folder, and a sandbox whose trainings take four seconds."""
+    dags = tmp_path_factory.mktemp("dags")
+    for folder in (EXAMPLES, Path(__file__).parent / "dags"):
+        shutil.copytree(folder, dags, dirs_exist_ok=True)
+    keys = {"akkio_default": SANDBOX_KEY, "akkio_wrong_key": "wrong-key"}
+    with running_stack(dags=dags, pace=4.0, keys=keys) as running:
+        yield running
+
+
+@pytest.fixture
+def airflow(stack: Stack) -> AirflowApi:
+    """Airflow's REST API."""
+    return stack.api

@@ -1,0 +1,125 @@
+"""Trainings in a real Airflow: scheduler, DAG processor, API server and triggerer as processes, on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from dev.airflow_api import AirflowApi, TaskView
+from dev.stack import EXAMPLES, Stack
+
+CLASS_KEYS = [
+    "field",
+    "field_name",
+    "field_type",
+    "class",
+    "class_name",
+    "count",
+    "true positives",
+    "false positives",
+    "false negatives",
+    "precision",
+    "recall",
+    "f1",
+    "frequency",
+]
+
+
+def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:
+    """Run a DAG to its end, and return the run's id, its state, and each state of a task that was seen."""
+    seen: list[TaskView] = []
+    run_id = airflow.trigger(dag_id)
+    return run_id, airflow.follow(dag_id, run_id, seen.append), seen
+
+
+def test_no_example_is_left_out(airflow: AirflowApi) -> None:
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert names == {"akkio_train", "akkio_train_many", "akkio_train_and_wait_elsewhere"}
+    assert airflow.import_errors() == []
+
+
+def test_a_model_is_trained_while_no_worker_is_held(airflow: AirflowApi) -> None:
+    slots_while_deferred = []
+    seen: list[str] = []
+
+    def look(task: TaskView) -> None:
+        seen.append(f"{task.task_id} {task.state}")
+        if task.state == "deferred":
+            slots_while_deferred.append(airflow.slots())
+
+    run_id = airflow.trigger("akkio_train")
+    assert airflow.follow("akkio_train", run_id, look) == "success"
+    assert "train deferred" in seen
+    assert [(slots.running, slots.deferred) for slots in slots_while_deferred] == [(0, 1)]
+    assert seen[-1] == "report success"
+
+    xcoms = airflow.xcoms("akkio_train", run_id, "train")
+    assert set(xcoms) == {"akkio_task_id", "model_id", "return_value", "stats", "field_importance", "data_story"}
+    assert xcoms["return_value"] == xcoms["model_id"]
+    [classes] = xcoms["stats"]
+    assert [sorted(one) for one in classes] == [sorted(CLASS_KEYS)] * 2
+    assert sum(xcoms["field_importance"].values()) == pytest.approx(1)
+    assert xcoms["data_story"][0]["name"] == "Positive Lead"
+
+
+def test_the_log_tells_the_trainings_story(airflow: AirflowApi) -> None:
+    run_id, _, _ = run(airflow, "akkio_train")
+    xcoms = airflow.xcoms("akkio_train", run_id, "train")
+    log = airflow.log("akkio_train", run_id, "train")
+    training = f"raining {xcoms['akkio_task_id']}"
+    story = [
+        f"Akkio accepted t{training}: dataset YTV32jCdVf5DbcMxzvX5, predicting Positive Lead, 10 s.",
+        f"T{training}: SUCCEEDED",
+        f"Akkio trained model {xcoms['model_id']}.",
+    ]
+    assert [line for line in log.splitlines() if line in story] == story
+    assert "sandbox-key" not in log
+
+
+def test_mapped_trainings_run_side_by_side(airflow: AirflowApi) -> None:
+    run_id, state, seen = run(airflow, "akkio_train_many")
+    assert state == "success"
+    assert {task.map_index for task in seen if task.state == "deferred"} == {0, 1}
+    models = [airflow.xcoms("akkio_train_many", run_id, "train", index)["return_value"] for index in (0, 1)]
+    assert len(set(models)) == 2
+    assert airflow.xcoms("akkio_train_many", run_id, "best")["return_value"] in models
+
+
+def test_a_training_is_waited_for_by_another_task(airflow: AirflowApi) -> None:
+    dag_id = "akkio_train_and_wait_elsewhere"
+    run_id, state, seen = run(airflow, dag_id)
+    assert state == "success"
+    assert "deferred" in [task.state for task in seen if task.task_id == "wait"]
+    assert "deferred" not in [task.state for task in seen if task.task_id == "submit"]
+    submitted = airflow.xcoms(dag_id, run_id, "submit")
+    assert set(submitted) == {"akkio_task_id", "return_value"}
+    waited = airflow.xcoms(dag_id, run_id, "wait")
+    assert waited["return_value"] == waited["model_id"]
+    assert waited["stats"][0][0]["field_type"] == "number"
+
+
+@pytest.fixture(scope="module")
+def failed_run(stack: Stack) -> str:
+    """A run in which every task failed."""
+    run_id, state, _ = run(stack.api, "failures")
+    assert state == "failed"
+    return run_id
+
+
+@pytest.mark.parametrize(
+    ("task_id", "error", "reason"),
+    [
+        ("no_such_field", "AkkioTrainingFailed", "no such field"),
+        ("no_such_dataset", "AkkioNotFound", "dataset 'no such dataset'"),
+        ("wrong_key", "AkkioUnauthorized", "password of connection 'akkio_wrong_key'"),
+        ("wrong_once_rendered", "AkkioParameterError", "duration must be one of 10, 60, 300, 1800"),
+        ("out_of_time", "AkkioTrainingTimeout", "did not end within 1 s"),
+        ("out_of_execution_time", "AirflowTaskTimeout", "execution_timeout ended the wait"),
+    ],
+)
+def test_each_failure_tells_what_happened_and_is_tried_once(
+    airflow: AirflowApi, failed_run: str, task_id: str, error: str, reason: str
+) -> None:
+    [task] = [one for one in airflow.tasks("failures", failed_run) if one.task_id == task_id]
+    assert (task.state, task.try_number) == ("failed", 1)
+    [said] = [line for line in airflow.log("failures", failed_run, task_id).splitlines() if line.startswith(error)]
+    assert reason in said
