@@ -19,7 +19,7 @@ def main() -> None:
         say(f"Airflow    {stack.api.url}   (no login: it listens on this machine alone)")
         say(f"sandbox    {stack.akkio}   (key {SANDBOX_KEY}; the connection akkio_default leads there)")
         say("DAG files  dags_examples/; a change shows within half a minute")
-        say("Ctrl-C stops everything and leaves nothing behind")
+        say("Ctrl-C stops everything")
         try:
             while True:
                 for program in stack.programs.values():

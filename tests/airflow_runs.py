@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _HEADER = """
@@ -101,8 +102,17 @@ class DagRunner:
         :param body: what stands below ``with DAG(...)``.
         """
         with self.parsed(body) as dag:
-            _failures.clear()
-            return FinishedRun(dag.test(), list(_failures))
+            return _run(dag)
+
+    def file(self, source: str, dag_id: str) -> FinishedRun:
+        """Run a DAG of a whole DAG file.
+
+        :param source: the file's text.
+        :param dag_id: which DAG of it.
+        """
+        with self._loaded(source, f"file_{next(_numbers)}") as module:
+            tasks = [one for one in vars(module).values() if hasattr(one, "task_id") and one.dag_id == dag_id]
+            return _run(tasks[0].dag)
 
     @contextmanager
     def parsed(self, body: str) -> Iterator[Any]:
@@ -111,13 +121,26 @@ class DagRunner:
         :param body: what stands below ``with DAG(...)``.
         """
         name = f"dag_{next(_numbers)}"
+        source = _HEADER.format(dag_id=name) + textwrap.indent(textwrap.dedent(body), "    ")
+        with self._loaded(source, name) as module:
+            yield module.dag
+
+    @contextmanager
+    def _loaded(self, source: str, name: str) -> Iterator[ModuleType]:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{name}.py"
-        path.write_text(_HEADER.format(dag_id=name) + textwrap.indent(textwrap.dedent(body), "    "))
+        path.write_text(source)
         try:
             spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
-            yield module.dag
+            yield module
         finally:
             path.unlink()
+
+
+def _run(dag: Any) -> FinishedRun:
+    _failures.clear()
+    return FinishedRun(dag.test(), list(_failures))

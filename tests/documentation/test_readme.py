@@ -1,0 +1,163 @@
+"""What the README says is so: every code block is run, every table is held against the code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_akkio import exceptions
+from airflow_provider_akkio.exceptions import AkkioError
+from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
+from airflow_provider_akkio.sandbox import Sandbox
+from dev.stack import PROJECT
+from tests.airflow_runs import DagRunner
+from tests.documentation.blocks import README, block, blocks, table_column
+
+RUN_HERE = {
+    "from airflow.providers.common.compat.sdk import DAG, task",
+    "pip install airflow-provider-akkio",
+    "pip install 'airflow-provider-akkio[sandbox]'",
+    "export AIRFLOW_CONN_AKKIO_DEFAULT='akkio://",
+    "export AIRFLOW_CONN_AKKIO_DEFAULT='{",
+    "airflow connections add",
+    "import os",
+    "python -m airflow_provider_akkio.sandbox",
+}
+RUN_ELSEWHERE = {
+    "make demo",  # tests/end_to_end/test_demo.py
+    "make test",  # what runs this
+}
+
+
+def account_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, float]:
+    monkeypatch.delenv("AIRFLOW_CONN_AKKIO_DEFAULT", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    account = AkkioHook()._account()
+    return account.key, account.site.api_root, account.timeout
+
+
+THE_ACCOUNT = ("your-api-key", "https://api.akkio.com/api/v1", 30.0)
+
+
+def test_every_block_is_run() -> None:
+    code = [one.text for one in blocks() if one.language != "text"]
+    unknown = [text for text in code if not text.startswith(tuple(RUN_HERE | RUN_ELSEWHERE))]
+    assert unknown == []
+    assert len(code) == len(RUN_HERE) + len(RUN_ELSEWHERE)
+
+
+def test_the_first_example_trains_a_model(run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = block("from airflow.providers.common.compat.sdk import DAG, task")
+    assert len(source.splitlines()) <= 15
+    with Sandbox() as sandbox:
+        host = sandbox.url.removeprefix("http://")
+        monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", f"akkio://:sandbox-key@{host}/http")
+        run = run_dag.file(source, "retrain_leads")
+    assert run.state == "success"
+    assert len(run.xcoms("train")["stats"][0]) == 2
+
+
+def test_the_example_with_the_sandbox_is_a_passing_test(airflow_database: None) -> None:
+    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    folder.mkdir(exist_ok=True)
+    path = folder / "my_dag.py"
+    path.write_text(block("import os"))
+    try:
+        done = subprocess.run([sys.executable, path], cwd=PROJECT, capture_output=True, text=True, check=False)
+    finally:
+        path.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "beginning", ["export AIRFLOW_CONN_AKKIO_DEFAULT='akkio://", "export AIRFLOW_CONN_AKKIO_DEFAULT='{"]
+)
+def test_each_environment_variable_defines_the_connection(beginning: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    [name, value] = shlex.split(block(beginning))[1].split("=", 1)
+    assert account_of({name: value}, monkeypatch) == THE_ACCOUNT
+
+
+def test_the_command_defines_the_connection(airflow_database: None) -> None:
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    airflow = Path(sys.executable).parent / "airflow"
+    subprocess.run([airflow, *shlex.split(block("airflow connections add"))[1:]], check=True, timeout=120)
+    with create_session() as session:
+        stored = session.query(Connection).filter_by(conn_id="akkio_default").one()
+        assert (stored.conn_type, stored.password, stored.extra_dejson) == ("akkio", "your-api-key", {"timeout": 30})
+        session.delete(stored)
+
+
+@pytest.mark.parametrize(
+    "beginning", ["pip install airflow-provider-akkio", "pip install 'airflow-provider-akkio[sandbox]'"]
+)
+def test_what_is_installed_is_found_by_airflow(beginning: str, tmp_path: Path) -> None:
+    [pip, install, requirement] = shlex.split(block(beginning))
+    assert (pip, install) == ("pip", "install")
+    checkout = requirement.replace("airflow-provider-akkio", str(PROJECT))
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path, checkout],
+        check=True,
+        timeout=120,
+    )
+    [metadata] = tmp_path.glob("airflow_provider_akkio-*.dist-info")
+    assert "airflow_provider_akkio:get_provider_info" in (metadata / "entry_points.txt").read_text()
+    assert "Provides-Extra: sandbox" in (metadata / "METADATA").read_text()
+    assert (tmp_path / "airflow_provider_akkio" / "py.typed").exists()
+
+
+def test_the_sandbox_serves_from_the_command_line() -> None:
+    command = shlex.split(block("python -m airflow_provider_akkio.sandbox").replace("8765", "0"))
+    with subprocess.Popen([sys.executable, *command[1:]], stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            assert "http://127.0.0.1:" in "".join(program.stdout.readline() for _ in range(2))
+        finally:
+            program.terminate()
+        assert program.wait(20) == 0
+
+
+def test_the_table_of_parameters_is_the_operators() -> None:
+    signature = inspect.signature(
+        AkkioTrainOperator.__wrapped__ if hasattr(AkkioTrainOperator, "__wrapped__") else AkkioTrainOperator
+    )
+    described = dict(
+        zip(table_column("## `AkkioTrainOperator`", 0), table_column("## `AkkioTrainOperator`", 2), strict=True)
+    )
+    actual = {
+        name: "required"
+        if parameter.default is parameter.empty
+        else repr(parameter.default).replace("'", '"').removesuffix(".0")
+        for name, parameter in signature.parameters.items()
+        if name != "kwargs"
+    }
+    assert described == actual
+    assert list(described)[: len(AkkioTrainOperator.template_fields)] == list(AkkioTrainOperator.template_fields)
+
+
+def test_the_table_of_errors_is_the_tree() -> None:
+    tree = {
+        name: error
+        for name, error in vars(exceptions).items()
+        if isinstance(error, type) and issubclass(error, AkkioError) and error is not AkkioError
+    }
+    described = dict(zip(table_column("### When it fails", 0), table_column("### When it fails", 2), strict=True))
+    assert described == {
+        name: "no" if issubclass(error, exceptions.AirflowFailException) else "yes" for name, error in tree.items()
+    }
+
+
+def test_the_files_that_it_links_are_there() -> None:
+    text = README.read_text(encoding="utf-8")
+    links = [part.partition(")")[0] for part in text.split("](")[1:]]
+    assert [link for link in links if "://" not in link and not (PROJECT / link).exists()] == []

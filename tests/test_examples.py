@@ -1,0 +1,20 @@
+"""Every example DAG is parsed and run, against the sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_akkio.sandbox import Sandbox
+from dev.stack import EXAMPLES, akkio_connection
+from tests.airflow_runs import DagRunner
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_it_succeeds(path, run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(key="a-key") as sandbox:
+        for name, value in akkio_connection(sandbox.url, "a-key").items():
+            monkeypatch.setenv(name, value)
+        run = run_dag.file(path.read_text(), path.stem)
+    assert run.failures == []
+    assert run.state == "success"
+    assert sandbox.submissions >= 1
