@@ -18,7 +18,6 @@ import requests
 
 from dev.stack import PROJECT
 
-
 DATABASES_LOCK = ".lockfile"
 """An empty file by which the embedded databases of a machine agree who starts; their library leaves it."""
 
