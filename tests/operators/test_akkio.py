@@ -228,6 +228,22 @@ class TestParsing:
             assert dag.get_task("train").timeout == 7200.0
 
 
+class TestKilling:
+    def test_a_task_that_waits_tells_that_the_training_goes_on(
+        self, run_dag: DagRunner, trained: ScriptedAkkio, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        trained.script("status", status("IN_PROGRESS"))
+        run_dag(train("execution_timeout=timedelta(seconds=1)", deferrable=False))
+        assert "AkkioTrainSensor(akkio_task_id='T1') waits for it and takes its result." in capsys.readouterr().out
+
+    def test_a_task_that_has_submitted_nothing_has_nothing_to_tell(
+        self, run_dag: DagRunner, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with run_dag.parsed(train()) as dag:
+            dag.get_task("train").on_kill()
+        assert "Training" not in capsys.readouterr().out
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("reply", "error", "message"),
