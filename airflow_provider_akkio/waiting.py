@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_akkio.api.training import still_running
-from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ class AwaitsTraining(_Base):
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
             ),
-            method_name=self.execute_complete.__name__,
+            method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, last_moment - time.time()) + DEFERRAL_GRACE),
         )
 
@@ -105,25 +103,3 @@ class AwaitsTraining(_Base):
             for key in ("model_id", "stats", "field_importance", "data_story"):
                 context["ti"].xcom_push(key=key, value=getattr(result, key))
         return result.model_id
-
-
-def is_literal(value: Any) -> bool:
-    """Return whether a parameter's value is known when the DAG is parsed: neither a template nor an ``XComArg``."""
-    if isinstance(value, str):
-        return "{{" not in value and "{%" not in value
-    if isinstance(value, Sequence):
-        return all(is_literal(one) for one in value)
-    return not hasattr(value, "resolve")
-
-
-def seconds(name: str, value: Any) -> float:
-    """Return a length of time in seconds.
-
-    :param name: the parameter's name.
-    :param value: seconds or a timedelta.
-    :raises AkkioParameterError: if it is not above zero.
-    """
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < float("inf"):
-        raise AkkioParameterError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}.")
-    return float(number)

@@ -51,7 +51,8 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
     if answer.defect:
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer {answer.defect}; it begins: {quoted(text)}")
     try:
-        body = json.loads(answer.body, parse_constant=_refuse_constant)
+        body = json.loads(answer.body, parse_constant=_null)
+        body = _storable(body) if rb"\u" in answer.body else body
     except (ValueError, RecursionError):
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is not JSON; it begins: {quoted(text)}") from None
     if not isinstance(body, dict):
@@ -59,8 +60,19 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
     return body
 
 
-def _refuse_constant(name: str) -> None:
+def _null(name: str) -> None:
     """Read ``NaN`` and ``Infinity``, which are no JSON, as null: PostgreSQL would refuse the whole XCom for one."""
+
+
+def _storable(value: Any) -> Any:
+    """Replace what JSON can escape and PostgreSQL cannot store: a NUL, or half of a surrogate pair."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(one) for key, one in value.items()}
+    return value
 
 
 def _failure(account: Account, purpose: str, answer: Answer, now: float) -> AkkioError:

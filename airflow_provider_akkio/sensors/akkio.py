@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensor
 from airflow_provider_akkio.api.training import SubmittedTraining, parse_task_id
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
-from airflow_provider_akkio.waiting import AwaitsTraining, is_literal, seconds
+from airflow_provider_akkio.parameters import is_literal, seconds
+from airflow_provider_akkio.waiting import AwaitsTraining
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

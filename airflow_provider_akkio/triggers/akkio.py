@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -46,11 +46,15 @@ class TrainingEvent:
 
     @classmethod
     def from_payload(cls, payload: Any) -> Self:
-        """Read the payload of a trigger's event; raise :class:`AkkioError` for one that is none of ours."""
+        """Read the payload of a trigger's event, also a newer version's with more in it.
+
+        :param payload: what :meth:`to_payload` returned, once it has been through Airflow's database.
+        :raises AkkioError: if it is none of ours: an event that is not understood never means success.
+        """
         try:
-            event = cls(**payload)
-            return cls(**{**payload, "ending": Ending(event.ending)})
-        except (TypeError, ValueError):
+            known = {field.name: payload[field.name] for field in fields(cls) if field.name in payload}
+            return cls(**{**known, "ending": Ending(payload["ending"])})
+        except (TypeError, KeyError, ValueError):
             raise AkkioError(
                 f"The trigger's event is none that this version of the provider knows: {payload!r}. Clear the task."
             ) from None

@@ -29,6 +29,13 @@ def test_not_a_number_is_read_as_null_since_it_would_cost_the_whole_xcom() -> No
     assert read(Answer(200, b'{"f1": NaN, "r2": -Infinity}')) == {"f1": None, "r2": None}
 
 
+def test_characters_that_no_database_stores_are_replaced_and_others_kept() -> None:
+    body = json.dumps({"stats": [{"class_name": "a\0b", "x\0": 1}, "\ud83d\ude00", "ü", None]}).encode()
+    lone = body.replace(b'"\\u00fc"', b'"\\ud800"')
+    assert read(Answer(200, body)) == {"stats": [{"class_name": "a\ufffdb", "x\ufffd": 1}, "\U0001f600", "ü", None]}
+    assert read(Answer(200, lone))["stats"][2] == "?"
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a": 1'])
 def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(AkkioMalformedAnswer, match=r"^Asking: "):

@@ -85,6 +85,11 @@ def test_an_event_that_is_none_of_ours_never_means_success(payload: Any) -> None
         TrainingEvent.from_payload(payload)
 
 
+def test_an_event_of_a_newer_version_is_understood() -> None:
+    event = TrainingEvent(akkio_task_id="T1", ending=Ending.SUCCEEDED, location="/x")
+    assert TrainingEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
+
+
 @pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])
 def test_an_error_of_another_version_is_still_an_akkio_error(name: str) -> None:
     event = TrainingEvent(akkio_task_id="T1", ending=Ending.FAILED, error=name, message="why")

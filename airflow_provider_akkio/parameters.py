@@ -1,0 +1,31 @@
+"""How a task's parameters are read when a DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_akkio.exceptions import AkkioParameterError
+
+
+def is_literal(value: Any) -> bool:
+    """Return whether a parameter's value is known when the DAG is parsed: neither a template nor an ``XComArg``."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, Sequence):
+        return all(is_literal(one) for one in value)
+    return not hasattr(value, "resolve")
+
+
+def seconds(name: str, value: Any) -> float:
+    """Return a length of time in seconds.
+
+    :param name: the parameter's name.
+    :param value: seconds or a timedelta.
+    :raises AkkioParameterError: if it is not above zero.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < float("inf"):
+        raise AkkioParameterError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}.")
+    return float(number)
