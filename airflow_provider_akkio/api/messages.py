@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
+
+import pendulum
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Longest answer that is read; a longer one is not Akkio's."""
@@ -108,7 +109,7 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
         seconds = float(header)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(header) - datetime.fromtimestamp(now, UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(header) - pendulum.from_timestamp(now)).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
