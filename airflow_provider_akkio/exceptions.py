@@ -68,7 +68,7 @@ class AkkioUnavailable(AkkioError):
 
     :param message: what happened.
     :param outcome_is_unknown: whether Akkio may have acted on the request all the same.
-    :param is_throttled: whether Akkio asked for fewer requests, and so did not act on this one.
+    :param is_throttled: whether Akkio asked for fewer requests, by which it says that it did not act on this one.
     :param retry_after: seconds that Akkio asked to wait, if it did.
     """
 
@@ -99,4 +99,12 @@ class AkkioTrainingFailed(AkkioError):
 
 
 class AkkioTrainingTimeout(AkkioError):
-    """The training did not end before its deadline; it may still be running at Akkio."""
+    """The training did not end before its deadline; it may still be running at Akkio.
+
+    :param message: what happened.
+    :param last_status: the last status that was seen, as Akkio wrote it.
+    """
+
+    def __init__(self, message: str, *, last_status: str = "") -> None:
+        super().__init__(message)
+        self.last_status = last_status

@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
+LONGEST = 366 * 86400.0
+"""Longest wait, in seconds, that a parameter may ask for."""
+
 
 def is_literal(value: Any) -> bool:
     """Return whether a parameter's value is known when the DAG is parsed: neither a template nor an ``XComArg``."""
@@ -23,9 +26,11 @@ def seconds(name: str, value: Any) -> float:
 
     :param name: the parameter's name.
     :param value: seconds or a timedelta.
-    :raises AkkioParameterError: if it is not above zero.
+    :raises AkkioParameterError: if it is not above zero, or longer than a year.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < float("inf"):
-        raise AkkioParameterError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}.")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= LONGEST:
+        raise AkkioParameterError(
+            f"{name} must be a number of seconds or a timedelta, above 0 and at most a year, not {value!r}."
+        )
     return float(number)

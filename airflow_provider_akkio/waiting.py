@@ -48,7 +48,7 @@ class AwaitsTraining(_Base):
         result = AkkioHook(self.akkio_conn_id).wait_for_training(
             training, timeout=timeout, poll_interval=self.poll_interval
         )
-        return self.leave(context, result)
+        return self.push_result(context, result)
 
     def execute_complete(self, context: Context, event: Any = None) -> str:
         """Go on after the trigger: fetch the result, or raise what ended the wait.
@@ -66,7 +66,7 @@ class AwaitsTraining(_Base):
         if ended.ending is Ending.FAILED:
             raise ended.as_exception()
         result = AkkioHook(self.akkio_conn_id).get_training_result(ended.akkio_task_id, ended.location)
-        return self.leave(context, result)
+        return self.push_result(context, result)
 
     def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""
@@ -76,12 +76,11 @@ class AwaitsTraining(_Base):
     def _defer_until_trained(self, context: Context, training: SubmittedTraining, deadline: float) -> None:
         from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 
-        started_at = context["ti"].start_date
-        execution_deadline = (
-            started_at.timestamp() + self.execution_timeout.total_seconds()
-            if self.execution_timeout is not None and started_at is not None
-            else None
-        )
+        execution_deadline = None
+        if self.execution_timeout is not None:
+            # Airflow 2 gives no start under ``airflow dags test``.
+            started_at = getattr(context["ti"].start_date, "timestamp", time.time)()
+            execution_deadline = started_at + self.execution_timeout.total_seconds()
         last_moment = deadline if execution_deadline is None else min(deadline, execution_deadline)
         self.defer(
             trigger=AkkioTrainTrigger(
@@ -96,7 +95,7 @@ class AwaitsTraining(_Base):
             timeout=timedelta(seconds=max(0.0, last_moment - time.time()) + DEFERRAL_GRACE),
         )
 
-    def leave(self, context: Context, result: TrainingResult) -> str:
+    def push_result(self, context: Context, result: TrainingResult) -> str:
         """Leave a result in XCom, and return the model's id as the task's return value."""
         self.log.info("Akkio trained model %s.", result.model_id)
         if self.do_xcom_push:

@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, so that either cleans up; a second one does not disturb that."""
+    """Let SIGTERM, and a terminal that is closed, end the program as Ctrl-C does: each cleans up, undisturbed."""
 
     def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in _ENDINGS:
+        signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -57,6 +58,12 @@ def result(model_id: str = "M1", **parts: Any) -> Reply:
     return Reply(body={"status": "success", "model_id": model_id, "stats": [], "field_importance": {}, **parts})
 
 
+def result_of_its_own(handler: BaseHTTPRequestHandler) -> None:
+    """Answer each training with a model that is called after it."""
+    akkio_task_id = handler.path.split("/")[-2]
+    result(f"model of {akkio_task_id}")(handler)
+
+
 def reset(handler: BaseHTTPRequestHandler) -> None:
     """Cut the connection with a TCP reset, once the request has been read."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -101,12 +108,15 @@ Answering = Callable[[BaseHTTPRequestHandler], None]
 class ScriptedAkkio:
     """Serves the three training endpoints, each from a script of its own whose last answer is repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
+        self._scheme = "http" if tls is None else "https"
         self._scripts: dict[str, list[Answering]] = defaultdict(lambda: [Reply(404, {"detail": "not scripted"})])
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Self:
@@ -121,7 +131,7 @@ class ScriptedAkkio:
     @property
     def url(self) -> str:
         """Where it serves."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def script(self, endpoint: str, *answers: Answering) -> None:
         """Answer ``new``, ``status``, ``result`` or any other last part of a path with these answers, in turn."""

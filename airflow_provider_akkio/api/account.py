@@ -11,7 +11,7 @@ from airflow_provider_akkio.api.location import Site
 from airflow_provider_akkio.exceptions import AkkioConnectionError
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds that one request may take from its start to the last byte of its answer."""
+"""Seconds that one request may take; the blocking client counts an answer's head and its body apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -51,8 +52,9 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
     if answer.defect:
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer {answer.defect}; it begins: {quoted(text)}")
     try:
-        body = json.loads(answer.body, parse_constant=_null)
-        body = _storable(body) if rb"\u" in answer.body else body
+        whole = answer.body.decode("utf-8-sig")
+        body = json.loads(whole, parse_constant=_null, parse_float=_finite)
+        body = _storable(body) if r"\u" in whole else body
     except (ValueError, RecursionError):
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is not JSON; it begins: {quoted(text)}") from None
     if not isinstance(body, dict):
@@ -62,6 +64,12 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
 
 def _null(name: str) -> None:
     """Read ``NaN`` and ``Infinity``, which are no JSON, as null: PostgreSQL would refuse the whole XCom for one."""
+
+
+def _finite(digits: str) -> float | None:
+    """Read a number that is too large for a float as null, as :func:`_null` does."""
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _storable(value: Any) -> Any:

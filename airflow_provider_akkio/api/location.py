@@ -60,7 +60,13 @@ class Site:
         return f"{self.origin}{self.prefix}{API_PATH}"
 
     def url(self, *segments: str) -> str:
-        """Return the URL of an endpoint; each segment is quoted, so that an id cannot become a path."""
+        """Return the URL of an endpoint; each segment is quoted, so that an id cannot become a path.
+
+        :param segments: the parts of the path below the API root.
+        :raises AkkioUntrustedAddress: if one of them would lead upwards, quoted or not.
+        """
+        if any(segment in (".", "..") for segment in segments):
+            raise AkkioUntrustedAddress(f"{'/'.join(segments)!r} holds an id that leads to another address.")
         return "/".join([self.api_root, *(quote(segment, safe="") for segment in segments)])
 
     def resolve(self, location: str) -> str:

@@ -97,11 +97,13 @@ def quoted(text: str) -> str:
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:
-    """Return how long a ``Retry-After`` header asks to wait, or ``None`` if it says nothing usable.
+    """Return how long to wait for a ``Retry-After`` header, or ``None`` if it says nothing usable.
+
+    It is a second at least: a clock that goes a little differently makes a date one of the past.
 
     :param header: seconds or an HTTP date (RFC 9110, section 10.2.3).
     :param now: the present, in seconds since the epoch.
-    :return: seconds between 0 and :data:`MAX_RETRY_AFTER`.
+    :return: seconds between 1 and :data:`MAX_RETRY_AFTER`.
     """
     if header is None:
         return None
@@ -112,4 +114,4 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
             seconds = (parsedate_to_datetime(header) - pendulum.from_timestamp(now)).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    return None if math.isnan(seconds) else min(max(seconds, 1.0), MAX_RETRY_AFTER)

@@ -204,9 +204,7 @@ class AkkioProtocol:
         while True:
             asked_at = self._clock()
             try:
-                state = yield from self.status(akkio_task_id, deadline)
-            except AkkioNotFound:
-                return (yield from self._found_done(akkio_task_id, deadline))
+                state = yield from self._state(akkio_task_id, deadline)
             except AkkioUnavailable as error:
                 if self._clock() < deadline:
                     raise
@@ -227,14 +225,16 @@ class AkkioProtocol:
 
     def finish(
         self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
-    ) -> Conversation[TrainingResult]:
+    ) -> Conversation[tuple[TrainingState, TrainingResult]]:
         """Wait for a training, as :meth:`wait`, and fetch its :meth:`result`.
 
         Fetching it is tried for five minutes even if the deadline is near: the model is there, and paid for.
+
+        :return: the state in which it succeeded, and its result.
         """
         state = yield from self.wait(training, deadline, poll_interval)
         deadline = max(deadline, self._clock() + READ_PATIENCE)
-        return (yield from self.result(training.akkio_task_id, state.location, deadline))
+        return state, (yield from self.result(training.akkio_task_id, state.location, deadline))
 
     def check(self) -> Conversation[None]:
         """Find out whether Akkio can be reached and takes the key, without starting anything.
@@ -274,8 +274,12 @@ class AkkioProtocol:
     def _accepted(self, body: Mapping[str, Any]) -> SubmittedTraining:
         return SubmittedTraining.from_json(body, self._clock())
 
-    def _found_done(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
-        """Look for a result under an id whose status is gone: Akkio keeps statuses for 24 hours, and results longer."""
+    def _state(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
+        """Ask for the status, and if it is gone for the result: Akkio keeps statuses for 24 hours, results longer."""
+        try:
+            return (yield from self.status(akkio_task_id, deadline))
+        except AkkioNotFound:
+            pass
         try:
             yield from self.result(akkio_task_id, deadline=deadline)
         except AkkioNotFound as error:
@@ -323,6 +327,7 @@ def _failed(akkio_task_id: str, state: TrainingState) -> AkkioTrainingFailed:
 
 def _timeout(training: SubmittedTraining, deadline: float, last: TrainingState, why: str = "") -> AkkioTrainingTimeout:
     return AkkioTrainingTimeout(
-        f"Training {training.akkio_task_id} did not end within {deadline - training.submitted_at:.0f} s; its last "
-        f"status is {quoted(last.status)}.{why} {still_running(training.akkio_task_id)}"
+        f"Training {training.akkio_task_id} did not end within {round(deadline - training.submitted_at, 3):g} s; its "
+        f"last status is {quoted(last.status)}.{why} {still_running(training.akkio_task_id)}",
+        last_status=last.status,
     )

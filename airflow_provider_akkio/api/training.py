@@ -6,15 +6,16 @@ Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``). W
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NoReturn, Self
 
-from airflow_provider_akkio.api.messages import quoted
+from airflow_provider_akkio.api.messages import MAX_QUOTED, quoted
 from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
 
 _LONGEST_ESTIMATE = 1e9
+_MISSING = "the text 'None' is what a template leaves when the value it asks for is missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class SubmittedTraining:
     @classmethod
     def from_json(cls, body: Mapping[str, Any], submitted_at: float) -> Self:
         """Read the answer to ``POST /models/train/new``; raise :class:`AkkioMalformedAnswer` without a task id."""
-        return cls(_text(body, "task_id"), submitted_at)
+        return cls(_id(body, "task_id"), submitted_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class TrainingResult:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Read an answer of ``GET …/result``; raise :class:`AkkioMalformedAnswer` if it holds no model."""
-        model_id = _text(body, "model_id")
+        model_id = _id(body, "model_id")
         return cls(model_id, body.get("stats"), body.get("field_importance"), body.get("data_story"))
 
 
@@ -158,14 +159,17 @@ def _identifier(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         _refuse(name, value, "an id, as text")
     if value.strip() == "None":
-        _refuse(name, value, "an id (the text 'None' is what a template leaves when the value it asks for is missing)")
+        _refuse(name, value, f"an id ({_MISSING})")
     return value.strip()
 
 
 def _field_names(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
-        value = _list_in_text(value) or [value]
-    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        if value.strip() == "None":
+            _refuse(name, value, f"a field name or a list of field names ({_MISSING})")
+        listed = _list_in_text(value.strip())
+        value = [value] if listed is None else listed
+    if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
         _refuse(name, value, "a field name or a list of field names")
     names = tuple(value)
     for one in names:
@@ -176,15 +180,15 @@ def _field_names(name: str, value: Any) -> tuple[str, ...]:
     return names
 
 
-def _list_in_text(text: str) -> list[str] | None:
+def _list_in_text(text: str) -> Sequence[str] | None:
     """Return the list that a template rendered as text, such as ``"['a', 'b']"``; ``None`` if it is not one."""
-    if not (text.startswith("[") and text.endswith("]")):
+    if (text[:1], text[-1:]) not in (("[", "]"), ("(", ")")):
         return None
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else None
+    return value if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value) else None
 
 
 def _predict_fields(name: str, value: Any) -> tuple[str, ...] | None:
@@ -220,15 +224,27 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
-def parse_task_id(value: Any) -> str:
-    """Return the id of a training; raise :class:`AkkioParameterError` for anything but text."""
-    return _identifier("akkio_task_id", value)
+def parse_id(name: str, value: Any) -> str:
+    """Return an id that a DAG author gave.
+
+    :param name: the parameter's name, such as ``akkio_task_id``.
+    :param value: a literal, or what a template left behind.
+    :raises AkkioParameterError: if it is no text, or none that can be an id.
+    """
+    return _identifier(name, value)
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not value:
         raise AkkioMalformedAnswer(f"Akkio's answer has no {key!r}.")
+    return value
+
+
+def _id(body: Mapping[str, Any], key: str) -> str:
+    value = _text(body, key)
+    if not value.isprintable() or len(value) > MAX_QUOTED:
+        raise AkkioMalformedAnswer(f"Akkio's answer has a {key!r} that is no id.")
     return value
 
 

@@ -129,7 +129,7 @@ def _read(response: requests.Response, ends_at: float) -> Answer:
             if len(body) > MAX_BODY_BYTES:
                 defect = "is longer than 32 MiB"
                 break
-            if time.monotonic() > ends_at:
+            if time.monotonic() > ends_at and response.raw.length_remaining != 0:
                 defect = "did not end in time"
                 break
     except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl each have errors of their own for a broken body

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_akkio.api.training import parse_task_id
+from airflow_provider_akkio.api.training import parse_id
 from airflow_provider_akkio.exceptions import AkkioError, AkkioForbidden, AkkioUnauthorized, AkkioUnavailable
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class AkkioHook(BaseHook):
     """Talks to Akkio with the key of an Airflow connection.
 
     The connection's password is the API key, its host Akkio's site (default ``https://api.akkio.com``), its extra may
-    hold ``timeout``, the seconds that one request may take (default 30). Every method has an asynchronous form, whose
-    name begins with ``a``, for use on an event loop.
+    hold ``timeout``, the seconds that one request may take (default 30). Each method about a training has an
+    asynchronous form, whose name has an ``a`` in front, for use on an event loop.
 
     :param akkio_conn_id: id of the connection.
     """
@@ -79,7 +79,7 @@ class AkkioHook(BaseHook):
             return False, f"The API key may not be used for this. {error}"
         except AkkioUnavailable as error:
             return False, f"Akkio cannot be reached. {error}"
-        except AkkioError as error:
+        except (AkkioError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, "Akkio answers, and takes the API key."
 
@@ -109,11 +109,11 @@ class AkkioHook(BaseHook):
         :raises AkkioNotFound: if Akkio does not know it, or no longer.
         :raises AkkioUnavailable: if Akkio could not be had.
         """
-        return self.run(lambda akkio: akkio.status(parse_task_id(akkio_task_id)))
+        return self.run(lambda akkio: akkio.status(parse_id("akkio_task_id", akkio_task_id)))
 
     async def aget_training_status(self, akkio_task_id: str) -> TrainingState:
         """Do what :meth:`get_training_status` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.status(parse_task_id(akkio_task_id)))
+        return await self.arun(lambda akkio: akkio.status(parse_id("akkio_task_id", akkio_task_id)))
 
     def get_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
         """Fetch what a training made; while Akkio cannot be had, for five minutes.
@@ -125,11 +125,11 @@ class AkkioHook(BaseHook):
         :raises AkkioUntrustedAddress: if ``location`` leads away from Akkio.
         :raises AkkioUnavailable: if Akkio could not be had.
         """
-        return self.run(lambda akkio: akkio.result(parse_task_id(akkio_task_id), location))
+        return self.run(lambda akkio: akkio.result(parse_id("akkio_task_id", akkio_task_id), location))
 
     async def aget_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
         """Do what :meth:`get_training_result` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.result(parse_task_id(akkio_task_id), location))
+        return await self.arun(lambda akkio: akkio.result(parse_id("akkio_task_id", akkio_task_id), location))
 
     def wait_for_training(
         self,
@@ -148,7 +148,8 @@ class AkkioHook(BaseHook):
         :raises AkkioTrainingTimeout: if it did not end in time.
         :raises AkkioNotFound: if Akkio does not know it, or no longer.
         """
-        return self.run(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
+        _, result = self.run(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
+        return result
 
     async def await_for_training(
         self,
@@ -158,7 +159,10 @@ class AkkioHook(BaseHook):
         poll_interval: float | None = None,
     ) -> TrainingResult:
         """Do what :meth:`wait_for_training` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
+        _, result = await self.arun(
+            lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval)
+        )
+        return result
 
     def run(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
         """Hold one conversation of :class:`~airflow_provider_akkio.api.protocol.AkkioProtocol`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.training import TrainRequest, check_disjoint, parse_parameter
+from airflow_provider_akkio.api.training import TrainRequest, check_disjoint, parse_id, parse_parameter
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
@@ -33,7 +33,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     :param duration: seconds that Akkio spends on the training: 10 (default), 60, 300 or 1800.
     :param extra_attention: help the model with rare cases; default no.
     :param force: train (and bill) a new model even if one with these very parameters exists; by default Akkio answers
-        with the model that it has.
+        with the model that it has. Each try of the task then trains anew: ``retries=0`` keeps it to one.
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
     :param deferrable: wait in the triggerer (default) or in the worker.
     :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30.
@@ -80,6 +80,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Submit the training, publish its id, and wait for it."""
+        parse_id("akkio_conn_id", self.akkio_conn_id)
         request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
         training = AkkioHook(self.akkio_conn_id).submit_training(request)
         if self.do_xcom_push:
@@ -89,6 +90,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         return self.await_training(context, training, self.timeout)
 
     def _refuse_wrong_literals(self) -> None:
+        if is_literal(self.akkio_conn_id):
+            parse_id("akkio_conn_id", self.akkio_conn_id)
         known = {
             name: parse_parameter(name, getattr(self, name))
             for name in _REQUEST_FIELDS

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 
-from airflow_provider_akkio.api.training import SubmittedTraining, parse_task_id
+from airflow_provider_akkio.api.messages import quoted
+from airflow_provider_akkio.api.training import SubmittedTraining, parse_id, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, seconds
@@ -29,8 +36,8 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
     :param deferrable: wait in the triggerer (default); else in the worker, or with ``mode="reschedule"`` in a worker
         for one question at a time.
-    :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30. A sensor's
-        ``poke_interval`` means the same.
+    :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30, and with
+        ``mode="reschedule"`` 60. A sensor's ``poke_interval`` means the same.
     :param timeout: seconds or a timedelta, counted from the beginning of the wait, after which the task fails; default
         a day.
     :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
@@ -38,6 +45,7 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("akkio_task_id", "akkio_conn_id")
+    _last_status: str = "not known"
 
     def __init__(
         self,
@@ -58,18 +66,28 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         self.deferrable = deferrable
         self.poll_interval = interval
         if is_literal(akkio_task_id):
-            parse_task_id(akkio_task_id)
+            parse_id("akkio_task_id", akkio_task_id)
+        if is_literal(akkio_conn_id):
+            parse_id("akkio_conn_id", akkio_conn_id)
 
     def execute(self, context: Context) -> Any:
         """Wait for the training's end."""
-        try:
-            if self.reschedule and not self.deferrable:
+        with self._softly():
+            if not self.reschedule or self.deferrable:
+                return self.await_training(context, self._training(), self.timeout)
+            try:
                 return super().execute(context)
-            return self.await_training(context, self._training(), self.timeout)
-        except AkkioError as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
+            except AirflowSensorTimeout as error:
+                raise AkkioTrainingTimeout(
+                    f"Training {self.akkio_task_id} did not end within {self.timeout:g} s; its last status is "
+                    f"{quoted(self._last_status)}. {still_running(self.akkio_task_id)}",
+                    last_status=self._last_status,
+                ) from error
+
+    def execute_complete(self, context: Context, event: Any = None) -> str:
+        """Go on after the trigger, as the operator does; a soft sensor is skipped where that fails."""
+        with self._softly():
+            return super().execute_complete(context, event)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once whether the training has ended."""
@@ -77,10 +95,20 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         hook = AkkioHook(self.akkio_conn_id)
         try:
             state = hook.run(lambda akkio: akkio.wait(training, deadline=training.submitted_at))
-        except AkkioTrainingTimeout:
+        except AkkioTrainingTimeout as error:
+            self._last_status = error.last_status
             return False
         result = hook.get_training_result(training.akkio_task_id, state.location)
-        return PokeReturnValue(is_done=True, xcom_value=self.leave(context, result))
+        return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, result))
 
     def _training(self) -> SubmittedTraining:
-        return SubmittedTraining(parse_task_id(self.akkio_task_id), time.time())
+        return SubmittedTraining(parse_id("akkio_task_id", self.akkio_task_id), time.time())
+
+    @contextmanager
+    def _softly(self) -> Iterator[None]:
+        try:
+            yield
+        except AkkioError as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise

@@ -11,6 +11,7 @@ from typing import Any, Self
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_akkio import exceptions
+from airflow_provider_akkio.api.messages import quoted
 from airflow_provider_akkio.api.training import SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import AkkioHook
@@ -56,7 +57,7 @@ class TrainingEvent:
             return cls(**{**known, "ending": Ending(payload["ending"])})
         except (TypeError, KeyError, ValueError):
             raise AkkioError(
-                f"The trigger's event is none that this version of the provider knows: {payload!r}. Clear the task."
+                f"The trigger's event is none that this version of the provider knows: {quoted(repr(payload))}."
             ) from None
 
     def to_payload(self) -> dict[str, Any]:
@@ -128,13 +129,20 @@ class AkkioTrainTrigger(BaseTrigger):
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         hook = AkkioHook(self.akkio_conn_id)
         try:
-            state = await hook.arun(lambda akkio: akkio.wait(training, deadline, self.poll_interval))
+            # The result is fetched to know that it can be had: an outage is better waited out here than in a worker.
+            state, _ = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval))
         except AkkioError as error:
             is_execution = isinstance(error, AkkioTrainingTimeout) and deadline < self.deadline
-            return TrainingEvent(
-                akkio_task_id=self.akkio_task_id,
-                ending=Ending.OUT_OF_EXECUTION_TIME if is_execution else Ending.FAILED,
-                error=type(error).__name__,
-                message=str(error),
+            return self._failed(error, Ending.OUT_OF_EXECUTION_TIME if is_execution else Ending.FAILED)
+        except Exception as error:
+            self.log.exception("The wait for training %s broke.", self.akkio_task_id)
+            broken = AkkioError(
+                f"The wait broke ({type(error).__name__}: {quoted(str(error))}). {still_running(self.akkio_task_id)}"
             )
+            return self._failed(broken, Ending.FAILED)
         return TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
+
+    def _failed(self, error: AkkioError, ending: Ending) -> TrainingEvent:
+        return TrainingEvent(
+            akkio_task_id=self.akkio_task_id, ending=ending, error=type(error).__name__, message=str(error)
+        )

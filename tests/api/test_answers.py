@@ -25,8 +25,17 @@ def read(answer: Answer | NoAnswer) -> dict[str, Any]:
     return read_answer(ACCOUNT, "Asking", answer, NOW)
 
 
+def test_a_byte_order_mark_does_no_harm() -> None:
+    assert read(Answer(200, b"\xef\xbb\xbf{}")) == {}
+
+
 def test_not_a_number_is_read_as_null_since_it_would_cost_the_whole_xcom() -> None:
-    assert read(Answer(200, b'{"f1": NaN, "r2": -Infinity}')) == {"f1": None, "r2": None}
+    assert read(Answer(200, b'{"f1": NaN, "r2": -Infinity, "rmse": 1e999, "mae": 0.5}')) == {
+        "f1": None,
+        "r2": None,
+        "rmse": None,
+        "mae": 0.5,
+    }
 
 
 def test_characters_that_no_database_stores_are_replaced_and_others_kept() -> None:
@@ -36,7 +45,20 @@ def test_characters_that_no_database_stores_are_replaced_and_others_kept() -> No
     assert read(Answer(200, lone))["stats"][2] == "?"
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a": 1'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a": 1',
+        b'"\xed\xa0\x80"',
+        "{}".encode("utf-16"),
+    ],
+)
 def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(AkkioMalformedAnswer, match=r"^Asking: "):
         read(Answer(200, body))
@@ -87,10 +109,11 @@ def test_only_some_failures_leave_the_outcome_open(code: int, unknown: bool) -> 
     [
         (None, None),
         ("7", 7.0),
-        ("-3", 0.0),
+        ("-3", 1.0),
+        ("0", 1.0),
         ("86400", 300.0),
         ("Fri, 24 Jul 2026 10:13:30 GMT", 10.0),
-        ("Fri, 24 Jul 2026 10:00:00 GMT", 0.0),
+        ("Fri, 24 Jul 2026 10:00:00 GMT", 1.0),
         ("soon", None),
         ("nan", None),
         ("Fri, 24 Jul 2026 10:13:30", None),

@@ -170,6 +170,10 @@ class TestWaiting:
         assert wait(talk, deadline=STARTED_AT + 86400) == "/x"
         assert len(talk.requests) == 501
 
+    def test_an_outage_while_a_result_is_looked_for_is_a_timeout_too(self) -> None:
+        with pytest.raises(AkkioTrainingTimeout, match=r"last question failed: Result of training T1.*HTTP 503"):
+            wait(Talk([NOT_FOUND, Answer(503)]))
+
     def test_an_outage_until_the_deadline_is_named_in_the_timeout(self) -> None:
         with pytest.raises(AkkioTrainingTimeout, match=r"last status is IN_PROGRESS.*last question failed.*HTTP 502"):
             wait(Talk([status("IN_PROGRESS"), Answer(502)]))
@@ -201,6 +205,11 @@ class TestWaiting:
         with pytest.raises(AkkioNotFound, match="neither a status nor a result of training T1"):
             wait(Talk([NOT_FOUND]))
 
+    def test_a_throttled_poll_waits_a_second_at_least(self) -> None:
+        talk = Talk([Answer(429, retry_after="0")] * 3 + [status("SUCCEEDED")])
+        wait(talk)
+        assert talk.pauses == [1.0] * 3
+
     def test_a_status_that_falls_back_is_checked_against_the_result(self) -> None:
         talk = Talk([status("IN_PROGRESS"), status("PENDING"), MODEL])
         assert wait(talk) is None
@@ -226,7 +235,8 @@ class TestFetching:
 
     def test_a_model_that_is_there_is_tried_for_five_minutes_beyond_the_deadline(self) -> None:
         talk = Talk([status("SUCCEEDED"), UNREACHABLE, UNREACHABLE, MODEL])
-        assert talk.hold(lambda akkio: akkio.finish(TRAINING, STARTED_AT)).model_id == "M1"
+        _, result = talk.hold(lambda akkio: akkio.finish(TRAINING, STARTED_AT))
+        assert result.model_id == "M1"
 
     def test_an_akkio_that_stays_away_for_five_minutes_is_given_up(self) -> None:
         talk = Talk([UNREACHABLE])
@@ -241,6 +251,8 @@ class TestFetching:
     def test_an_id_cannot_become_a_path(self) -> None:
         talk = Talk([MODEL])
         talk.hold(lambda akkio: akkio.result("../../v1/models?x=/"))
+        with pytest.raises(AkkioUntrustedAddress):
+            talk.hold(lambda akkio: akkio.result(".."))
         assert talk.requests[0].url.endswith("/train/..%2F..%2Fv1%2Fmodels%3Fx%3D%2F/result")
 
 

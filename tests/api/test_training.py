@@ -11,7 +11,7 @@ from airflow_provider_akkio.api.training import (
     TrainingResult,
     TrainingState,
     TrainRequest,
-    parse_task_id,
+    parse_id,
 )
 from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
@@ -37,6 +37,12 @@ def test_everything_that_was_given_is_sent() -> None:
     }
 
 
+def test_an_empty_list_in_text_names_no_field() -> None:
+    assert parse(ignore_fields="[]").ignore_fields == ()
+    with pytest.raises(AkkioParameterError):
+        parse(predict_fields="[]")
+
+
 @pytest.mark.parametrize(
     ("given", "understood"),
     [
@@ -48,6 +54,9 @@ def test_everything_that_was_given_is_sent() -> None:
         ("[Revenue]", ("[Revenue]",)),
         ("[1]", ("[1]",)),
         (" leading space", (" leading space",)),
+        ("\n['a', 'b']\n", ("a", "b")),
+        ("('a', 'b')", ("a", "b")),
+        ("(a)", ("(a)",)),
     ],
 )
 def test_fields_are_a_name_or_names_or_what_a_template_makes_of_them(given: Any, understood: tuple[str, ...]) -> None:
@@ -85,6 +94,10 @@ def test_spaces_around_an_id_are_trimmed() -> None:
         ("predict_fields", {"a": 1}),
         ("predict_fields", b"a"),
         ("predict_fields", ["a", 7]),
+        ("predict_fields", "None"),
+        ("ignore_fields", " None "),
+        ("ignore_fields", iter(["a"])),
+        ("ignore_fields", {"a"}),
         ("predict_fields", ["a", " "]),
         ("predict_fields", ["a", "a"]),
         ("ignore_fields", [None]),
@@ -109,10 +122,10 @@ def test_a_field_cannot_be_predicted_and_ignored() -> None:
         parse(predict_fields=["a", "b"], ignore_fields=["b", "c"])
 
 
-def test_a_task_id_is_text() -> None:
-    assert parse_task_id(" T1 ") == "T1"
+def test_an_id_is_text() -> None:
+    assert parse_id("akkio_task_id", " T1 ") == "T1"
     with pytest.raises(AkkioParameterError, match=r"^akkio_task_id must be"):
-        parse_task_id(None)
+        parse_id("akkio_task_id", None)
 
 
 def test_a_state_keeps_what_akkio_said() -> None:
@@ -148,6 +161,12 @@ def test_an_undocumented_status_is_carried_through() -> None:
 def test_every_status_is_waiting_or_failed_or_neither() -> None:
     assert [one for one in TrainingStatus if one.is_waiting] == ["PENDING", "SUBMITTED"]
     assert [one for one in TrainingStatus if one.is_failed] == ["FAILED", "UNKNOWN_TIMEOUT"]
+
+
+@pytest.mark.parametrize("model_id", ["", None, 7, "two\nlines", "x" * 201])
+def test_a_model_without_a_sensible_id_is_malformed(model_id: Any) -> None:
+    with pytest.raises(AkkioMalformedAnswer):
+        TrainingResult.from_json({"model_id": model_id})
 
 
 def test_a_result_passes_its_parts_untouched() -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
+import trustme
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.location import Site
 from airflow_provider_akkio.api.messages import Answer, Conversation, Method, NoAnswer, Pause, Request
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
-from tests.scripted import Answering, Reply, ScriptedAkkio, cut_short, endless, reset, result, silence, trickle
+from tests.scripted import Answering, Reply, ScriptedAkkio, cut_short, endless, reset, silence, trickle
 
 Exchange = Callable[[Account, Request], Answer | NoAnswer]
 
@@ -129,7 +134,35 @@ def test_a_body_that_does_not_end_well_is_marked(
     assert len(answer.body) < 34 * 1024 * 1024
 
 
-def test_an_error_of_the_conversation_comes_out(exchange: Exchange, akkio: ScriptedAkkio) -> None:
-    akkio.script("result", result())
-    with pytest.raises(ZeroDivisionError):
-        exchange(account(akkio.url), 1 / 0)
+def test_a_late_answer_that_is_whole_counts(exchange: Exchange, akkio: ScriptedAkkio) -> None:
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.3)
+        handler.send_response(201)
+        handler.send_header("Content-Length", "2")
+        handler.end_headers()
+        time.sleep(0.3)
+        handler.wfile.write(b"{}")
+
+    akkio.script("new", slowly)
+    limit = 0.5 if exchange is blocking else 5.0
+    assert exchange(account(akkio.url, timeout=limit), post(akkio)) == Answer(201, b"{}")
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_private_authority_is_trusted_by_the_usual_variables(
+    exchange: Exchange, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    certificate = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(certificate)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with ScriptedAkkio(tls) as akkio:
+        akkio.script("new", Reply(201))
+        untrusted = exchange(account(akkio.url), post(akkio))
+        assert isinstance(untrusted, NoAnswer)
+        assert (untrusted.was_sent, "CERTIFICATE_VERIFY_FAILED" in untrusted.reason) == (False, True)
+        monkeypatch.setenv(variable, str(certificate))
+        assert exchange(account(akkio.url), post(akkio)) == Answer(201, b"{}")

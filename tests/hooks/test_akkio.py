@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
-from airflow_provider_akkio.exceptions import AkkioConnectionError, AkkioParameterError, AkkioTrainingFailed
+from airflow_provider_akkio.exceptions import (
+    AkkioConnectionError,
+    AkkioParameterError,
+    AkkioTrainingFailed,
+    AkkioTrainingTimeout,
+)
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
 
@@ -75,6 +81,14 @@ def test_a_failed_training_raises(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("FAILED", error="too few rows"))
     with pytest.raises(AkkioTrainingFailed, match="too few rows"):
         hook.wait_for_training(SubmittedTraining("T1", 0.0))
+
+
+def test_the_time_to_wait_counts_from_the_submission(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("status", status("IN_PROGRESS"))
+    training = SubmittedTraining("T1", time.time() - 100)
+    with pytest.raises(AkkioTrainingTimeout, match="did not end within 50 s; its last status is IN_PROGRESS"):
+        hook.wait_for_training(training, timeout=50)
+    assert len(connected.received) == 1
 
 
 def test_an_id_that_is_none_is_refused_before_anything_is_sent(hook: Any, connected: ScriptedAkkio) -> None:
@@ -148,6 +162,11 @@ class TestTestingTheConnection:
         assert message.startswith(
             f"Akkio cannot be reached. Testing the connection: no answer from http://127.0.0.1:{port}"
         )
+
+    def test_tells_a_connection_that_is_not_there(self) -> None:
+        tested, message = AkkioHook("no_such_connection").test_connection()
+        assert not tested
+        assert "no_such_connection" in message
 
     def test_tells_a_connection_that_cannot_be_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         set_connection(monkeypatch, password="the-key", host="two words")

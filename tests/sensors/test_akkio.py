@@ -86,12 +86,12 @@ def test_a_soft_sensor_is_skipped_instead(run_dag: DagRunner, trained: ScriptedA
     assert run.task_state("wait") == "skipped"
 
 
-@pytest.mark.parametrize("way", [WAYS["in the triggerer"], WAYS["in the worker"]])
+@every_way
 def test_the_timeout_ends_it(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
     trained.script("status", status("IN_PROGRESS"))
     run = run_dag(wait(f"{way}, timeout=0.5"))
     assert isinstance(run.failure, AkkioTrainingTimeout)
-    assert "its last status is IN_PROGRESS" in str(run.failure)
+    assert "Training T1 did not end within 0.5 s; its last status is IN_PROGRESS" in str(run.failure)
 
 
 def test_a_rescheduled_sensor_gives_its_worker_back_between_questions(
@@ -110,7 +110,9 @@ def test_an_id_that_is_none_once_rendered_fails_before_anything_is_sent(
     assert not connected.received
 
 
-@pytest.mark.parametrize("arguments", ["akkio_task_id=''", "akkio_task_id='T1', poke_interval=0"])
+@pytest.mark.parametrize(
+    "arguments", ["akkio_task_id=''", "akkio_task_id='T1', poke_interval=0", "akkio_task_id='T1', akkio_conn_id=''"]
+)
 def test_a_wrong_literal_breaks_the_dag_file(run_dag: DagRunner, arguments: str) -> None:
     with (
         pytest.raises(ValueError, match="must be"),

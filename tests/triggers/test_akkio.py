@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailed
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
-from tests.scripted import Reply, ScriptedAkkio, status
+from tests.scripted import Reply, ScriptedAkkio, result, status
 
 
 def trigger(**arguments: Any) -> AkkioTrainTrigger:
@@ -27,9 +27,30 @@ def events(trigger: AkkioTrainTrigger) -> list[TrainingEvent]:
     return asyncio.run(collect())
 
 
-def test_it_fires_one_event_with_the_place_of_the_result(connected: ScriptedAkkio) -> None:
-    connected.script("status", status("PENDING"), status("SUCCEEDED", location="/x"))
-    assert events(trigger()) == [TrainingEvent(akkio_task_id="T1", ending=Ending.SUCCEEDED, location="/x")]
+@pytest.fixture
+def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
+    """An Akkio that has a result."""
+    connected.script("result", result())
+    return connected
+
+
+def test_it_fires_one_event_with_the_place_of_the_result(trained: ScriptedAkkio) -> None:
+    trained.script("status", status("PENDING"), status("SUCCEEDED", location="/x/result"))
+    assert events(trigger()) == [TrainingEvent(akkio_task_id="T1", ending=Ending.SUCCEEDED, location="/x/result")]
+
+
+def test_it_waits_until_the_result_can_be_had(connected: ScriptedAkkio) -> None:
+    connected.script("status", status("SUCCEEDED"))
+    connected.script("result", Reply(502), result())
+    assert [event.ending for event in events(trigger())] == [Ending.SUCCEEDED]
+    assert len(connected.asked("result")) == 2
+
+
+def test_whatever_breaks_it_reaches_the_task_with_the_trainings_id() -> None:
+    [event] = events(trigger(akkio_conn_id="no_such_connection"))
+    assert event.ending is Ending.FAILED
+    assert "AirflowNotFoundException" in event.message
+    assert "AkkioTrainSensor(akkio_task_id='T1')" in event.message
 
 
 def test_a_failure_travels_with_its_class_and_its_words(connected: ScriptedAkkio) -> None:
@@ -41,8 +62,8 @@ def test_a_failure_travels_with_its_class_and_its_words(connected: ScriptedAkkio
     assert str(error) == "Akkio ended training T1 with FAILED: too few rows"
 
 
-def test_an_outage_does_not_end_the_wait(connected: ScriptedAkkio) -> None:
-    connected.script("status", Reply(503, headers={"Retry-After": "0"}), status("SUCCEEDED"))
+def test_an_outage_does_not_end_the_wait(trained: ScriptedAkkio) -> None:
+    trained.script("status", Reply(503, headers={"Retry-After": "0"}), status("SUCCEEDED"))
     assert [event.ending for event in events(trigger())] == [Ending.SUCCEEDED]
 
 
