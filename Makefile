@@ -36,7 +36,7 @@ check: $(INSTALLED) ## Lint, check types and layers, check docker-compose.yaml, 
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
 

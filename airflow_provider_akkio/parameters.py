@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,15 @@ from airflow_provider_akkio.exceptions import AkkioParameterError
 
 LONGEST = 366 * 86400.0
 """Longest wait, in seconds, that a parameter may ask for."""
+
+
+@contextmanager
+def naming(task_id: str) -> Iterator[None]:
+    """Name the task in what is said of its parameters: a DAG file may have many."""
+    try:
+        yield
+    except AkkioParameterError as error:
+        raise AkkioParameterError(f"Task {task_id!r}: {error}") from None
 
 
 def is_literal(value: Any) -> bool:

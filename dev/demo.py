@@ -14,7 +14,7 @@ TASK_ID = "train"
 def main() -> None:
     """Run the example DAG through a real Airflow, and show what happens and what comes out."""
     say = stopwatch()
-    with interruptible(), running_stack(say=say) as stack:
+    with interruptible(status=130), running_stack(say=say) as stack:
         api = stack.api
         say(f"Airflow is up; starting a run of the DAG {DAG_ID}")
         run_id = api.trigger(DAG_ID)

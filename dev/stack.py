@@ -47,6 +47,11 @@ class Stack:
     akkio: str
     programs: dict[str, Program] = field(default_factory=dict)
 
+    @property
+    def output(self) -> Path:
+        """The folder with the output of each program."""
+        return self.folder / "output"
+
     def start(self, component: str) -> None:
         """Start a component of Airflow, again if it ran before.
 
@@ -79,7 +84,7 @@ class Stack:
             program.end()
 
     def _run(self, name: str, command: list[str]) -> None:
-        log = self.folder / "output" / f"{name}.log"
+        log = self.output / f"{name}.log"
         self.programs[name] = Program.start(name, command, self.environment, log)
 
 
@@ -112,14 +117,14 @@ def running_stack(
         environment = _environment(folder, dags, database, api_port, log_ports)
         for connection, key in keys.items():
             environment |= akkio_connection(url, key, connection)
-        say("making Airflow's tables")
-        _migrate(environment, folder / "output" / "migrate.log")
         stack = Stack(folder, environment, AirflowApi(api_port), url)
+        say("making Airflow's tables")
+        _migrate(environment, stack.output / "migrate.log")
         cleanup.callback(stack.end)
         if akkio is None:
             say(f"starting the sandbox, a local Akkio, at {url}")
             stack.start_sandbox(sandbox_port, pace)
-        say(f"starting Airflow: {', '.join(COMPONENTS)}")
+        say(f"starting Airflow (about half a minute): {', '.join(COMPONENTS)}")
         for component in COMPONENTS:
             stack.start(component)
         stack.wait_until_healthy()
@@ -142,6 +147,7 @@ def _environment(folder: Path, dags: Path, database: Database, api_port: int, lo
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{api_port}/execution/",
@@ -152,6 +158,7 @@ def _environment(folder: Path, dags: Path, database: Database, api_port: int, lo
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.url("asyncpg"),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(triggerer_log_port),
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PYTHONPATH": str(PROJECT),

@@ -12,12 +12,16 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM, and a terminal that is closed, end the program as Ctrl-C does: each cleans up, undisturbed."""
+def interruptible(status: int) -> Iterator[None]:
+    """Let SIGTERM, and a terminal that is closed, end the program as Ctrl-C does: each cleans up, undisturbed.
+
+    :param status: exit status of a program that was ended so.
+    """
 
     def interrupt(*_: object) -> None:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)
+        print("\nstopping everything", flush=True)
         raise KeyboardInterrupt
 
     for number in _ENDINGS:
@@ -25,8 +29,8 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("\ninterrupted; everything that was started has been ended", flush=True)
-        sys.exit(130)
+        print("interrupted; everything that was started has been ended", flush=True)
+        sys.exit(status)
 
 
 def stopwatch() -> Callable[[str], None]:

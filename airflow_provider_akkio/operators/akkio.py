@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_akkio.api.training import TrainRequest, check_disjoint, parse_id, parse_parameter
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
-from airflow_provider_akkio.parameters import is_literal, seconds
+from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         self.force = force
         self.akkio_conn_id = akkio_conn_id
         self.deferrable = deferrable
-        self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
-        self.timeout = seconds("timeout", timeout)
         self.wait_for_completion = wait_for_completion
-        self._refuse_wrong_literals()
+        with naming(self.task_id):
+            self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
+            self.timeout = seconds("timeout", timeout)
+            self._refuse_wrong_literals()
 
     def execute(self, context: Context) -> str:
         """Submit the training, publish its id, and wait for it."""

@@ -19,7 +19,7 @@ from airflow_provider_akkio.api.messages import quoted
 from airflow_provider_akkio.api.training import SubmittedTraining, parse_id, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
-from airflow_provider_akkio.parameters import is_literal, seconds
+from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
 
 if TYPE_CHECKING:
@@ -57,18 +57,19 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         timeout: float | timedelta = DEFAULT_TRAINING_TIMEOUT,
         **kwargs: Any,
     ) -> None:
-        interval = kwargs.get("poke_interval") if poll_interval is None else poll_interval
-        if interval is not None:
-            kwargs["poke_interval"] = interval = seconds("poll_interval", interval)
-        super().__init__(timeout=seconds("timeout", timeout), **kwargs)
+        with naming(kwargs.get("task_id", "")):
+            interval = kwargs.get("poke_interval") if poll_interval is None else poll_interval
+            if interval is not None:
+                kwargs["poke_interval"] = interval = seconds("poll_interval", interval)
+            timeout = seconds("timeout", timeout)
+            for name, value in (("akkio_task_id", akkio_task_id), ("akkio_conn_id", akkio_conn_id)):
+                if is_literal(value):
+                    parse_id(name, value)
+        super().__init__(timeout=timeout, **kwargs)
         self.akkio_task_id = akkio_task_id
         self.akkio_conn_id = akkio_conn_id
         self.deferrable = deferrable
         self.poll_interval = interval
-        if is_literal(akkio_task_id):
-            parse_id("akkio_task_id", akkio_task_id)
-        if is_literal(akkio_conn_id):
-            parse_id("akkio_conn_id", akkio_conn_id)
 
     def execute(self, context: Context) -> Any:
         """Wait for the training's end."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -15,6 +17,14 @@ from airflow_provider_akkio.api.messages import quoted
 from airflow_provider_akkio.api.training import SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+
+SHORTEST_DEFERRAL = 8.0
+"""Seconds before which a triggerer resumes no task.
+
+Airflow's supervisor may notice the end of the process that deferred a task as late as ``[workers]
+min_heartbeat_interval`` (5 s) afterwards. The scheduler takes a task that runs again by then for one that was killed,
+and fails it (``SchedulerJobRunner.process_executor_events``, seen on Airflow 3.3.2). No training of Akkio's is shorter.
+"""
 
 
 class Ending(StrEnum):
@@ -118,7 +128,10 @@ class AkkioTrainTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event with the payload of a :class:`TrainingEvent`."""
-        yield TriggerEvent((await self._wait()).to_payload())
+        event = await self._wait()
+        if self.trigger_id is not None:
+            await asyncio.sleep(max(0.0, self.submitted_at + SHORTEST_DEFERRAL - time.time()))
+        yield TriggerEvent(event.to_payload())
 
     async def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""

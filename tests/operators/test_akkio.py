@@ -217,7 +217,7 @@ class TestParsing:
             with run_dag.parsed(source) as dag:
                 assert dag.task_ids == ["train"]
         else:
-            with pytest.raises(ValueError, match=complaint), run_dag.parsed(source):
+            with pytest.raises(ValueError, match=rf"^Task 'train': .*{complaint}"), run_dag.parsed(source):
                 pass
 
     def test_templates_and_timedeltas_parse(self, run_dag: DagRunner) -> None:
