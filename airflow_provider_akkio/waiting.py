@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_akkio.api.pacing import READ_PATIENCE
 from airflow_provider_akkio.api.training import still_running
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 
@@ -20,8 +21,19 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-DEFERRAL_GRACE = 60.0
-"""Seconds by which Airflow's own limit of a deferral lies behind the trigger's, so that the trigger's message wins."""
+DEFERRAL_GRACE = READ_PATIENCE + 60.0
+"""Seconds by which Airflow's own limit of a deferral lies behind the trigger's.
+
+So the trigger's message wins, and a result that takes its time to come is waited for.
+"""
+
+SHORTEST_DEFERRAL = 8.0
+"""Seconds before which no deferred task is resumed.
+
+Airflow's supervisor may notice the end of the process that deferred a task as late as ``[workers]
+min_heartbeat_interval`` (5 s) afterwards. The scheduler takes a task that runs again by then for one that was killed,
+and fails it (``SchedulerJobRunner.process_executor_events``, seen on Airflow 3.3.2). No training of Akkio's is shorter.
+"""
 
 
 class AwaitsTraining(_Base):
@@ -81,18 +93,20 @@ class AwaitsTraining(_Base):
             # Airflow 2 gives no start under ``airflow dags test``.
             started_at = getattr(context["ti"].start_date, "timestamp", time.time)()
             execution_deadline = started_at + self.execution_timeout.total_seconds()
+        now = time.time()
         last_moment = deadline if execution_deadline is None else min(deadline, execution_deadline)
         self.defer(
             trigger=AkkioTrainTrigger(
                 akkio_task_id=training.akkio_task_id,
                 submitted_at=training.submitted_at,
                 deadline=deadline,
+                resume_at=now + SHORTEST_DEFERRAL,
                 execution_deadline=execution_deadline,
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, last_moment - time.time()) + DEFERRAL_GRACE),
+            timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),
         )
 
     def push_result(self, context: Context, result: TrainingResult) -> str:

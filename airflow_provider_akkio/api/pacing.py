@@ -1,9 +1,14 @@
-"""When to ask for a training's status next."""
+"""When to ask for a training's status next, and for how long to try."""
 
 from __future__ import annotations
 
 SHORTEST_INTERVAL = 2.0
 LONGEST_INTERVAL = 30.0
+
+READ_PATIENCE = 300.0
+"""Seconds for which a question is tried that no deadline of a training bounds."""
+SUBMIT_PATIENCE = 3600.0
+"""Seconds for which a submission is tried while Akkio asks for fewer requests."""
 
 
 def next_poll_in(elapsed: float) -> float:

@@ -24,7 +24,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.answers import read_answer
 from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request, quoted
-from airflow_provider_akkio.api.pacing import next_poll_in
+from airflow_provider_akkio.api.pacing import READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
 from airflow_provider_akkio.api.training import (
     SubmittedTraining,
     TrainingResult,
@@ -46,11 +46,6 @@ log = logging.getLogger(__name__)
 
 MAX_SUBMIT_RETRIES = 5
 MAX_MALFORMED_IN_A_ROW = 10
-READ_PATIENCE = 300.0
-"""Seconds for which a question is tried that no deadline of a training bounds."""
-SUBMIT_PATIENCE = 3600.0
-"""Seconds for which a submission is tried while Akkio asks for fewer requests."""
-
 _TRAIN = ("models", "train")
 _UNUSED_TRAINING = "airflow-connection-test"
 _backoff = wait_exponential_jitter(initial=1, max=60, jitter=1)

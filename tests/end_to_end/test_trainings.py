@@ -6,22 +6,7 @@ import pytest
 
 from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
-
-CLASS_KEYS = [
-    "field",
-    "field_name",
-    "field_type",
-    "class",
-    "class_name",
-    "count",
-    "true positives",
-    "false positives",
-    "false negatives",
-    "precision",
-    "recall",
-    "f1",
-    "frequency",
-]
+from tests.page import CLASS_KEYS
 
 
 def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:

@@ -9,23 +9,8 @@ import pytest
 
 from airflow_provider_akkio.sandbox import Sandbox
 from airflow_provider_akkio.sandbox.datasets import LEADS_ID
+from tests.page import CLASS_KEYS
 from tests.sandbox.calls import Calls
-
-CLASS_KEYS = [
-    "field",
-    "field_name",
-    "field_type",
-    "class",
-    "class_name",
-    "count",
-    "true positives",
-    "false positives",
-    "false negatives",
-    "precision",
-    "recall",
-    "f1",
-    "frequency",
-]
 
 
 @pytest.fixture(scope="module", params=["breast_cancer", "wine", LEADS_ID])
