@@ -1,4 +1,4 @@
-"""A whole Airflow, started once for all tests of this folder."""
+"""A whole Airflow, started once for the tests of a module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.end_to_end)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Airflow with the example DAGs, the DAGs of this folder, and a sandbox whose trainings take four seconds."""
     dags = tmp_path_factory.mktemp("dags")
