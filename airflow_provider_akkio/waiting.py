@@ -90,7 +90,7 @@ class AwaitsTraining(_Base):
 
         execution_deadline = None
         if self.execution_timeout is not None:
-            # Airflow 2 gives no start under ``airflow dags test``.
+            # Airflow 2's task instance may have no start: its column is nullable.
             started_at = getattr(context["ti"].start_date, "timestamp", time.time)()
             execution_deadline = started_at + self.execution_timeout.total_seconds()
         now = time.time()

@@ -90,7 +90,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(sandbox: Sandbox, capsys: py
 
 @pytest.mark.parametrize(
     ("host", "warned"),
-    [("0.0.0.0", True), ("192.0.2.1", True), ("elsewhere", True), ("::1", False), ("localhost", False)],  # noqa: S104
+    [("0.0.0.0", True), ("192.0.2.1", True), ("elsewhere", True), ("::1", False), ("localhost", False)],  # noqa: S104 - nothing binds to it
 )
 def test_it_warns_when_others_can_reach_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str, warned: bool
@@ -137,7 +137,7 @@ def test_the_package_alone_loads_nothing_heavy() -> None:
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Playground'"):
-        airflow_provider_akkio.sandbox.Playground  # noqa: B018
+        airflow_provider_akkio.sandbox.Playground  # noqa: B018 - the look-up is the test
 
 
 def test_it_can_listen_on_ipv6() -> None:
