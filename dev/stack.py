@@ -108,6 +108,7 @@ def running_stack(
     pace: float = 3.0,
     keys: Mapping[str, str] = MappingProxyType({"akkio_default": SANDBOX_KEY}),
     preferred_ports: Sequence[int] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
     say: Callable[[str], None] = _say_nothing,
 ) -> Iterator[Stack]:
     """Run a whole Airflow until the ``with`` block ends; nothing is left running, and no folder behind.
@@ -117,6 +118,7 @@ def running_stack(
     :param pace: seconds that a training in that sandbox takes at least, so that the wait can be seen.
     :param keys: the API key of each connection to define; default the sandbox's for ``akkio_default``.
     :param preferred_ports: for Airflow and the sandbox; where one is taken, and by default, any free ones.
+    :param settings: environment variables that Airflow's programs get besides, such as ``AIRFLOW__CORE__PARALLELISM``.
     :param say: told what is going on.
     """
     with ExitStack() as cleanup:
@@ -130,6 +132,7 @@ def running_stack(
         environment = _environment(folder, dags, database, api_port, log_ports)
         for connection, key in keys.items():
             environment |= akkio_connection(url, key, connection)
+        environment |= settings
         stack = Stack(folder, environment, AirflowApi(api_port), url)
         cleanup.callback(stack.end)
         say("making Airflow's tables")
