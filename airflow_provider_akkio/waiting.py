@@ -44,21 +44,21 @@ class AwaitsTraining(_Base):
     poll_interval: float | None
     _awaited: str | None = None
 
-    def await_training(self, context: Context, training: SubmittedTraining, timeout: float) -> str:
+    def await_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
         """Wait until the training has ended; when ``deferrable``, the wait happens in the triggerer.
 
         :param context: the task's context.
         :param training: which training.
-        :param timeout: seconds, counted from the submission.
+        :param deadline: until when to wait, in seconds since the epoch.
         :return: the model's id.
         :raises AkkioTrainingFailed: if Akkio reports that it failed.
         :raises AkkioTrainingTimeout: if it did not end in time.
         """
         self._awaited = training.akkio_task_id
         if self.deferrable:
-            self._defer_until_trained(context, training, training.submitted_at + timeout)
+            self._defer_until_trained(context, training, deadline)
         result = AkkioHook(self.akkio_conn_id).wait_for_training(
-            training, timeout=timeout, poll_interval=self.poll_interval
+            training, timeout=deadline - training.submitted_at, poll_interval=self.poll_interval
         )
         return self.push_result(context, result)
 

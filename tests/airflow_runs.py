@@ -63,6 +63,15 @@ class FinishedRun:
         """Return how often a task was tried."""
         return int(self._task_instance(task_id, -1).try_number)
 
+    def kept(self) -> list[str]:
+        """Return what the tasks left in Airflow's task state store, each entry as JSON; it outlives their tries."""
+        from airflow.models.task_state_store import TaskStateStoreModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            rows = session.query(TaskStateStoreModel.value).filter_by(dag_id=self.dag_run.dag_id)
+            return [row.value for row in rows]
+
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return all XComs of a task, as a downstream task would get them."""
         return {

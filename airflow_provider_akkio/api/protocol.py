@@ -26,6 +26,8 @@ from airflow_provider_akkio.api.answers import read_answer
 from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request, quoted
 from airflow_provider_akkio.api.pacing import READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
 from airflow_provider_akkio.api.training import (
+    LONGEST_TRAINING,
+    NOT_SUBMITTED_AGAIN,
     SubmittedTraining,
     TrainingResult,
     TrainingState,
@@ -138,10 +140,7 @@ class AkkioProtocol:
         except AkkioUnavailable as error:
             if not (request.force and error.outcome_is_unknown):
                 raise
-            raise AkkioSubmitOutcomeUnknown(
-                f"{error} Whether a training was started is not known. It was not submitted again, since force=True "
-                "would start (and bill) a second one. Look for the model in Akkio; if there is none, clear this task."
-            ) from error
+            raise AkkioSubmitOutcomeUnknown(f"{error} {NOT_SUBMITTED_AGAIN}") from error
         log.info(
             "Akkio accepted training %s: dataset %s, predicting %s, %d s.",
             training.akkio_task_id,
@@ -217,6 +216,28 @@ class AkkioProtocol:
             now = self._clock()
             interval = next_poll_in(now - training.submitted_at) if poll_interval is None else poll_interval
             yield Pause(max(0.0, min(interval, deadline - now)))
+
+    def revisit(self, training: SubmittedTraining) -> Conversation[TrainingState | None]:
+        """Find out, with one question each, what has become of a training that was submitted some time ago.
+
+        Akkio forgets a status after a day, and may then call the training pending; its result stays.
+
+        :param training: which training, submitted when.
+        :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more.
+        :raises AkkioRequestRefused: if Akkio refuses to answer.
+        """
+        try:
+            state = yield from self._state(training.akkio_task_id, self._clock())
+        except AkkioUnavailable:
+            return TrainingState("not known")
+        except AkkioNotFound:
+            return None
+        if state.known is None or not (state.known.is_waiting or state.known.is_failed):
+            return state
+        if state.known.is_waiting and (yield from self._has_result(training.akkio_task_id)):
+            return TrainingState(TrainingStatus.SUCCEEDED)
+        is_lost = state.known.is_failed or self._clock() - training.submitted_at > LONGEST_TRAINING
+        return None if is_lost else state
 
     def finish(
         self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
@@ -321,8 +342,9 @@ def _failed(akkio_task_id: str, state: TrainingState) -> AkkioTrainingFailed:
 
 
 def _timeout(training: SubmittedTraining, deadline: float, last: TrainingState, why: str = "") -> AkkioTrainingTimeout:
+    seconds = deadline - training.submitted_at
     return AkkioTrainingTimeout(
-        f"Training {training.akkio_task_id} did not end within {round(deadline - training.submitted_at, 3):g} s; its "
+        f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s; its "
         f"last status is {quoted(last.status)}.{why} {still_running(training.akkio_task_id)}",
         last_status=last.status,
     )

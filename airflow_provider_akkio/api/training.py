@@ -14,7 +14,16 @@ from airflow_provider_akkio.api.messages import MAX_QUOTED, quoted
 from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
 
+LONGEST_TRAINING = 86400.0
+"""Seconds after which a training counts as lost: Akkio takes one that has run for over a day as failed."""
+
 _LONGEST_ESTIMATE = 1e9
+NOT_SUBMITTED_AGAIN = (
+    "Whether a training was started is not known. It was not submitted again, since force=True would start (and bill) "
+    "a second one. Look for the model in Akkio; if there is none, clear this task."
+)
+"""What to tell whoever finds the outcome of a submission unknown."""
+
 _MISSING = "the text 'None' is what a template leaves when the value it asks for is missing"
 
 

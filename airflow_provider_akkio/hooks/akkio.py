@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_akkio.api.training import parse_id
+from airflow_provider_akkio.api.training import LONGEST_TRAINING, parse_id
 from airflow_provider_akkio.exceptions import AkkioError, AkkioForbidden, AkkioUnauthorized, AkkioUnavailable
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
 
 DEFAULT_CONNECTION = "akkio_default"
-DEFAULT_TRAINING_TIMEOUT = 86400.0
-"""Seconds after which a training counts as lost: Akkio takes one that has run for over a day as failed."""
 
 
 class AkkioHook(BaseHook):
@@ -135,7 +133,7 @@ class AkkioHook(BaseHook):
         self,
         training: SubmittedTraining,
         *,
-        timeout: float = DEFAULT_TRAINING_TIMEOUT,
+        timeout: float = LONGEST_TRAINING,
         poll_interval: float | None = None,
     ) -> TrainingResult:
         """Wait until a training has ended, and fetch what it made.
@@ -151,11 +149,25 @@ class AkkioHook(BaseHook):
         _, result = self.run(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
         return result
 
+    def revisit_training(self, training: SubmittedTraining) -> TrainingState | None:
+        """Find out what has become of a training that was submitted some time ago.
+
+        :param training: what :meth:`submit_training` returned then.
+        :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more: it
+            failed, or Akkio does not know it.
+        :raises AkkioRequestRefused: if Akkio refuses to answer.
+        """
+        return self.run(lambda akkio: akkio.revisit(training))
+
+    async def arevisit_training(self, training: SubmittedTraining) -> TrainingState | None:
+        """Do what :meth:`revisit_training` does, on the event loop."""
+        return await self.arun(lambda akkio: akkio.revisit(training))
+
     async def await_for_training(
         self,
         training: SubmittedTraining,
         *,
-        timeout: float = DEFAULT_TRAINING_TIMEOUT,
+        timeout: float = LONGEST_TRAINING,
         poll_interval: float | None = None,
     ) -> TrainingResult:
         """Do what :meth:`wait_for_training` does, on the event loop."""

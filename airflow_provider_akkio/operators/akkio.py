@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.training import TrainRequest, check_disjoint, parse_id, parse_parameter
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
+from airflow_provider_akkio.api.training import (
+    LONGEST_TRAINING,
+    TrainRequest,
+    check_disjoint,
+    parse_id,
+    parse_parameter,
+)
+from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.handover import Handover, forget
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
 
 class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     """Train a model on a dataset of Akkio's, and wait for it without holding a worker.
+
+    A new try, also of a task that was cleared before it succeeded, goes on with the training that an earlier try
+    submitted with the same parameters, unless Akkio failed it. That needs Airflow 3.3 or newer; before, each try
+    submits anew, for which Akkio gives the same model unless ``force`` is set.
 
     XComs: ``akkio_task_id`` as soon as Akkio has accepted the training; at the end ``model_id``, ``stats``,
     ``field_importance`` and ``data_story`` just as Akkio sent them. The return value is the model's id. Source of the
@@ -33,12 +48,13 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     :param duration: seconds that Akkio spends on the training: 10 (default), 60, 300 or 1800.
     :param extra_attention: help the model with rare cases; default no.
     :param force: train (and bill) a new model even if one with these very parameters exists; by default Akkio answers
-        with the model that it has. Each try of the task then trains anew: ``retries=0`` keeps it to one.
+        with the model that it has. Before Airflow 3.3, each try of the task then trains anew: ``retries=0`` keeps it
+        to one there.
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
     :param deferrable: wait in the triggerer (default) or in the worker.
     :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30.
-    :param timeout: seconds or a timedelta, counted from the submission, after which the task fails; default a day, as
-        Akkio takes a training that has run for longer as failed.
+    :param timeout: seconds or a timedelta after which the task fails, counted from the submission, or from the
+        beginning of a later try; default a day, as Akkio takes a training that has run for longer as failed.
     :param wait_for_completion: wait for the end (default); else the task ends with ``akkio_task_id`` as its return
         value once Akkio has accepted the training, for an
         :class:`~airflow_provider_akkio.sensors.akkio.AkkioTrainSensor` to wait for.
@@ -60,7 +76,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         akkio_conn_id: str = DEFAULT_CONNECTION,
         deferrable: bool = True,
         poll_interval: float | None = None,
-        timeout: float | timedelta = DEFAULT_TRAINING_TIMEOUT,
+        timeout: float | timedelta = LONGEST_TRAINING,
         wait_for_completion: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -80,15 +96,45 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             self._refuse_wrong_literals()
 
     def execute(self, context: Context) -> str:
-        """Submit the training, publish its id, and wait for it."""
+        """Submit the training, or go on with the one of an earlier try; publish its id, and wait for it."""
         parse_id("akkio_conn_id", self.akkio_conn_id)
         request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
-        training = AkkioHook(self.akkio_conn_id).submit_training(request)
+        hook = AkkioHook(self.akkio_conn_id)
+        handover = Handover(context, request, self.akkio_conn_id)
+        training, state = self._adopt(hook, handover)
+        waits_from = time.time()
+        if training is None:
+            with handover.submitting():
+                training = hook.submit_training(request)
+            handover.keep(training)
+            waits_from = training.submitted_at
         if self.do_xcom_push:
             context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
         if not self.wait_for_completion:
+            forget(context)
             return training.akkio_task_id
-        return self.await_training(context, training, self.timeout)
+        if state is not None and state.known is TrainingStatus.SUCCEEDED:
+            return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
+        return self.await_training(context, training, waits_from + self.timeout)
+
+    def push_result(self, context: Context, result: TrainingResult) -> str:
+        """Leave a result in XCom; it has arrived, so no later try is to go on with its training."""
+        model_id = super().push_result(context, result)
+        forget(context)
+        return model_id
+
+    def _adopt(self, hook: AkkioHook, handover: Handover) -> tuple[SubmittedTraining | None, TrainingState | None]:
+        training = handover.earlier_training()
+        if training is None:
+            return None, None
+        state = hook.revisit_training(training)
+        if state is None:
+            self.log.warning(
+                "Training %s, which an earlier try submitted, brings no model; training anew.", training.akkio_task_id
+            )
+            return None, None
+        self.log.info("Going on with training %s, which an earlier try submitted.", training.akkio_task_id)
+        return training, state
 
     def _refuse_wrong_literals(self) -> None:
         if is_literal(self.akkio_conn_id):

@@ -16,9 +16,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_akkio.api.messages import quoted
-from airflow_provider_akkio.api.training import SubmittedTraining, parse_id, still_running
+from airflow_provider_akkio.api.training import LONGEST_TRAINING, SubmittedTraining, parse_id, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, DEFAULT_TRAINING_TIMEOUT, AkkioHook
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
 
@@ -54,7 +54,7 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         akkio_conn_id: str = DEFAULT_CONNECTION,
         deferrable: bool = True,
         poll_interval: float | None = None,
-        timeout: float | timedelta = DEFAULT_TRAINING_TIMEOUT,
+        timeout: float | timedelta = LONGEST_TRAINING,
         **kwargs: Any,
     ) -> None:
         with naming(kwargs.get("task_id", "")):
@@ -75,7 +75,7 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         """Wait for the training's end."""
         with self._softly():
             if not self.reschedule or self.deferrable:
-                return self.await_training(context, self._training(), self.timeout)
+                return self.await_training(context, self._training(), time.time() + self.timeout)
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as error:

@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from airflow_provider_akkio.api.messages import Answer
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainRequest
+from airflow_provider_akkio.api.messages import Answer, NoAnswer
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState, TrainRequest
 from airflow_provider_akkio.exceptions import (
     AkkioForbidden,
     AkkioMalformedAnswer,
@@ -271,3 +271,51 @@ class TestChecking:
 def test_a_client_that_leaves_a_request_unanswered_is_a_bug() -> None:
     with pytest.raises(TypeError, match="must answer"):
         Talk([]).hold(lambda akkio: akkio.check())
+
+
+class TestRevisiting:
+    def revisit(self, *replies: Answer | NoAnswer, after: float = 60.0) -> tuple[TrainingState | None, list[str]]:
+        talk = Talk(replies, now=STARTED_AT + after)
+        return talk.hold(lambda akkio: akkio.revisit(TRAINING)), talk.paths
+
+    def test_finds_a_training_that_goes_on(self) -> None:
+        state, paths = self.revisit(status("IN_PROGRESS", estimate_seconds=60))
+        assert state == TrainingState("IN_PROGRESS", 60.0)
+        assert paths == ["status"]
+
+    def test_finds_where_the_result_lies(self) -> None:
+        state, _ = self.revisit(status("SUCCEEDED", location="/models/train/T1/result"))
+        assert state == TrainingState("SUCCEEDED", location="/models/train/T1/result")
+
+    def test_goes_on_with_a_status_that_akkio_does_not_document(self) -> None:
+        assert self.revisit(status("RESTING"))[0] == TrainingState("RESTING")
+
+    @pytest.mark.parametrize("name", ["FAILED", "UNKNOWN_TIMEOUT"])
+    def test_expects_no_model_of_a_failed_training(self, name: str) -> None:
+        assert self.revisit(status(name))[0] is None
+
+    @pytest.mark.parametrize("gone", [NOT_FOUND, status("PENDING"), status("SUBMITTED")])
+    def test_asks_for_the_result_where_the_status_may_be_gone(self, gone: Answer) -> None:
+        state, paths = self.revisit(gone, MODEL)
+        assert state == TrainingState("SUCCEEDED")
+        assert paths == ["status", "result"]
+
+    def test_expects_no_model_of_a_training_that_akkio_does_not_know(self) -> None:
+        assert self.revisit(NOT_FOUND, NOT_FOUND)[0] is None
+
+    def test_expects_no_model_of_a_training_that_has_been_pending_for_over_a_day(self) -> None:
+        assert self.revisit(status("PENDING"), NOT_FOUND, after=86_000)[0] == TrainingState("PENDING")
+        assert self.revisit(status("PENDING"), NOT_FOUND, after=87_000)[0] is None
+
+    @pytest.mark.parametrize(
+        "replies", [[UNREACHABLE], [LOST], [Answer(500)], [Answer(200, b"<html>")], [NOT_FOUND, LOST]]
+    )
+    def test_takes_the_training_as_going_on_while_akkio_cannot_be_had(self, replies: list[Answer]) -> None:
+        state, paths = self.revisit(*replies)
+        assert state == TrainingState("not known")
+        assert len(paths) == len(replies)
+
+    @pytest.mark.parametrize(("code", "error"), REFUSALS.items())
+    def test_ends_with_a_refusal(self, code: int, error: type[Exception]) -> None:
+        with pytest.raises(error):
+            self.revisit(Answer(code))

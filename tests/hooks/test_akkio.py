@@ -91,6 +91,13 @@ def test_the_time_to_wait_counts_from_the_submission(hook: Any, connected: Scrip
     assert len(connected.received) == 1
 
 
+def test_a_training_is_revisited(hook: Any, connected: ScriptedAkkio) -> None:
+    connected.script("status", status("IN_PROGRESS"), status("FAILED"))
+    training = SubmittedTraining("T1", time.time())
+    assert hook.revisit_training(training) == TrainingState("IN_PROGRESS")
+    assert hook.revisit_training(training) is None
+
+
 def test_an_id_that_is_none_is_refused_before_anything_is_sent(hook: Any, connected: ScriptedAkkio) -> None:
     with pytest.raises(AkkioParameterError):
         hook.get_training_status("")

@@ -284,7 +284,7 @@ class TestFailures:
     def test_a_training_that_akkio_failed_is_tried_again_as_the_author_wishes(
         self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
     ) -> None:
-        trained.script("status", status("FAILED", error="too few rows"), status("SUCCEEDED"))
+        trained.script("status", *[status("FAILED", error="too few rows")] * 2, status("SUCCEEDED"))
         run = run_dag(train("retries=1, retry_delay=timedelta(0)", deferrable=deferrable))
         assert run.state == "success"
         assert (run.tries("train"), len(trained.asked("new"))) == (2, 2)

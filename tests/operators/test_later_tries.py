@@ -1,0 +1,109 @@
+"""What a later try of a task makes of the training that an earlier one submitted, in a real Airflow."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
+from tests.airflow_runs import DagRunner, FinishedRun
+from tests.operators.test_akkio import PARTS, XCOMS, either_way
+from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
+
+DIES_AT_FIRST = """
+class DiesAtFirst(AkkioTrainOperator):
+    def await_training(self, context, training, deadline):
+        if context["ti"].try_number == 1:
+            raise RuntimeError("as if the worker had died")
+        return super().await_training(context, training, deadline)
+
+train = DiesAtFirst(
+    task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, retries=1, retry_delay=timedelta(0), {}
+)
+"""
+
+
+@pytest.fixture
+def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
+    """An Akkio that calls its trainings T1, T2 and T3; each is going on when it is asked for first."""
+    connected.script("new", accepted("T1"), accepted("T2"), accepted("T3"))
+    connected.script("status", status("IN_PROGRESS"), status("SUCCEEDED"))
+    connected.script("result", result("M1", **PARTS))
+    return connected
+
+
+def run_twice(run_dag: DagRunner, arguments: str = "", *, deferrable: bool = True) -> FinishedRun:
+    """Run a training whose first try ends between its submission and its wait."""
+    return run_dag(DIES_AT_FIRST.format(f"deferrable={deferrable}, {arguments}"))
+
+
+@either_way
+@pytest.mark.parametrize("force", [False, True])
+def test_goes_on_with_it(run_dag: DagRunner, trained: ScriptedAkkio, force: bool, deferrable: bool) -> None:
+    run = run_twice(run_dag, f"force={force}", deferrable=deferrable)
+    assert (run.state, run.tries("train")) == ("success", 2)
+    assert len(trained.asked("new")) == 1
+    assert run.xcoms("train") == XCOMS
+
+
+@either_way
+def test_takes_its_result_if_it_has_succeeded(run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
+    trained.script("status", status("SUCCEEDED", location="/api/v1/models/train/T1/result"))
+    run = run_twice(run_dag, "force=True", deferrable=deferrable)
+    assert run.xcoms("train") == XCOMS
+    assert [len(trained.asked(name)) for name in ("new", "status", "result")] == [1, 1, 1]
+
+
+def test_takes_its_result_if_its_status_is_gone(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+    trained.script("status", Reply(404))
+    run = run_twice(run_dag, "force=True")
+    assert run.xcoms("train") == XCOMS
+    assert len(trained.asked("new")) == 1
+
+
+@pytest.mark.parametrize("answer", [status("FAILED"), status("UNKNOWN_TIMEOUT"), Reply(404)])
+def test_submits_anew_if_no_model_can_come_of_it(run_dag: DagRunner, trained: ScriptedAkkio, answer: Reply) -> None:
+    trained.script("status", answer, status("SUCCEEDED"))
+    trained.script("result", *[Reply(404)] * (answer.status == 404), result_of_its_own)
+    run = run_twice(run_dag, "force=True")
+    assert run.xcoms("train")["model_id"] == "model of T2"
+    assert len(trained.asked("new")) == 2
+
+
+def test_submits_anew_if_its_parameters_are_other_ones(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+    trained.script("result", result_of_its_own)
+    run = run_twice(run_dag, "duration='{{ 10 if ti.try_number == 1 else 60 }}'")
+    assert run.xcoms("train")["model_id"] == "model of T2"
+    assert [one.body["duration"] for one in trained.asked("new")] == [10, 60]
+
+
+def test_waits_for_it_if_akkio_cannot_be_had_at_first(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+    trained.script("status", reset, status("SUCCEEDED"))
+    run = run_twice(run_dag, "force=True")
+    assert run.xcoms("train") == XCOMS
+    assert len(trained.asked("new")) == 1
+
+
+def test_never_submits_again_what_may_be_billed_twice(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
+    connected.script("new", silence)
+    run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=1)")
+    assert isinstance(run.failure, AkkioSubmitOutcomeUnknown)
+    assert "An earlier try of this task ended while it submitted a training" in str(run.failure)
+    assert (run.tries("train"), len(connected.asked("new"))) == (2, 1)
+    assert run.kept() == []
+
+
+@either_way
+def test_finds_nothing_once_the_result_has_arrived(
+    run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
+) -> None:
+    assert run_twice(run_dag, deferrable=deferrable).kept() == []
+
+
+def test_finds_the_training_that_went_on_while_its_task_failed(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+    trained.script("status", status("IN_PROGRESS"))
+    run = run_twice(run_dag, "timeout=0.001")
+    assert run.state == "failed"
+    [kept] = run.kept()
+    assert json.loads(kept)["akkio_task_id"] == "T1"
