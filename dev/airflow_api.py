@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,18 +73,37 @@ class AirflowApi:
         """Return what went wrong in DAG files."""
         return [error["stack_trace"] for error in self._request("GET", "importErrors")["import_errors"]]
 
-    def trigger(self, dag_id: str, seconds: float = 60) -> str:
+    def add_connection(self, connection_id: str, host: str, key: str) -> None:
+        """Store a connection to Akkio in Airflow's database.
+
+        :param connection_id: its id.
+        :param host: Akkio's site.
+        :param key: the API key.
+        """
+        fields = {"connection_id": connection_id, "conn_type": "akkio", "host": host, "password": key}
+        self._request("POST", "connections", fields)
+
+    def test_connection(self, connection_id: str) -> tuple[bool, str]:
+        """Test a connection as the button of Airflow's page does, and return whether it works, and what Airflow says.
+
+        :param connection_id: a connection that Airflow knows.
+        """
+        said = self._request("POST", "connections/test", {"connection_id": connection_id, "conn_type": "akkio"})
+        return said["status"], said["message"]
+
+    def trigger(self, dag_id: str, seconds: float = 60, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run of a DAG, once the DAG processor has found it, and return the run's id.
 
         :param dag_id: which DAG.
         :param seconds: how long to wait for the DAG at most.
+        :param conf: the run's parameters; default those of the DAG.
         """
         ends_at = time.monotonic() + seconds
         while not self.has_dag(dag_id):
             if time.monotonic() > ends_at:
                 raise TimeoutError(f"no DAG {dag_id} within {seconds:.0f} s; import errors: {self.import_errors()}")
             time.sleep(0.3)
-        run = self._request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None})
+        run = self._request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskView]:
@@ -133,16 +152,26 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
         return "\n".join(text for line in self._request("GET", path)["content"] for text in _log_lines(line))
 
+    def text(self, path: str) -> str:
+        """Return what the API says at a path, just as it says it.
+
+        :param path: below ``/api/v2/``.
+        """
+        return self._answer("GET", path, None).text
+
     def _request(self, method: str, path: str, body: Any = None, *, allow_missing: bool = False) -> Any:
-        if "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.url}/auth/token", timeout=10).json()["access_token"]
-            self._session.headers["Authorization"] = f"Bearer {token}"
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        answer = self._answer(method, path, body)
         if allow_missing and answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json()
+
+    def _answer(self, method: str, path: str, body: Any) -> requests.Response:
+        if "Authorization" not in self._session.headers:
+            token = self._session.get(f"{self.url}/auth/token", timeout=10).json()["access_token"]
+            self._session.headers["Authorization"] = f"Bearer {token}"
+        return self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
 
 
 def _log_lines(line: Any) -> list[str]:

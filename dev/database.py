@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from dev.processes import uninterrupted
@@ -15,19 +16,28 @@ from dev.processes import uninterrupted
 
 @dataclass(frozen=True)
 class Database:
-    """A running database server that listens on a Unix socket alone.
+    """A database server that listens on a Unix socket alone.
 
-    :param socket_folder: where its socket lies.
+    :param server: the server, as its library sees it.
     """
 
-    socket_folder: str
+    server: Any
 
     def url(self, driver: str) -> str:
         """Return the address of the database ``airflow``, as SQLAlchemy reads it.
 
         :param driver: ``psycopg2`` or ``asyncpg``.
         """
-        return f"postgresql+{driver}://postgres:@/airflow?host={quote(self.socket_folder, safe='')}"
+        socket_folder = str(self.server.get_postmaster_info().socket_dir)
+        return f"postgresql+{driver}://postgres:@/airflow?host={quote(socket_folder, safe='')}"
+
+    def stop(self) -> None:
+        """Stop it, and break the connections to it."""
+        self.server.stop()
+
+    def start(self) -> None:
+        """Start it again, with its data."""
+        self.server.ensure_postgres_running()
 
 
 @contextmanager
@@ -45,6 +55,6 @@ def embedded_database(folder: Path) -> Iterator[Database]:
             server = get_server(folder, cleanup_mode="delete")
     try:
         server.psql("CREATE DATABASE airflow")
-        yield Database(str(server.get_postmaster_info().socket_dir))
+        yield Database(server)
     finally:
         server.cleanup()

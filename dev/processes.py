@@ -46,13 +46,17 @@ class Program:
     """A program in a process group of its own, so that whatever it starts ends with it.
 
     :param name: what to call it in messages.
-    :param process: its first process.
+    :param command: the program and its arguments.
+    :param environment: its whole environment.
     :param log: where its output goes.
+    :param process: its first process.
     """
 
     name: str
-    process: subprocess.Popen[bytes]
+    command: Sequence[str]
+    environment: Mapping[str, str]
     log: Path
+    process: subprocess.Popen[bytes]
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
@@ -73,7 +77,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(name, process, log)
+        return cls(name, command, environment, log, process)
 
     def check(self) -> None:
         """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""

@@ -35,6 +35,7 @@ class Stack:
     """A running Airflow, its database and, unless told otherwise, the sandbox.
 
     :param folder: holds everything that the stack writes.
+    :param database: where Airflow keeps its state.
     :param environment: the environment of its programs.
     :param api: Airflow's REST API.
     :param akkio: URL of the Akkio that it trains at.
@@ -42,6 +43,7 @@ class Stack:
     """
 
     folder: Path
+    database: Database
     environment: Mapping[str, str]
     api: AirflowApi
     akkio: str
@@ -52,15 +54,18 @@ class Stack:
         """The folder with the output of each program."""
         return self.folder / "output"
 
-    def start(self, component: str) -> None:
+    def start(self, component: str, name: str = "") -> None:
         """Start a component of Airflow, again if it ran before.
 
         :param component: one of :data:`COMPONENTS`.
+        :param name: what to call it, where there is more than one of it; default as the component.
         """
         address = (
             ("--host", "127.0.0.1", "--port", str(self.api.port), "--workers", "1") if component == "api-server" else ()
         )
-        self._run(component, [_program("airflow"), component, *address])
+        [log_port] = free_ports(1)
+        own_port = {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port)} if name else {}
+        self._run(name or component, [_program("airflow"), component, *address], {**self.environment, **own_port})
 
     def start_sandbox(self, port: int, pace: float) -> None:
         """Start the sandbox.
@@ -87,6 +92,17 @@ class Stack:
         """Wait until all components of Airflow say that they are well."""
         wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
 
+    def recover(self) -> None:
+        """Start again whatever has ended, as a service manager would, until all components say that they are well."""
+
+        def is_healthy() -> bool:
+            for name, program in list(self.programs.items()):
+                if program.process.poll() is not None:
+                    self._run(name, program.command, program.environment)
+            return self.api.is_healthy()
+
+        wait_until(is_healthy, "a healthy Airflow", 180)
+
     def end(self) -> None:
         """End all programs."""
         for program in self.programs.values():
@@ -94,10 +110,10 @@ class Stack:
         for program in self.programs.values():
             program.end()
 
-    def _run(self, name: str, command: list[str]) -> None:
+    def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         log = self.output / f"{name}.log"
         with uninterrupted():
-            self.programs[name] = Program.start(name, command, self.environment, log)
+            self.programs[name] = Program.start(name, command, environment or self.environment, log)
 
 
 @contextmanager
@@ -133,7 +149,7 @@ def running_stack(
         for connection, key in keys.items():
             environment |= akkio_connection(url, key, connection)
         environment |= settings
-        stack = Stack(folder, environment, AirflowApi(api_port), url)
+        stack = Stack(folder, database, environment, AirflowApi(api_port), url)
         cleanup.callback(stack.end)
         say("making Airflow's tables")
         stack.migrate()

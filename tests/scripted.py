@@ -17,12 +17,13 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it arrived."""
+    """A request as it arrived; those from one ``port`` came over one connection."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: Any
+    port: int
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,45 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b'{"status":')
 
 
-def trickle(handler: BaseHTTPRequestHandler) -> None:
-    """Send a space every twentieth of a second, until nobody listens any more."""
-    handler.send_response(200)
-    handler.end_headers()
+def _trickle(handler: BaseHTTPRequestHandler, text: bytes) -> None:
+    """Send a text every twentieth of a second, until nobody listens any more."""
     for _ in range(400):
-        handler.wfile.write(b" ")
+        handler.wfile.write(text)
         handler.wfile.flush()
         time.sleep(0.05)
+
+
+def trickling_status(handler: BaseHTTPRequestHandler) -> None:
+    """Begin a status line that does not end."""
+    handler.wfile.write(b"HTTP/1.1 200 ")
+    _trickle(handler, b"O")
+
+
+def trickling_head(handler: BaseHTTPRequestHandler) -> None:
+    """Send a status line, and begin a header that does not end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    _trickle(handler, b"x")
+
+
+def endless_promises(handler: BaseHTTPRequestHandler) -> None:
+    """Ask to wait for the answer, again and again."""
+    _trickle(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def trickle(handler: BaseHTTPRequestHandler) -> None:
+    """Send a body that does not end."""
+    handler.send_response(200)
+    handler.end_headers()
+    _trickle(handler, b" ")
+
+
+def stall(handler: BaseHTTPRequestHandler) -> None:
+    """Send a body but for its last byte, and then nothing more."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "3")
+    handler.end_headers()
+    handler.wfile.write(b"{}")
+    silence(handler)
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -106,27 +138,37 @@ Answering = Callable[[BaseHTTPRequestHandler], None]
 
 
 class ScriptedAkkio:
-    """Serves the three training endpoints, each from a script of its own whose last answer is repeated."""
+    """Serves the three training endpoints, each from a script of its own whose last answer is repeated.
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    :param tls: with what to serve ``https``; default ``http``.
+    :param keep_alive: take several requests over one connection; default one.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None, *, keep_alive: bool = False) -> None:
         self.received: list[Received] = []
         self._scheme = "http" if tls is None else "https"
         self._scripts: dict[str, list[Answering]] = defaultdict(lambda: [Reply(404, {"detail": "not scripted"})])
+        self._protocol = "HTTP/1.1" if keep_alive else "HTTP/1.0"
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._tls = tls
+        self._bind(port=0)
+        self._server.server_activate()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._serve()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._stop()
+
+    def refuse(self, seconds: float) -> None:
+        """Refuse connections for so many seconds; the port stays this server's own."""
+        port = self._server.server_port
+        self._stop()
+        self._bind(port)
+        time.sleep(seconds)
+        self._server.server_activate()
+        self._serve()
 
     @property
     def url(self) -> str:
@@ -141,6 +183,22 @@ class ScriptedAkkio:
         """Return the requests that reached an endpoint."""
         return [one for one in self.received if one.path.partition("?")[0].endswith(f"/{endpoint}")]
 
+    def _bind(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler(), bind_and_activate=False)
+        self._server.daemon_threads = True
+        self._server.server_bind()
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
+
+    def _serve(self) -> None:
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def _stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
     def _next(self, path: str) -> Answering:
         script = self._scripts[path.partition("?")[0].rpartition("/")[2]]
         return script.pop(0) if len(script) > 1 else script[0]
@@ -149,11 +207,19 @@ class ScriptedAkkio:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = outer._protocol
+
             def _serve(self) -> None:
-                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.sent = sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 with outer._lock:
                     outer.received.append(
-                        Received(self.command, self.path, dict(self.headers), json.loads(sent) if sent else None)
+                        Received(
+                            self.command,
+                            self.path,
+                            dict(self.headers),
+                            json.loads(sent) if sent else None,
+                            self.client_address[1],
+                        )
                     )
                     answer = outer._next(self.path)
                 try:
@@ -161,7 +227,7 @@ class ScriptedAkkio:
                 except (BrokenPipeError, ConnectionResetError, TimeoutError):
                     self.close_connection = True
 
-            do_GET = do_POST = _serve
+            do_GET = do_POST = do_CONNECT = _serve
 
             def log_message(self, *_: object) -> None:
                 """Stay silent."""

@@ -1,0 +1,176 @@
+"""A whole Airflow against gates to one sandbox, and the table of what became of each training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_akkio.sandbox import Sandbox
+from dev.processes import wait_until
+from dev.stack import Stack, running_stack
+from tests.chaos.gate import Gate
+
+TRAINING_SECONDS = 20.0
+GATES = 48
+REQUEST_SECONDS = 5.0
+SETTINGS = {
+    "AIRFLOW__CORE__PARALLELISM": "14",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+}
+XCOMS = {"akkio_task_id", "model_id", "return_value", "stats", "field_importance", "data_story"}
+
+_rows = pytest.StashKey[list["Row"]]()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    fault: str
+    wait: str
+    force: str
+    tries: str
+    submissions: str
+    trainings: str
+    outcome: str
+
+
+HEADER = Row("fault", "wait", "force", "tries", "submissions", "trainings", "outcome")
+
+
+@dataclass
+class Case:
+    """One run of a DAG with one training, at a gate of its own.
+
+    :param fault: what happens to it.
+    :param gate: its gate.
+    :param stack: the Airflow that runs it.
+    :param dag_id: which DAG.
+    :param force: whether a second submission would be billed.
+    :param run_id: which run of it.
+    :param rows: where its line of the table goes.
+    """
+
+    fault: str
+    gate: Gate
+    stack: Stack
+    dag_id: str
+    force: bool
+    run_id: str
+    rows: list[Row] = field(repr=False)
+
+    @property
+    def tries(self) -> int:
+        """How often the task was tried."""
+        [task] = self.stack.api.tasks(self.dag_id, self.run_id)
+        return task.try_number
+
+    def wait_until_waiting(self) -> None:
+        """Wait until the training has been asked for, in the triggerer if the task is deferrable."""
+        wanted = "deferred" if self.dag_id == "chaos_deferrable" else "running"
+
+        def is_waiting() -> bool:
+            [task] = self.stack.api.tasks(self.dag_id, self.run_id)
+            return task.state == wanted and bool(self.gate.asked("status"))
+
+        wait_until(is_waiting, f"the wait of {self}", 120)
+
+    def succeeds(self) -> None:
+        """See that the one training's result is in XCom, just as Akkio has it."""
+        state = self.stack.api.follow(self.dag_id, self.run_id, seconds=300)
+        self._note(state)
+        assert state == "success"
+        assert self.gate.trainings == 1
+        xcoms = self.stack.api.xcoms(self.dag_id, self.run_id, "train")
+        assert set(xcoms) == XCOMS
+        assert xcoms["akkio_task_id"] in self.gate.accepted
+        has = self.gate.result(xcoms["akkio_task_id"])
+        assert xcoms["return_value"] == has["model_id"]
+        assert {key: xcoms[key] for key in XCOMS & has.keys()} == {key: has[key] for key in XCOMS & has.keys()}
+
+    def fails_with(self, error: str) -> None:
+        """See that the task failed, and that its log ends with this error."""
+        state = self.stack.api.follow(self.dag_id, self.run_id, seconds=300)
+        self._note(f"{state}: {error}")
+        assert state == "failed"
+        log = self.stack.api.log(self.dag_id, self.run_id, "train", self.tries)
+        assert [line for line in log.splitlines() if line.startswith(error)]
+
+    def _note(self, outcome: str) -> None:
+        gate = self.gate
+        figures = (str(self.tries), str(len(gate.accepted)), str(gate.trainings))
+        wait = self.dag_id.removeprefix("chaos_")
+        self.rows.append(Row(self.fault, wait, "yes" if self.force else "no", *figures, outcome))
+
+
+@dataclass
+class Chaos:
+    """Starts trainings in a whole Airflow.
+
+    :param stack: the Airflow.
+    :param gates: gates that nobody has used yet.
+    :param rows: the table.
+    """
+
+    stack: Stack
+    gates: Iterator[Gate]
+    rows: list[Row]
+
+    def start(self, fault: str, *, deferrable: bool, gate: Gate | None = None, force: bool = True, **conf: Any) -> Case:
+        """Start a training.
+
+        :param fault: what is going to happen to it, for the table.
+        :param deferrable: whether it is waited for in the triggerer.
+        :param gate: its gate; default a new one.
+        :param force: whether a second submission would be billed.
+        :param conf: further parameters of the DAG.
+        """
+        gate = next(self.gates) if gate is None else gate
+        dag_id = "chaos_deferrable" if deferrable else "chaos_blocking"
+        run_id = self.stack.api.trigger(dag_id, conf={"gate": gate.name, "force": force, **conf})
+        return Case(fault, gate, self.stack, dag_id, force, run_id, self.rows)
+
+    def start_both(self, fault: str) -> list[Case]:
+        """Start a training that is waited for in the triggerer, and one in the worker; return once they wait."""
+        cases = [self.start(fault, deferrable=deferrable) for deferrable in (True, False)]
+        for case in cases:
+            case.wait_until_waiting()
+        return cases
+
+
+@pytest.fixture(scope="session")
+def chaos(pytestconfig: pytest.Config) -> Iterator[Chaos]:
+    """A whole Airflow with many gates to one sandbox."""
+    with ExitStack() as cleanup:
+        sandbox = cleanup.enter_context(Sandbox(pace=TRAINING_SECONDS, workers=2))
+        gates = [cleanup.enter_context(Gate(sandbox, f"gate_{number}")) for number in range(GATES)]
+        connections = {f"AIRFLOW_CONN_{gate.name.upper()}": _connection(gate) for gate in gates}
+        dags = Path(__file__).parent / "dags"
+        stack = running_stack(dags=dags, akkio=sandbox.url, settings=SETTINGS | connections)
+        rows = pytestconfig.stash.setdefault(_rows, [])
+        yield Chaos(cleanup.enter_context(stack), iter(gates), rows)
+
+
+def _connection(gate: Gate) -> str:
+    fields = {"conn_type": "akkio", "host": gate.url, "password": "sandbox-key", "extra": {"timeout": REQUEST_SECONDS}}
+    return json.dumps(fields)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table."""
+    if rows := config.stash.get(_rows, []):
+        terminalreporter.section("what became of each training")
+        lines = [tuple(vars(row).values()) for row in (HEADER, *rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+        for line in lines:
+            cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+            terminalreporter.write_line(f"| {' | '.join(cells)} |")

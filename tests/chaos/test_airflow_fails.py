@@ -1,0 +1,66 @@
+"""A part of Airflow fails while a training is waited for."""
+
+from __future__ import annotations
+
+import time
+
+from dev.processes import wait_until
+from dev.stack import Stack
+from tests.chaos.conftest import Case, Chaos
+
+AWAY = 15.0
+"""Seconds for which a part is away: longer than it takes Airflow to notice."""
+
+
+def all_succeed_with_one_submission(cases: list[Case]) -> None:
+    """See that each of these trainings was submitted once, and that its result arrived."""
+    for case in cases:
+        case.succeeds()
+        assert len(case.gate.accepted) == 1
+
+
+def be_away(stack: Stack, component: str) -> None:
+    """Stop a part of Airflow, and start it again."""
+    stack.programs[component].end()
+    time.sleep(AWAY)
+    stack.start(component)
+    stack.wait_until_healthy()
+
+
+def test_the_triggerer_is_killed(chaos: Chaos) -> None:
+    cases = chaos.start_both("SIGKILL of the triggerer")
+    chaos.stack.programs["triggerer"].kill()
+    chaos.stack.start("triggerer")
+    all_succeed_with_one_submission(cases)
+
+
+def test_one_of_two_triggerers_is_killed(chaos: Chaos) -> None:
+    cases = chaos.start_both("SIGKILL of one of two triggerers")
+    chaos.stack.start("triggerer", "second-triggerer")
+    second = chaos.stack.programs["second-triggerer"]
+    wait_until(lambda: "Starting the triggerer" in second.log.read_text(), "a second triggerer", 60, [second])
+    chaos.stack.programs["triggerer"].kill()
+    all_succeed_with_one_submission(cases)
+    chaos.stack.programs.pop("second-triggerer").end()
+    chaos.stack.recover()
+
+
+def test_the_scheduler_is_stopped_and_started(chaos: Chaos) -> None:
+    cases = chaos.start_both("the scheduler is away")
+    be_away(chaos.stack, "scheduler")
+    all_succeed_with_one_submission(cases)
+
+
+def test_the_api_server_is_stopped_and_started(chaos: Chaos) -> None:
+    cases = chaos.start_both("the API server is away")
+    be_away(chaos.stack, "api-server")
+    all_succeed_with_one_submission(cases)
+
+
+def test_the_database_is_stopped_and_started(chaos: Chaos) -> None:
+    cases = chaos.start_both("the database is away")
+    chaos.stack.database.stop()
+    time.sleep(AWAY)
+    chaos.stack.database.start()
+    chaos.stack.recover()
+    all_succeed_with_one_submission(cases)

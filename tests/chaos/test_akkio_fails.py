@@ -1,0 +1,93 @@
+"""Akkio fails for a minute, or a worker dies around the submission: all of it at once, each at a gate of its own."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
+from tests.chaos.conftest import Case, Chaos
+from tests.chaos.gate import KILLED_IN_BETWEEN, OUTAGES, REFUSING, THROTTLING, Fault
+
+UNKNOWN = AkkioSubmitOutcomeUnknown.__name__
+FIELDS = ("alcohol", "malic_acid", "ash", "magnesium", "flavanoids", "hue", "proline", "total_phenols")
+WAITS = pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+FAULTS = pytest.mark.parametrize("fault", OUTAGES, ids=lambda fault: fault.name)
+
+
+@pytest.fixture(scope="module")
+def cases(chaos: Chaos) -> dict[tuple[object, ...], Case]:
+    """Every case, started before the first one is waited for: the outages pass side by side."""
+    started: dict[tuple[object, ...], Case] = {}
+    for fault, deferrable in product(OUTAGES, (True, False)):
+        gate = next(chaos.gates)
+        gate.break_down(fault, "status", "result")
+        started["polls", fault, deferrable] = chaos.start(f"a minute: {fault.name}", deferrable=deferrable, gate=gate)
+    for (number, fault), force in product(enumerate((*OUTAGES, KILLED_IN_BETWEEN)), (True, False)):
+        gate = next(chaos.gates)
+        gate.break_down(fault, "new")
+        name = f"submission: {fault.name}"
+        # Without force, a training is told apart by its parameters alone.
+        ignored = [FIELDS[number]]
+        started["submission", fault, force] = chaos.start(
+            name, deferrable=True, gate=gate, force=force, ignore_fields=ignored
+        )
+    for victim, deferrable in product(("task", "worker"), (True, False)):
+        name = f"SIGKILL of the {victim} after the submission"
+        started["killed", victim, deferrable] = chaos.start(name, deferrable=deferrable, dies=victim)
+    return started
+
+
+@FAULTS
+@WAITS
+def test_a_minute_without_akkio_ends_no_wait(
+    cases: dict[tuple[object, ...], Case], fault: Fault, deferrable: bool
+) -> None:
+    case = cases["polls", fault, deferrable]
+    case.succeeds()
+    assert (len(case.gate.accepted), case.tries) == (1, 1)
+    assert case.gate.faulty_requests > 0
+
+
+@FAULTS
+def test_a_minute_without_akkio_is_no_reason_to_pay_twice(cases: dict[tuple[object, ...], Case], fault: Fault) -> None:
+    case = cases["submission", fault, True]
+    if fault in (REFUSING, THROTTLING):
+        case.succeeds()
+    else:
+        case.fails_with(UNKNOWN)
+        assert case.tries == 1
+    assert len(case.gate.accepted) == 1
+    assert case.gate.faulty_requests > 0
+
+
+@FAULTS
+def test_submitting_again_trains_once_where_akkio_takes_it_for_the_same(
+    cases: dict[tuple[object, ...], Case], fault: Fault
+) -> None:
+    case = cases["submission", fault, False]
+    case.succeeds()
+    assert case.gate.faulty_requests > 0
+
+
+@pytest.mark.parametrize("victim", ["task", "worker"])
+@WAITS
+def test_the_next_try_goes_on_with_the_training_of_a_killed_one(
+    cases: dict[tuple[object, ...], Case], victim: str, deferrable: bool
+) -> None:
+    case = cases["killed", victim, deferrable]
+    case.succeeds()
+    assert (len(case.gate.accepted), case.tries) == (1, 2)
+
+
+def test_a_try_that_was_killed_before_akkios_answer_is_not_paid_twice(cases: dict[tuple[object, ...], Case]) -> None:
+    case = cases["submission", KILLED_IN_BETWEEN, True]
+    case.fails_with(UNKNOWN)
+    assert (len(case.gate.accepted), case.tries) == (1, 2)
+
+
+def test_a_try_that_was_killed_before_akkios_answer_trains_once(cases: dict[tuple[object, ...], Case]) -> None:
+    case = cases["submission", KILLED_IN_BETWEEN, False]
+    case.succeeds()
+    assert (len(case.gate.accepted), case.tries) == (2, 2)
