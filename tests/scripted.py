@@ -10,9 +10,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+Answering = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,26 @@ def silence(handler: BaseHTTPRequestHandler) -> None:
     handler.rfile.read(1)
 
 
-Answering = Callable[[BaseHTTPRequestHandler], None]
+def tunnel(to: str, opens_after: float = 0.0) -> Answering:
+    """Answer a proxy's ``CONNECT`` with a way to another server, such as ``127.0.0.1:1234``."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while some := source.recv(64 * 1024):
+                target.sendall(some)
+            target.shutdown(socket.SHUT_WR)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(opens_after)
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        host, port = to.split(":")
+        with socket.create_connection((host, int(port))) as upstream:
+            back = threading.Thread(target=pump, args=(upstream, handler.connection), daemon=True)
+            back.start()
+            pump(handler.connection, upstream)
+            back.join()
+
+    return answer
 
 
 class ScriptedAkkio:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import ssl
 from functools import lru_cache
@@ -42,7 +43,11 @@ class AsynchronousClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=_trusted(_certificates())),
             headers=request_headers(self._account),
-            timeout=aiohttp.ClientTimeout(total=self._account.timeout, sock_connect=self._account.timeout / 2),
+            timeout=aiohttp.ClientTimeout(
+                total=self._account.timeout,
+                connect=self._account.timeout / 2,
+                ceil_threshold=math.inf,  # beyond its default, aiohttp rounds up to a whole second
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=True,
         )
@@ -109,4 +114,4 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
 
 
 def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error) or 'timed out'}"  # aiohttp's TimeoutError has no words of its own

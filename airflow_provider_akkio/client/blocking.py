@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.messages import (
@@ -23,6 +24,7 @@ from airflow_provider_akkio.api.messages import (
 )
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.headers import request_headers
+from airflow_provider_akkio.client.time_limit import PunctualAdapter
 from airflow_provider_akkio.exceptions import AkkioUntrustedAddress
 
 _CHUNK_BYTES = 64 * 1024
@@ -36,8 +38,8 @@ class BlockingClient:
 
     def __init__(self, account: Account) -> None:
         self.protocol = AkkioProtocol(account)
-        self._timeout = account.timeout
         self._session = open_session(account)
+        self._session.mount(f"{account.site.origin}/", PunctualAdapter(account.timeout))
 
     def __enter__(self) -> BlockingClient:
         return self
@@ -61,17 +63,14 @@ class BlockingClient:
                 reply = self._exchange(step)
 
     def _exchange(self, request: Request) -> Answer | NoAnswer:
-        ends_at = time.monotonic() + self._timeout
         body = None if request.json is None else _Body(request.json)
         headers = None if body is None else {"Content-Type": "application/json"}
         try:
-            response = self._session.request(
-                request.method, request.url, data=body, headers=headers, timeout=self._timeout, stream=True
-            )
+            response = self._session.request(request.method, request.url, data=body, headers=headers, stream=True)
         except requests.RequestException as error:
             return NoAnswer(_root_cause(error), was_sent=body is None or body.was_sent)
         with response:
-            return _read(response, ends_at)
+            return _read(response)
 
 
 class _Body(io.BytesIO):
@@ -120,7 +119,7 @@ def open_session(account: Account) -> requests.Session:
     return session
 
 
-def _read(response: requests.Response, ends_at: float) -> Answer:
+def _read(response: requests.Response) -> Answer:
     body = bytearray()
     defect = None
     try:
@@ -129,9 +128,8 @@ def _read(response: requests.Response, ends_at: float) -> Answer:
             if len(body) > MAX_BODY_BYTES:
                 defect = "is longer than 32 MiB"
                 break
-            if time.monotonic() > ends_at and response.raw.length_remaining != 0:
-                defect = "did not end in time"
-                break
+    except ReadTimeoutError:
+        defect = "did not end in time"
     except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl each have errors of their own for a broken body
         defect = f"was cut short ({_root_cause(error)})"
     return Answer(response.status_code, bytes(body), response.headers.get("Retry-After"), defect)

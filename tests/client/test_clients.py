@@ -3,51 +3,96 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
-import trustme
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.location import Site
 from airflow_provider_akkio.api.messages import Answer, Conversation, Method, NoAnswer, Pause, Request
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
-from tests.scripted import Answering, Reply, ScriptedAkkio, cut_short, endless, reset, silence, trickle
+from tests.scripted import (
+    Answering,
+    Reply,
+    ScriptedAkkio,
+    cut_short,
+    endless,
+    endless_promises,
+    reset,
+    silence,
+    stall,
+    trickle,
+    trickling_head,
+    trickling_status,
+    tunnel,
+)
 
+Talk = Callable[..., list[Answer | NoAnswer]]
 Exchange = Callable[[Account, Request], Answer | NoAnswer]
 
 
-def one_exchange(request: Request) -> Conversation[Answer | NoAnswer]:
-    yield Pause(0.01)
-    reply = yield request
-    assert reply is not None
-    return reply
+def exchanges(requests: tuple[Request, ...]) -> Conversation[list[Answer | NoAnswer]]:
+    replies = []
+    for request in requests:
+        yield Pause(0.01)
+        reply = yield request
+        assert reply is not None
+        replies.append(reply)
+    return replies
 
 
-def blocking(account: Account, request: Request) -> Answer | NoAnswer:
+def blocking(account: Account, *requests: Request) -> list[Answer | NoAnswer]:
     with BlockingClient(account) as client:
-        return client.run(one_exchange(request))
+        return client.run(exchanges(requests))
 
 
-def asynchronous(account: Account, request: Request) -> Answer | NoAnswer:
-    async def exchange() -> Answer | NoAnswer:
+def asynchronous(account: Account, *requests: Request) -> list[Answer | NoAnswer]:
+    async def talk() -> list[Answer | NoAnswer]:
         async with AsynchronousClient(account) as client:
-            return await client.run(one_exchange(request))
+            return await client.run(exchanges(requests))
 
-    return asyncio.run(exchange())
+    return asyncio.run(talk())
 
 
-pytestmark = pytest.mark.parametrize("exchange", [blocking, asynchronous])
+@pytest.fixture(params=[blocking, asynchronous])
+def talk(request: pytest.FixtureRequest) -> Talk:
+    """Makes requests with one client, one after the other."""
+    return request.param
+
+
+@pytest.fixture
+def exchange(talk: Talk) -> Exchange:
+    """Makes one request."""
+    return lambda account, request: talk(account, request)[0]
 
 
 def account(url: str, timeout: float = 10.0) -> Account:
     return Account("akkio_default", Site(url), "the-key", timeout)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Far less than the server goes on for, and far more than the limit, for a machine that has much to do."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+@contextlib.contextmanager
+def deaf(address: str, port: int) -> Iterator[None]:
+    """Have an address that answers no attempt to connect: its queue is full."""
+    with socket.socket() as listening, socket.socket() as first:
+        listening.bind((address, port))
+        listening.listen(0)
+        first.connect((address, port))
+        yield
 
 
 def get(akkio: ScriptedAkkio) -> Request:
@@ -119,14 +164,22 @@ def test_a_request_that_was_sent_may_have_been_acted_on(
 
 
 @pytest.mark.parametrize(
-    ("answering", "defect"),
-    [(cut_short, "was cut short"), (trickle, "did not end in time"), (endless, "is longer than 32 MiB")],
+    ("either_akkio", "answering", "defect"),
+    [
+        ("http", cut_short, "was cut short"),
+        ("http", trickle, "did not end in time"),
+        ("http", stall, "did not end in time"),
+        ("https", stall, "did not end in time"),
+        ("http", endless, "is longer than 32 MiB"),
+    ],
+    indirect=["either_akkio"],
 )
 def test_a_body_that_does_not_end_well_is_marked(
-    exchange: Exchange, akkio: ScriptedAkkio, answering: Answering, defect: str
+    exchange: Exchange, either_akkio: ScriptedAkkio, answering: Answering, defect: str
 ) -> None:
-    akkio.script("status", answering)
-    answer = exchange(account(akkio.url, timeout=10 if answering is endless else 0.5), get(akkio))
+    either_akkio.script("status", answering)
+    with at_most(10):
+        answer = exchange(account(either_akkio.url, timeout=10 if answering is endless else 1), get(either_akkio))
     assert isinstance(answer, Answer)
     assert answer.status == 200
     assert answer.defect is not None
@@ -134,35 +187,130 @@ def test_a_body_that_does_not_end_well_is_marked(
     assert len(answer.body) < 34 * 1024 * 1024
 
 
-def test_a_late_answer_that_is_whole_counts(exchange: Exchange, akkio: ScriptedAkkio) -> None:
-    def slowly(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.3)
-        handler.send_response(201)
-        handler.send_header("Content-Length", "2")
-        handler.end_headers()
-        time.sleep(0.3)
-        handler.wfile.write(b"{}")
+def slowly(handler: BaseHTTPRequestHandler) -> None:
+    """Let 0.6 seconds pass before the head, and as many before the body."""
+    time.sleep(0.6)
+    handler.send_response(201)
+    handler.send_header("Content-Length", "2")
+    handler.end_headers()
+    time.sleep(0.6)
+    handler.wfile.write(b"{}")
 
+
+def test_a_slow_answer_that_is_whole_within_the_limit_counts(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("new", slowly)
-    limit = 0.5 if exchange is blocking else 5.0
-    assert exchange(account(akkio.url, timeout=limit), post(akkio)) == Answer(201, b"{}")
+    assert exchange(account(akkio.url), post(akkio)) == Answer(201, b"{}")
+
+
+def test_the_limit_is_for_the_whole_answer_and_not_for_each_part(exchange: Exchange, akkio: ScriptedAkkio) -> None:
+    akkio.script("new", slowly)
+    answer = exchange(account(akkio.url, timeout=0.9), post(akkio))
+    assert isinstance(answer, NoAnswer) or answer.defect == "did not end in time"
+
+
+@pytest.mark.parametrize(
+    ("either_akkio", "answering"),
+    [("http", trickling_status), ("http", trickling_head), ("https", trickling_head), ("http", endless_promises)],
+    indirect=["either_akkio"],
+)
+def test_a_head_that_does_not_end_is_cut_when_the_time_is_over(
+    exchange: Exchange, either_akkio: ScriptedAkkio, answering: Answering
+) -> None:
+    either_akkio.script("new", answering)
+    with at_most(5):
+        answer = exchange(account(either_akkio.url, timeout=1), post(either_akkio))
+    assert isinstance(answer, NoAnswer)
+    assert (answer.was_sent, "timed out" in answer.reason) == (True, True)
+
+
+def test_a_connection_that_is_used_again_keeps_to_the_limit_too(talk: Talk) -> None:
+    with ScriptedAkkio(keep_alive=True) as akkio:
+        akkio.script("status", Reply(200), trickling_head, Reply(200))
+        with at_most(5):
+            before, cut, after = talk(account(akkio.url, timeout=1), *[get(akkio)] * 3)
+        assert before == after == Answer(200, b"{}")
+        assert isinstance(cut, NoAnswer)
+        first, second, third = [received.port for received in akkio.received]
+        assert first == second != third
+
+
+def test_a_forwarding_proxy_keeps_to_the_limit_too(
+    exchange: Exchange, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", akkio.url)
+    akkio.script("new", trickling_head)
+    url = "http://akkio.invalid"
+    with at_most(5):
+        answer = exchange(account(url, timeout=1), Request(Method.POST, f"{url}/api/v1/new", {}))
+    assert isinstance(answer, NoAnswer)
+    assert answer.was_sent
+    assert akkio.received[0].path == f"{url}/api/v1/new"
+
+
+def test_a_tunnel_that_does_not_open_was_sent_nothing(
+    exchange: Exchange, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", akkio.url)
+    akkio.script("akkio.invalid:443", trickling_head)
+    url = "https://akkio.invalid"
+    with at_most(5):
+        answer = exchange(account(url, timeout=0.5), Request(Method.POST, f"{url}/api/v1/new", {}))
+    assert isinstance(answer, NoAnswer)
+    assert not answer.was_sent
+    assert akkio.received[0].method == "CONNECT"
+
+
+def test_the_time_to_open_a_tunnel_counts(
+    exchange: Exchange, akkio: ScriptedAkkio, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", akkio.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    there = secure_akkio.url.removeprefix("https://")
+    akkio.script(there, tunnel(there, opens_after=1.4))
+    secure_akkio.script("new", Reply(201), trickling_head)
+    assert exchange(account(secure_akkio.url, timeout=30), post(secure_akkio)) == Answer(201, b"{}")
+    with at_most(4.3):
+        answer = exchange(account(secure_akkio.url, timeout=3), post(secure_akkio))
+    assert isinstance(answer, NoAnswer)
+    assert answer.was_sent
+
+
+def test_a_handshake_that_does_not_end_was_sent_nothing(exchange: Exchange) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+        with at_most(5):
+            answer = exchange(account(url, timeout=0.5), Request(Method.POST, f"{url}/api/v1/new", {}))
+    assert isinstance(answer, NoAnswer)
+    assert not answer.was_sent
+
+
+def test_the_addresses_of_a_name_share_the_time_to_connect(
+    exchange: Exchange, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(akkio.url.rpartition(":")[2])
+    look_up = socket.getaddrinfo
+
+    def three_dead_ones_first(host: str, *args: Any, **kwargs: Any) -> Any:
+        addresses = [f"127.0.0.{last}" for last in (2, 3, 4, 1)] if host == "akkio.invalid" else [host]
+        return [found for address in addresses for found in look_up(address, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", three_dead_ones_first)
+    akkio.script("status", Reply(200))
+    url = f"http://akkio.invalid:{port}"
+    with contextlib.ExitStack() as stack:
+        for last in (2, 3, 4):
+            stack.enter_context(deaf(f"127.0.0.{last}", port))
+        answer = exchange(account(url, timeout=4), Request(Method.GET, f"{url}/api/v1/status"))
+    assert answer == Answer(200, b"{}")
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_a_private_authority_is_trusted_by_the_usual_variables(
-    exchange: Exchange, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exchange: Exchange, variable: str, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority = trustme.CA()
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    certificate = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(certificate)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-    with ScriptedAkkio(tls) as akkio:
-        akkio.script("new", Reply(201))
-        untrusted = exchange(account(akkio.url), post(akkio))
-        assert isinstance(untrusted, NoAnswer)
-        assert (untrusted.was_sent, "CERTIFICATE_VERIFY_FAILED" in untrusted.reason) == (False, True)
-        monkeypatch.setenv(variable, str(certificate))
-        assert exchange(account(akkio.url), post(akkio)) == Answer(201, b"{}")
+    secure_akkio.script("new", Reply(201))
+    untrusted = exchange(account(secure_akkio.url), post(secure_akkio))
+    assert isinstance(untrusted, NoAnswer)
+    assert (untrusted.was_sent, "CERTIFICATE_VERIFY_FAILED" in untrusted.reason) == (False, True)
+    monkeypatch.setenv(variable, str(bundle))
+    assert exchange(account(secure_akkio.url), post(secure_akkio)) == Answer(201, b"{}")
