@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check lock clean
+.PHONY: help install demo up test chaos check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ demo: $(INSTALLED) ## Train a model in a real Airflow against the sandbox, and s
 up: $(INSTALLED) ## Serve Airflow with its web page, the example DAGs and the sandbox until Ctrl-C
 	@$(BIN)/python -m dev.up
 
-test: $(INSTALLED) ## Run every test, a whole Airflow included, and measure the coverage
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing
+test: $(INSTALLED) ## Run every test but those of make chaos, a whole Airflow included, and measure the coverage
+	@$(BIN)/python -m pytest --ignore=tests/chaos --cov --cov-report=term-missing
+
+chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (eight minutes)
+	@$(BIN)/python -m pytest --verbose tests/chaos
 
 check: $(INSTALLED) ## Lint, check types and layers, check docker-compose.yaml, build the wheel
 	@$(BIN)/ruff check .

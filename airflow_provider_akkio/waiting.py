@@ -111,6 +111,7 @@ class AwaitsTraining(_Base):
 
     def push_result(self, context: Context, result: TrainingResult) -> str:
         """Leave a result in XCom, and return the model's id as the task's return value."""
+        self._awaited = None
         self.log.info("Akkio trained model %s.", result.model_id)
         if self.do_xcom_push:
             for key in ("model_id", "stats", "field_importance", "data_story"):

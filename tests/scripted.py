@@ -183,12 +183,14 @@ class ScriptedAkkio:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def refuse(self, seconds: float) -> None:
-        """Refuse connections for so many seconds; the port stays this server's own."""
+    def refuse(self) -> None:
+        """Refuse connections from now on; the port stays this server's own."""
         port = self._server.server_port
         self._stop()
         self._bind(port)
-        time.sleep(seconds)
+
+    def listen_again(self) -> None:
+        """Take connections again."""
         self._server.server_activate()
         self._serve()
 

@@ -84,6 +84,14 @@ class Case:
 
         wait_until(is_waiting, f"the wait of {self}", 120)
 
+    def wait_until_running(self) -> None:
+        """Wait until a worker has begun with the task."""
+
+        def is_running() -> bool:
+            return [task.state for task in self.stack.api.tasks(self.dag_id, self.run_id)] == ["running"]
+
+        wait_until(is_running, f"the beginning of {self}", 120)
+
     def succeeds(self) -> None:
         """See that the one training's result is in XCom, just as Akkio has it."""
         state = self.stack.api.follow(self.dag_id, self.run_id, seconds=300)

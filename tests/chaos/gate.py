@@ -101,7 +101,9 @@ class Gate(ScriptedAkkio):
 def _refusing(gate: Gate) -> Answering:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         reset(handler)
-        gate.refuse(MINUTE)
+        gate.refuse()
+        time.sleep(MINUTE)
+        gate.listen_again()
 
     return answer
 

@@ -8,7 +8,7 @@ from dev.processes import wait_until
 from dev.stack import Stack
 from tests.chaos.conftest import Case, Chaos
 
-AWAY = 15.0
+AWAY = 12.0
 """Seconds for which a part is away: longer than it takes Airflow to notice."""
 
 
