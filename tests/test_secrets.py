@@ -74,7 +74,7 @@ def failure_of(run: Callable[[], Any]) -> AkkioError:
 def waiting_trigger() -> AkkioTrainTrigger:
     now = time.time()
     return AkkioTrainTrigger(
-        akkio_task_id="T1", submitted_at=now, deadline=now + 0.3, poll_interval=0.1, akkio_conn_id="akkio_default"
+        akkio_task_id="T1", submitted_at=now, deadline=now + 0.2, poll_interval=0.1, akkio_conn_id="akkio_default"
     )
 
 
@@ -114,7 +114,7 @@ def test_no_connection_test_tells_the_key(
 
 
 @quotes_what_akkio_says
-@pytest.mark.parametrize("answer", [echoes.FAILED, echoes.UNKNOWN_STATUS, echoes.LOCATION, echoes.FOREIGN_LOCATION])
+@pytest.mark.parametrize("answer", echoes.STATES.values(), ids=echoes.STATES.keys())
 def test_no_event_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering) -> None:
     akkio.script("status", answer)
     akkio.script("result", echoes.MODEL)
