@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from airflow_provider_akkio.api.location import Site
@@ -27,12 +28,15 @@ class Account:
     :param site: where Akkio is.
     :param key: the API key; it is left out of ``repr``.
     :param timeout: seconds per request.
+    :param verify: whether to check who answers, or the file or folder of the certificates to check by; default yes, by
+        the usual ones.
     """
 
     connection: str
     site: Site
     key: str = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
+    verify: bool | str = True
 
     @classmethod
     def from_connection(
@@ -52,7 +56,7 @@ class Account:
         :param port: see ``host``.
         :param schema: see ``host``.
         :param password: the API key; spaces around it are trimmed, since Akkio refuses a key that has them.
-        :param extra: ``timeout`` in seconds, default 30.
+        :param extra: ``timeout`` in seconds, default 30; ``verify``, true (default), false, or a path of certificates.
         :raises AkkioConnectionError: if no account can be read from them.
         """
         key = (password or "").strip()
@@ -68,7 +72,9 @@ class Account:
             raise AkkioConnectionError(f"Connection {connection!r}: {error}") from None
         if not isinstance(extra, Mapping):
             raise AkkioConnectionError(f"Connection {connection!r}: its extra must be a JSON object.")
-        return cls(connection, site, key, _timeout(connection, extra.get("timeout")))
+        return cls(
+            connection, site, key, _timeout(connection, extra.get("timeout")), _verify(connection, extra.get("verify"))
+        )
 
 
 def _timeout(connection: str, value: Any) -> float:
@@ -83,3 +89,23 @@ def _timeout(connection: str, value: Any) -> float:
             f"Connection {connection!r}: extra timeout must be a number of seconds above 0, not {value!r}."
         )
     return seconds
+
+
+def _verify(connection: str, value: Any) -> bool | str:
+    if value is None or value == "":
+        return True
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise AkkioConnectionError(
+            f"Connection {connection!r}: extra verify must be true, false, or the path of certificates, not {value!r}."
+        )
+    if value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    try:
+        Path(value).stat()
+    except (OSError, ValueError) as error:
+        raise AkkioConnectionError(
+            f"Connection {connection!r}: extra verify names {value!r}, where no certificates can be found ({error})."
+        ) from None
+    return value

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import ssl
-from functools import lru_cache
-from pathlib import Path
 from typing import Self
 
 import aiohttp
-from certifi import where
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.messages import (
@@ -25,6 +20,7 @@ from airflow_provider_akkio.api.messages import (
 )
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.headers import request_headers
+from airflow_provider_akkio.client.trust import trusted
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -41,7 +37,7 @@ class AsynchronousClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=_trusted(_certificates())),
+            connector=aiohttp.TCPConnector(ssl=trusted(self._account)),
             headers=request_headers(self._account),
             timeout=aiohttp.ClientTimeout(
                 total=self._account.timeout,
@@ -81,20 +77,6 @@ class AsynchronousClient:
             return NoAnswer(_named(error), was_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return NoAnswer(_named(error), was_sent=True)
-
-
-def _certificates() -> str:
-    """Return whom ``requests`` trusts: a submission that works must not be followed by polls that fail."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
-
-
-@lru_cache
-def _trusted(certificates: str) -> ssl.SSLContext:
-    """Read certificates once: that takes long enough to be felt on an event loop."""
-    is_folder = Path(certificates).is_dir()
-    return ssl.create_default_context(
-        cafile=None if is_folder else certificates, capath=certificates if is_folder else None
-    )
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

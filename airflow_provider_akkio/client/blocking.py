@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3.exceptions import ReadTimeoutError
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
+from urllib3.util import parse_url
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.messages import (
@@ -25,6 +29,7 @@ from airflow_provider_akkio.api.messages import (
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.headers import request_headers
 from airflow_provider_akkio.client.time_limit import PunctualAdapter
+from airflow_provider_akkio.client.trust import trusted
 from airflow_provider_akkio.exceptions import AkkioUntrustedAddress
 
 _CHUNK_BYTES = 64 * 1024
@@ -103,20 +108,45 @@ class _NoOtherOrigin(BaseAdapter):
 
 
 class _Session(requests.Session):
-    """Follows no redirect: ``requests`` would take a header such as ``X-API-Key`` along to another host."""
+    """A session that the environment cannot lead astray, nor an answer."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find no target in any answer, so that a redirect comes back as the answer that it is."""
+        """Find no target in any answer: ``requests`` would take the API key along to another host."""
+
+    def merge_environment_settings(
+        self,
+        url: str | bytes | None,
+        proxies: Any,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: Any,
+    ) -> Any:
+        """Put the session's ``verify`` above ``REQUESTS_CA_BUNDLE``, which otherwise overrides it."""
+        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
 
 
 def open_session(account: Account) -> requests.Session:
-    """Return a session that sends the account's key, to the account's origin alone and never along a redirect."""
+    """Return a session that sends the account's key, to the account's origin alone and never along a redirect.
+
+    :param account: whose key.
+    :raises AkkioConnectionError: if the certificates that it trusts cannot be read.
+    """
     session = _Session()
+    session.verify = account.verify
+    if not trusted(account):
+        _keep_urllib3_from_repeating_it(account.site.origin)
     session.headers.update(request_headers(account))
     for prefix in list(session.adapters):
         session.mount(prefix, _NoOtherOrigin(account))
     session.mount(f"{account.site.origin}/", HTTPAdapter())
     return session
+
+
+def _keep_urllib3_from_repeating_it(origin: str) -> None:
+    """Ignore the warning that urllib3 would print at each request, with the name of the proxy if there is one."""
+    for address in filter(None, (origin, select_proxy(origin, get_environ_proxies(origin)))):
+        host = (parse_url(address).host or "").strip("[]")
+        warnings.filterwarnings("ignore", f".* host '{re.escape(host)}'", InsecureRequestWarning)
 
 
 def _read(response: requests.Response) -> Answer:

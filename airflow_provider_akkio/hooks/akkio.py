@@ -26,9 +26,10 @@ DEFAULT_CONNECTION = "akkio_default"
 class AkkioHook(BaseHook):
     """Talks to Akkio with the key of an Airflow connection.
 
-    The connection's password is the API key, its host Akkio's site (default ``https://api.akkio.com``), its extra may
-    hold ``timeout``, the seconds that one request may take (default 30). Each method about a training has an
-    asynchronous form, whose name has an ``a`` in front, for use on an event loop.
+    The connection's password is the API key, its host Akkio's site (default ``https://api.akkio.com``). Its extra may
+    hold ``timeout``, the seconds that one request may take (default 30), and ``verify``: true (default), false to take
+    anybody for Akkio, or the path of the certificates to check by. Each method about a training has an asynchronous
+    form, whose name has an ``a`` in front, for use on an event loop.
 
     :param akkio_conn_id: id of the connection.
     """

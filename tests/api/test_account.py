@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,38 @@ def test_the_time_limit_of_a_request_is_thirty_seconds_or_what_the_extra_says(gi
 def test_a_time_limit_that_is_none_is_refused(value: Any) -> None:
     with pytest.raises(AkkioConnectionError, match="'akkio_default': extra timeout must be"):
         read(extra={"timeout": value})
+
+
+@pytest.mark.parametrize(
+    ("given", "verify"),
+    [
+        (None, True),
+        ("", True),
+        (True, True),
+        ("True", True),
+        (False, False),
+        ("false", False),
+        (" FALSE ", False),
+        (__file__, __file__),
+        (str(Path(__file__).parent), str(Path(__file__).parent)),
+    ],
+)
+def test_who_answers_is_checked_unless_the_extra_says_otherwise(given: Any, verify: bool | str) -> None:
+    assert read(extra={"verify": given}).verify == verify
+    assert read().verify is True
+
+
+@pytest.mark.parametrize("path", ["/no/such/ca.pem", "no", "x" * 5000, "a\0b", " "])
+def test_certificates_that_are_not_there_are_named(path: str) -> None:
+    with pytest.raises(AkkioConnectionError, match="'akkio_default': extra verify names") as caught:
+        read(extra={"verify": path})
+    assert repr(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, [], {"path": "x"}])
+def test_what_neither_checks_nor_does_not_is_refused(value: Any) -> None:
+    with pytest.raises(AkkioConnectionError, match="'akkio_default': extra verify must be true, false, or the path"):
+        read(extra={"verify": value})
 
 
 @pytest.mark.parametrize("password", [None, "", "   "])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.messages import Answer, Conversation, Method, NoAnswer, Pause, Request
-from airflow_provider_akkio.client.asynchronous import AsynchronousClient
-from airflow_provider_akkio.client.blocking import BlockingClient
+from airflow_provider_akkio.api.messages import Answer, Method, NoAnswer, Request
+from tests.client.driving import Exchange, Talk, account, get, post
 from tests.scripted import (
     Answering,
     Reply,
@@ -33,48 +29,6 @@ from tests.scripted import (
     trickling_status,
     tunnel,
 )
-
-Talk = Callable[..., list[Answer | NoAnswer]]
-Exchange = Callable[[Account, Request], Answer | NoAnswer]
-
-
-def exchanges(requests: tuple[Request, ...]) -> Conversation[list[Answer | NoAnswer]]:
-    replies = []
-    for request in requests:
-        yield Pause(0.01)
-        reply = yield request
-        assert reply is not None
-        replies.append(reply)
-    return replies
-
-
-def blocking(account: Account, *requests: Request) -> list[Answer | NoAnswer]:
-    with BlockingClient(account) as client:
-        return client.run(exchanges(requests))
-
-
-def asynchronous(account: Account, *requests: Request) -> list[Answer | NoAnswer]:
-    async def talk() -> list[Answer | NoAnswer]:
-        async with AsynchronousClient(account) as client:
-            return await client.run(exchanges(requests))
-
-    return asyncio.run(talk())
-
-
-@pytest.fixture(params=[blocking, asynchronous])
-def talk(request: pytest.FixtureRequest) -> Talk:
-    """Makes requests with one client, one after the other."""
-    return request.param
-
-
-@pytest.fixture
-def exchange(talk: Talk) -> Exchange:
-    """Makes one request."""
-    return lambda account, request: talk(account, request)[0]
-
-
-def account(url: str, timeout: float = 10.0) -> Account:
-    return Account("akkio_default", Site(url), "the-key", timeout)
 
 
 @contextlib.contextmanager
@@ -93,14 +47,6 @@ def deaf(address: str, port: int) -> Iterator[None]:
         listening.listen(0)
         first.connect((address, port))
         yield
-
-
-def get(akkio: ScriptedAkkio) -> Request:
-    return Request(Method.GET, f"{akkio.url}/api/v1/status")
-
-
-def post(akkio: ScriptedAkkio) -> Request:
-    return Request(Method.POST, f"{akkio.url}/api/v1/new", {"dataset_id": "ü"})
 
 
 def test_a_request_carries_the_key_and_its_body(exchange: Exchange, akkio: ScriptedAkkio) -> None:
@@ -302,15 +248,3 @@ def test_the_addresses_of_a_name_share_the_time_to_connect(
             stack.enter_context(deaf(f"127.0.0.{last}", port))
         answer = exchange(account(url, timeout=4), Request(Method.GET, f"{url}/api/v1/status"))
     assert answer == Answer(200, b"{}")
-
-
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_a_private_authority_is_trusted_by_the_usual_variables(
-    exchange: Exchange, variable: str, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secure_akkio.script("new", Reply(201))
-    untrusted = exchange(account(secure_akkio.url), post(secure_akkio))
-    assert isinstance(untrusted, NoAnswer)
-    assert (untrusted.was_sent, "CERTIFICATE_VERIFY_FAILED" in untrusted.reason) == (False, True)
-    monkeypatch.setenv(variable, str(bundle))
-    assert exchange(account(secure_akkio.url), post(secure_akkio)) == Answer(201, b"{}")

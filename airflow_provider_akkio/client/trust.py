@@ -1,0 +1,55 @@
+"""Whom a client takes for Akkio: by which certificates it checks, if it does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from certifi import where
+
+from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.exceptions import AkkioConnectionError
+
+log = logging.getLogger(__name__)
+
+
+def trusted(account: Account) -> ssl.SSLContext | Literal[False]:
+    """Return the certificates that an account trusts, or ``False`` if it trusts anybody, of which the log then warns.
+
+    :param account: whose client is being opened.
+    :raises AkkioConnectionError: if the certificates cannot be read.
+    """
+    if account.verify is False:
+        log.warning(
+            "Connection %r does not check whom it sends its API key to (extra verify is false): whoever answers at %s "
+            "gets it.",
+            account.connection,
+            account.site.origin,
+        )
+        return False
+    certificates = account.verify if isinstance(account.verify, str) else _usual_certificates()
+    try:
+        return _read(certificates)
+    except OSError as error:
+        raise AkkioConnectionError(
+            f"Connection {account.connection!r}: the certificates in {certificates!r} cannot be read ({error}). Their "
+            "place comes from the connection's extra verify, or else from REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
+        ) from None
+
+
+def _usual_certificates() -> str:
+    """Return whom ``requests`` trusts: a submission that works must not be followed by polls that fail."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
+
+
+@lru_cache
+def _read(certificates: str) -> ssl.SSLContext:
+    """Read certificates once: that takes long enough to be felt on an event loop."""
+    is_folder = Path(certificates).is_dir()
+    return ssl.create_default_context(
+        cafile=None if is_folder else certificates, capath=certificates if is_folder else None
+    )
