@@ -106,6 +106,11 @@ class AirflowApi:
         run = self._request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Have a task done again, whatever its state, as a person does in the web page."""
+        body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": [task_id]}
+        self._request("POST", f"dags/{dag_id}/clearTaskInstances", body)
+
     def tasks(self, dag_id: str, run_id: str) -> list[TaskView]:
         """Return the task instances of a run."""
         found = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]

@@ -17,7 +17,7 @@ from dev.stack import Stack, running_stack
 from tests.chaos.gate import Gate
 
 TRAINING_SECONDS = 20.0
-GATES = 48
+GATES = 64
 REQUEST_SECONDS = 5.0
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "14",
@@ -92,12 +92,20 @@ class Case:
 
         wait_until(is_running, f"the beginning of {self}", 120)
 
-    def succeeds(self) -> None:
-        """See that the one training's result is in XCom, just as Akkio has it."""
-        state = self.stack.api.follow(self.dag_id, self.run_id, seconds=300)
+    def clear(self) -> None:
+        """Have the task done again, as a person does."""
+        self.stack.api.clear(self.dag_id, self.run_id, "train")
+
+    def ends(self) -> str:
+        """Wait until the run has ended, and return its state."""
+        return self.stack.api.follow(self.dag_id, self.run_id, seconds=300)
+
+    def succeeds(self, trainings: int = 1) -> None:
+        """See that the result of the last training is in XCom, just as Akkio has it, and how many there were."""
+        state = self.ends()
         self._note(state)
         assert state == "success"
-        assert self.gate.trainings == 1
+        assert self.gate.trainings == trainings
         xcoms = self.stack.api.xcoms(self.dag_id, self.run_id, "train")
         assert set(xcoms) == XCOMS
         assert xcoms["akkio_task_id"] in self.gate.accepted
@@ -106,8 +114,8 @@ class Case:
         assert {key: xcoms[key] for key in XCOMS & has.keys()} == {key: has[key] for key in XCOMS & has.keys()}
 
     def fails_with(self, error: str) -> None:
-        """See that the task failed, and that its log ends with this error."""
-        state = self.stack.api.follow(self.dag_id, self.run_id, seconds=300)
+        """See that the task failed, and that its log says so with this error."""
+        state = self.ends()
         self._note(f"{state}: {error}")
         assert state == "failed"
         log = self.stack.api.log(self.dag_id, self.run_id, "train", self.tries)

@@ -1,4 +1,4 @@
-"""The code blocks of the README."""
+"""The code blocks of the README and the other pages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from dev.stack import PROJECT
 
 README = PROJECT / "README.md"
+RELIABILITY = PROJECT / "docs" / "reliability.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -29,9 +30,9 @@ def blocks(path: Path = README) -> list[Block]:
     return [Block(*found.groups()) for found in _BLOCK.finditer(path.read_text(encoding="utf-8"))]
 
 
-def block(beginning: str) -> str:
-    """Return the one block of the README that begins so."""
-    [found] = [one.text for one in blocks() if one.text.startswith(beginning)]
+def block(beginning: str, path: Path = README) -> str:
+    """Return the one block of a page that begins so."""
+    [found] = [one.text for one in blocks(path) if one.text.startswith(beginning)]
     return found
 
 

@@ -1,4 +1,7 @@
-"""Akkio fails for a minute, or a worker dies around the submission: all of it at once, each at a gate of its own."""
+"""What befalls a training by itself: all of it is tried out side by side, each training at a gate of its own.
+
+Akkio fails for a minute; a worker dies around the submission; a person clears the task.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,16 @@ from tests.chaos.conftest import Case, Chaos
 from tests.chaos.gate import KILLED_IN_BETWEEN, MINUTE, OUTAGES, REFUSING, THROTTLING, Fault
 
 UNKNOWN = AkkioSubmitOutcomeUnknown.__name__
+Cases = dict[tuple[object, ...], Case]
 FIELDS = ("alcohol", "malic_acid", "ash", "magnesium", "flavanoids", "hue", "proline", "total_phenols")
 WAITS = pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
 FAULTS = pytest.mark.parametrize("fault", OUTAGES, ids=lambda fault: fault.name)
 
 
 @pytest.fixture(scope="module")
-def cases(chaos: Chaos) -> dict[tuple[object, ...], Case]:
+def cases(chaos: Chaos) -> Cases:
     """Every case, started before the first one is waited for: the outages pass side by side."""
-    started: dict[tuple[object, ...], Case] = {}
+    started: Cases = {}
     for fault, deferrable in product(OUTAGES, (True, False)):
         gate = next(chaos.gates)
         gate.break_down(fault, "status", "result")
@@ -40,6 +44,8 @@ def cases(chaos: Chaos) -> dict[tuple[object, ...], Case]:
     for victim, deferrable in product(("task", "worker"), (True, False)):
         name = f"SIGKILL of the {victim} after the submission"
         started["killed", victim, deferrable] = chaos.start(name, deferrable=deferrable, dies=victim)
+    for moment in ("waits", "has finished"):
+        started["cleared", moment] = chaos.start(f"cleared when it {moment}", deferrable=True)
     for force in (True, False):
         refused = started["submission", REFUSING, force]
         refused.wait_until_running()
@@ -47,11 +53,25 @@ def cases(chaos: Chaos) -> dict[tuple[object, ...], Case]:
     return started
 
 
+def test_clearing_a_task_that_waits_goes_on_with_its_training(cases: Cases) -> None:
+    case = cases["cleared", "waits"]
+    case.wait_until_waiting()
+    case.clear()
+    case.succeeds()
+    assert (len(case.gate.accepted), case.tries) == (1, 2)
+
+
+def test_clearing_a_task_that_has_finished_trains_again(cases: Cases) -> None:
+    case = cases["cleared", "has finished"]
+    assert case.ends() == "success"
+    case.clear()
+    case.succeeds(trainings=2)
+    assert (len(case.gate.accepted), case.tries) == (2, 2)
+
+
 @FAULTS
 @WAITS
-def test_a_minute_without_akkio_ends_no_wait(
-    cases: dict[tuple[object, ...], Case], fault: Fault, deferrable: bool
-) -> None:
+def test_a_minute_without_akkio_ends_no_wait(cases: Cases, fault: Fault, deferrable: bool) -> None:
     case = cases["polls", fault, deferrable]
     case.succeeds()
     assert (len(case.gate.accepted), case.tries) == (1, 1)
@@ -59,7 +79,7 @@ def test_a_minute_without_akkio_ends_no_wait(
 
 
 @FAULTS
-def test_a_minute_without_akkio_is_no_reason_to_pay_twice(cases: dict[tuple[object, ...], Case], fault: Fault) -> None:
+def test_a_minute_without_akkio_is_no_reason_to_pay_twice(cases: Cases, fault: Fault) -> None:
     case = cases["submission", fault, True]
     if fault in (REFUSING, THROTTLING):
         case.succeeds()
@@ -71,9 +91,7 @@ def test_a_minute_without_akkio_is_no_reason_to_pay_twice(cases: dict[tuple[obje
 
 
 @FAULTS
-def test_submitting_again_trains_once_where_akkio_takes_it_for_the_same(
-    cases: dict[tuple[object, ...], Case], fault: Fault
-) -> None:
+def test_submitting_again_trains_once_where_akkio_takes_it_for_the_same(cases: Cases, fault: Fault) -> None:
     case = cases["submission", fault, False]
     case.succeeds()
     assert case.gate.faulty_requests > 0 or (fault is REFUSING and case.tries > 1)
@@ -81,21 +99,19 @@ def test_submitting_again_trains_once_where_akkio_takes_it_for_the_same(
 
 @pytest.mark.parametrize("victim", ["task", "worker"])
 @WAITS
-def test_the_next_try_goes_on_with_the_training_of_a_killed_one(
-    cases: dict[tuple[object, ...], Case], victim: str, deferrable: bool
-) -> None:
+def test_the_next_try_goes_on_with_the_training_of_a_killed_one(cases: Cases, victim: str, deferrable: bool) -> None:
     case = cases["killed", victim, deferrable]
     case.succeeds()
     assert (len(case.gate.accepted), case.tries) == (1, 2)
 
 
-def test_a_try_that_was_killed_before_akkios_answer_is_not_paid_twice(cases: dict[tuple[object, ...], Case]) -> None:
+def test_a_try_that_was_killed_before_akkios_answer_is_not_paid_twice(cases: Cases) -> None:
     case = cases["submission", KILLED_IN_BETWEEN, True]
     case.fails_with(UNKNOWN)
     assert (len(case.gate.accepted), case.tries) == (1, 2)
 
 
-def test_a_try_that_was_killed_before_akkios_answer_trains_once(cases: dict[tuple[object, ...], Case]) -> None:
+def test_a_try_that_was_killed_before_akkios_answer_trains_once(cases: Cases) -> None:
     case = cases["submission", KILLED_IN_BETWEEN, False]
     case.succeeds()
     assert (len(case.gate.accepted), case.tries) == (2, 2)

@@ -1,0 +1,46 @@
+"""What ``docs/reliability.md`` says is so; what it says of failures is tried out by ``tests/chaos``."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_provider_akkio import exceptions
+from airflow_provider_akkio.handover import KEY
+from tests.airflow_runs import DagRunner
+from tests.chaos.conftest import HEADER
+from tests.documentation.blocks import RELIABILITY, block, blocks
+from tests.scripted import ScriptedAkkio, result, status
+
+SENSOR = "from airflow.providers.common.compat.sdk import DAG"
+TEXT = RELIABILITY.read_text(encoding="utf-8")
+
+
+def test_every_block_is_run() -> None:
+    code = [one.text for one in blocks(RELIABILITY) if one.language != "text"]
+    assert [text.startswith((SENSOR, "make chaos\n")) for text in code] == [True, True]
+
+
+def test_the_example_picks_up_a_training(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
+    connected.script("status", status("SUCCEEDED"))
+    connected.script("result", result("M1"))
+    run = run_dag.file(block(SENSOR, RELIABILITY), "pick_up_a_training")
+    assert run.xcoms("wait")["return_value"] == "M1"
+
+
+def test_every_error_that_is_named_exists() -> None:
+    named = set(re.findall(r"`(Akkio\w+)`", TEXT)) - {"AkkioHook"}
+    assert named
+    assert [name for name in named if not hasattr(exceptions, name)] == []
+
+
+def test_the_entry_in_the_state_store_is_called_so() -> None:
+    assert f"`{KEY}`" in TEXT
+
+
+def test_the_table_is_what_is_printed_and_nothing_is_trained_twice_unless_a_person_wants_it() -> None:
+    [printed] = [one.text for one in blocks(RELIABILITY) if one.language == "text"]
+    header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()]
+    assert header == list(vars(HEADER).values())
+    trainings = {row[0]: row[header.index("trainings")] for row in rows}
+    assert trainings.pop("cleared when it has finished") == "2"
+    assert set(trainings.values()) == {"1"}
