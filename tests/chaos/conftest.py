@@ -16,7 +16,7 @@ from dev.processes import wait_until
 from dev.stack import Stack, running_stack
 from tests.chaos.gate import Gate
 
-TRAINING_SECONDS = 20.0
+TRAINING_SECONDS = 16.0
 GATES = 64
 REQUEST_SECONDS = 5.0
 SETTINGS = {

@@ -37,7 +37,7 @@ def cases(chaos: Chaos) -> Cases:
             gate.break_down(fault, "new")
         name = f"submission, a minute: {fault.name}" if fault.seconds else f"submission: {fault.name}"
         # Without force, a training is told apart by its parameters alone.
-        ignored = [FIELDS[number]]
+        ignored = [] if force else [FIELDS[number]]
         started["submission", fault, force] = chaos.start(
             name, deferrable=True, gate=gate, force=force, ignore_fields=ignored
         )
