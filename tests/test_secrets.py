@@ -32,7 +32,6 @@ from tests.scripted import Answering, ScriptedAkkio, accepted, result, status
 
 REQUEST = TrainRequest(dataset_id="D1", force=True)
 
-quotes_what_akkio_says = pytest.mark.xfail(strict=True, reason="what Akkio says goes into messages and values as it is")
 every_failure = pytest.mark.parametrize("answer", echoes.FAILURES.values(), ids=echoes.FAILURES.keys())
 
 
@@ -87,7 +86,7 @@ def events_of(trigger: AkkioTrainTrigger) -> list[Any]:
     return asyncio.run(fired())
 
 
-@quotes_what_akkio_says
+@echoes.still_told
 @every_failure
 def test_no_refused_submission_tells_the_key(
     akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering
@@ -96,7 +95,7 @@ def test_no_refused_submission_tells_the_key(
     assert told(failure_of(lambda: AkkioHook().submit_training(REQUEST))) == []
 
 
-@quotes_what_akkio_says
+@echoes.still_told
 @every_failure
 def test_no_failed_wait_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering) -> None:
     akkio.script("status", answer)
@@ -104,7 +103,7 @@ def test_no_failed_wait_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., 
     assert told(events_of(waiting_trigger())) == []
 
 
-@quotes_what_akkio_says
+@echoes.still_told
 @every_failure
 def test_no_connection_test_tells_the_key(
     akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering
@@ -113,7 +112,7 @@ def test_no_connection_test_tells_the_key(
     assert told(AkkioHook().test_connection()) == []
 
 
-@quotes_what_akkio_says
+@echoes.still_told
 @pytest.mark.parametrize("answer", echoes.STATES.values(), ids=echoes.STATES.keys())
 def test_no_event_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering) -> None:
     akkio.script("status", answer)
@@ -121,7 +120,7 @@ def test_no_event_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[s
     assert told(events_of(waiting_trigger())) == []
 
 
-@quotes_what_akkio_says
+@echoes.still_told
 @pytest.mark.parametrize("is_blocking", [True, False])
 def test_no_value_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], is_blocking: bool) -> None:
     akkio.script("new", echoes.TASK_ID)

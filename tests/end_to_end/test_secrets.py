@@ -6,6 +6,9 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +54,6 @@ ECHOED = tuple(name for name in SERVERS if name.startswith("echoes"))
 
 _ROWS = sql.SQL("COPY (SELECT whole::text FROM {} AS whole) TO STDOUT")
 GIVEN_AWAY = "given_away"
-quotes_what_akkio_says = pytest.mark.xfail(strict=True, reason="what Akkio says goes into messages and values as it is")
 
 ENDINGS = {
     "submit": "success",
@@ -106,13 +108,9 @@ class Record:
             self._read_tables()
 
     def _read_processes(self) -> None:
-        """Read the names, and the arguments or titles, of the processes of Airflow and its database."""
-        postmaster = int((self.stack.folder / "database" / "postmaster.pid").read_text().split()[0])
-        for first in (program.process.pid for program in self.stack.programs.values()), (postmaster,):
-            for process in map(psutil.Process, first):
-                for one in (process, *process.children(recursive=True)):
-                    with suppress(psutil.NoSuchProcess):
-                        self._add("processes", " ".join([one.name(), *one.cmdline()]).encode())
+        postmaster = (self.stack.folder / "database" / "postmaster.pid").read_text().split()[0]
+        for title in titles([int(postmaster), *(program.process.pid for program in self.stack.programs.values())]):
+            self._add("processes", title.encode())
 
     def _read_tables(self) -> None:
         """Read each row of the database."""
@@ -141,13 +139,25 @@ class Record:
     def _read_files(self) -> None:
         """Read Airflow's folder: logs, output, and the database's files, whose journal has what rows once were."""
         for path in self.stack.folder.rglob("*"):
-            if path.is_file():
+            if not path.is_file():
+                continue
+            with suppress(FileNotFoundError):  # the database's temporary files come and go
                 self._add(f"file {path.relative_to(self.stack.folder)}".replace(self.run_id, "run"), path.read_bytes())
 
     def _add(self, place: str, text: bytes) -> None:
         before = self.texts.get(place, b"")
         if text not in before:
             self.texts[place] = before + b"\n" + text
+
+
+def titles(first: Iterable[int]) -> Iterator[str]:
+    """Yield the name, and the arguments or the title, of processes and of all that they have started."""
+    for pid in first:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            for one in (process, *process.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    yield " ".join([one.name(), *one.cmdline()])
 
 
 @pytest.fixture(scope="module")
@@ -253,12 +263,20 @@ def test_a_key_that_a_task_gives_away_is_found_wherever_it_goes(finds: list[Find
     assert any(place.startswith("file database/pg_wal/") for place in places)
 
 
+def test_a_key_among_the_arguments_of_a_process_is_found(keys: Keys) -> None:
+    command = [sys.executable, "-c", "input()", keys["variable"]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        seen = "\n".join(titles([os.getpid()]))
+        process.communicate("\n")
+    assert [find.owner for find in keys.finds("processes", seen.encode())] == ["variable"]
+
+
 def test_airflow_masks_the_key_in_the_logs_of_tasks(record: Record, finds: list[Find]) -> None:
     assert "the key is ***" in log_of(record, "give_away")
     places = {find.place for find in finds if find.owner == GIVEN_AWAY}
     assert not [place for place in places if "logs/" in place]
 
 
-@pytest.mark.parametrize("owner", [*QUIET, *(pytest.param(name, marks=quotes_what_akkio_says) for name in ECHOED)])
+@pytest.mark.parametrize("owner", [*QUIET, *(pytest.param(name, marks=echoes.still_told) for name in ECHOED)])
 def test_no_key_stands_anywhere(finds: list[Find], owner: str) -> None:
     assert [find for find in finds if find.owner == owner] == []
