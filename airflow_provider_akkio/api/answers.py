@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.messages import MAX_QUOTED, Answer, NoAnswer, quoted, retry_after_seconds
+from airflow_provider_akkio.api.redaction import without_key
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioForbidden,
@@ -21,6 +22,9 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnprocessable,
     AkkioUntrustedAddress,
 )
+
+MAX_NESTING = 100
+"""Most levels that an answer may have: Airflow stores an XCom by recursion, of which a few hundred are too many."""
 
 _NOT_BEGUN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
@@ -37,6 +41,7 @@ def read_answer(account: Account, purpose: str, answer: Answer | NoAnswer, now: 
     :raises AkkioRequestRefused: if it cannot.
     :raises AkkioUntrustedAddress: if it is a redirect.
     """
+    answer = without_key(answer, account.key)
     if isinstance(answer, NoAnswer):
         raise AkkioUnavailable(
             f"{purpose}: no answer from {account.site.origin} ({quoted(answer.reason)}).",
@@ -50,7 +55,7 @@ def read_answer(account: Account, purpose: str, answer: Answer | NoAnswer, now: 
 def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
     text = answer.body[: 4 * MAX_QUOTED].decode("utf-8", "replace")
     if answer.defect:
-        raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer {answer.defect}; it begins: {quoted(text)}")
+        raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer {quoted(answer.defect)}; it begins: {quoted(text)}")
     try:
         whole = answer.body.decode("utf-8-sig")
         body = json.loads(whole, parse_constant=_null, parse_float=_finite)
@@ -59,7 +64,17 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is not JSON; it begins: {quoted(text)}") from None
     if not isinstance(body, dict):
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is no JSON object; it begins: {quoted(text)}")
+    if _is_too_deep(body):
+        raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is nested too deeply; it begins: {quoted(text)}")
     return body
+
+
+def _is_too_deep(body: dict[str, Any]) -> bool:
+    level: list[dict[str, Any] | list[Any]] = [body]
+    for _ in range(MAX_NESTING):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def _null(name: str) -> None:
