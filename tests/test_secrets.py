@@ -86,7 +86,6 @@ def events_of(trigger: AkkioTrainTrigger) -> list[Any]:
     return asyncio.run(fired())
 
 
-@echoes.still_told
 @every_failure
 def test_no_refused_submission_tells_the_key(
     akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering
@@ -95,7 +94,6 @@ def test_no_refused_submission_tells_the_key(
     assert told(failure_of(lambda: AkkioHook().submit_training(REQUEST))) == []
 
 
-@echoes.still_told
 @every_failure
 def test_no_failed_wait_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering) -> None:
     akkio.script("status", answer)
@@ -103,7 +101,6 @@ def test_no_failed_wait_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., 
     assert told(events_of(waiting_trigger())) == []
 
 
-@echoes.still_told
 @every_failure
 def test_no_connection_test_tells_the_key(
     akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering
@@ -112,7 +109,6 @@ def test_no_connection_test_tells_the_key(
     assert told(AkkioHook().test_connection()) == []
 
 
-@echoes.still_told
 @pytest.mark.parametrize("answer", echoes.STATES.values(), ids=echoes.STATES.keys())
 def test_no_event_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], answer: Answering) -> None:
     akkio.script("status", answer)
@@ -120,7 +116,6 @@ def test_no_event_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[s
     assert told(events_of(waiting_trigger())) == []
 
 
-@echoes.still_told
 @pytest.mark.parametrize("is_blocking", [True, False])
 def test_no_value_tells_the_key(akkio: ScriptedAkkio, told: Callable[..., list[str]], is_blocking: bool) -> None:
     akkio.script("new", echoes.TASK_ID)

@@ -9,11 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from tests.scripted import Answering, Reply, accepted, result, status
-
-still_told = pytest.mark.xfail(strict=True, reason="what Akkio says goes into messages and values as it is")
 
 Saying = Callable[[str], Any]
 
