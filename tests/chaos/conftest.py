@@ -16,7 +16,7 @@ from dev.processes import wait_until
 from dev.stack import Stack, running_stack
 from tests.chaos.gate import Gate
 
-TRAINING_SECONDS = 16.0
+TRAINING_SECONDS = 4.0
 GATES = 64
 REQUEST_SECONDS = 5.0
 SETTINGS = {
@@ -61,8 +61,8 @@ class Case:
     """
 
     fault: str
-    gate: Gate
-    stack: Stack
+    gate: Gate = field(repr=False)
+    stack: Stack = field(repr=False)
     dag_id: str
     force: bool
     run_id: str
@@ -156,11 +156,20 @@ class Chaos:
         return Case(fault, gate, self.stack, dag_id, force, run_id, self.rows)
 
     def start_both(self, fault: str) -> list[Case]:
-        """Start a training that is waited for in the triggerer, and one in the worker; return once they wait."""
-        cases = [self.start(fault, deferrable=deferrable) for deferrable in (True, False)]
+        """Start a training that is waited for in the triggerer, and one in the worker; return once they wait.
+
+        They go on for as long as their gates are held.
+        """
+        cases = [self.start(fault, deferrable=deferrable, gate=self.held_gate()) for deferrable in (True, False)]
         for case in cases:
             case.wait_until_waiting()
         return cases
+
+    def held_gate(self) -> Gate:
+        """Return a new gate at which no training ends."""
+        gate = next(self.gates)
+        gate.is_held = True
+        return gate
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ from typing import Any
 import psutil
 import requests
 
+from airflow_provider_akkio.api.vocabulary import TrainingStatus
 from airflow_provider_akkio.sandbox import Sandbox
-from tests.scripted import Answering, Reply, ScriptedAkkio, reset, trickle
+from tests.scripted import Answering, Reply, ScriptedAkkio, reset, status, trickle
 
 MINUTE = 60.0
 
@@ -38,6 +39,8 @@ class Fault:
 class Gate(ScriptedAkkio):
     """Hands requests on to a sandbox, and counts the submissions that it accepts.
 
+    While ``is_held``, no training ends: a fault can be sure to meet the wait.
+
     :param sandbox: where the trainings are done.
     :param name: id of the connection that leads to this gate.
     """
@@ -47,6 +50,7 @@ class Gate(ScriptedAkkio):
         self.name = name
         self.accepted: list[str] = []
         self.faulty_requests = 0
+        self.is_held = False
         self._sandbox = sandbox
         self._fault: Fault | None = None
         self._endpoints: tuple[str, ...] = ()
@@ -91,6 +95,8 @@ class Gate(ScriptedAkkio):
         answer = self._ask(handler.command, handler.path, handler.headers["X-API-Key"], handler.sent)
         if handler.command == "POST" and answer.ok:
             self.accepted.append(answer.json()["task_id"])
+        if self.is_held and b'"SUCCEEDED"' in answer.content:
+            return status(TrainingStatus.IN_PROGRESS)
         return Reply(answer.status_code, answer.content)
 
     def _ask(self, method: str, path: str, key: str, body: bytes) -> requests.Response:

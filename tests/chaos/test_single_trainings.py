@@ -44,8 +44,8 @@ def cases(chaos: Chaos) -> Cases:
     for victim, deferrable in product(("task", "worker"), (True, False)):
         name = f"SIGKILL of the {victim} after the submission"
         started["killed", victim, deferrable] = chaos.start(name, deferrable=deferrable, dies=victim)
-    for moment in ("waits", "has finished"):
-        started["cleared", moment] = chaos.start(f"cleared when it {moment}", deferrable=True)
+    started["cleared", "waits"] = chaos.start("cleared when it waits", deferrable=True, gate=chaos.held_gate())
+    started["cleared", "has finished"] = chaos.start("cleared when it has finished", deferrable=True)
     for force in (True, False):
         refused = started["submission", REFUSING, force]
         refused.wait_until_running()
@@ -57,6 +57,7 @@ def test_clearing_a_task_that_waits_goes_on_with_its_training(cases: Cases) -> N
     case = cases["cleared", "waits"]
     case.wait_until_waiting()
     case.clear()
+    case.gate.is_held = False
     case.succeeds()
     assert (len(case.gate.accepted), case.tries) == (1, 2)
 
