@@ -48,4 +48,4 @@ lock: $(INSTALLED) ## Choose the newest versions of all dependencies anew
 		--custom-compile-command "make lock" --extra sandbox --group dev --output-file requirements-dev.txt pyproject.toml
 
 clean: ## Delete what make has made
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

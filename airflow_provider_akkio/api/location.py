@@ -12,6 +12,8 @@ from airflow_provider_akkio.exceptions import AkkioConnectionError, AkkioUntrust
 DEFAULT_HOST = "api.akkio.com"
 API_PATH = "/api/v1"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LONGEST_URL = 2000
+"""Most characters of an address that is followed: to unquote one that is quoted a million times would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,12 @@ class Site:
         return url
 
     def _is_below_api_root(self, url: str) -> bool:
-        if not url.isascii() or not url.isprintable() or any(character in url for character in " \\#"):
+        if (
+            len(url) > _LONGEST_URL
+            or not url.isascii()
+            or not url.isprintable()
+            or any(character in url for character in " \\#")
+        ):
             return False
         if not url.startswith(f"{self.api_root}/"):
             return False
@@ -112,7 +119,7 @@ def _split(url: str, text: str) -> SplitResult:
         parts, port_is_readable = SplitResult("", "", "", "", ""), False
     if (
         not port_is_readable
-        or not parts.hostname
+        or not _is_host(parts.hostname or "")
         or "@" in parts.netloc
         or parts.query
         or parts.fragment
@@ -121,9 +128,13 @@ def _split(url: str, text: str) -> SplitResult:
     ):
         raise AkkioConnectionError(
             f"The connection's host {_shown(text)!r} is no web address; write {DEFAULT_HOST} or "
-            "https://host:port/prefix, without a user, a query or a fragment."
+            "https://host:port/prefix, in ASCII, without a user, a query or a fragment."
         )
     return parts
+
+
+def _is_host(name: str) -> bool:
+    return name.isascii() and all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
 
 
 def _origin(parts: SplitResult, port: int | None) -> str:

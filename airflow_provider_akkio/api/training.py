@@ -104,10 +104,13 @@ class TrainingState:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Read an answer of ``GET …/status``; metadata of an unexpected shape counts as absent."""
+        status = _text(body, "status")
+        if len(status) > MAX_QUOTED:
+            raise AkkioMalformedAnswer("Akkio's answer has a 'status' that is no status.")
         metadata = body.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         return cls(
-            status=_text(body, "status"),
+            status=status,
             estimate_seconds=_seconds_or_none(metadata.get("estimate_seconds")),
             location=_text_or_none(metadata.get("location")),
             error=_text_or_none(metadata.get("error")),

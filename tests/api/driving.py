@@ -40,6 +40,7 @@ class Talk:
     now: float = STARTED_AT
     requests: list[Request] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
+    most_steps: int = 100_000
 
     def hold(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
         """Hold a conversation to its end."""
@@ -47,7 +48,7 @@ class Talk:
         replies = iter(self.replies)
         reply: Answer | NoAnswer | None = None
         last: Answer | NoAnswer | None = None
-        while True:
+        for _ in range(self.most_steps):
             try:
                 step = conversation.send(reply)
             except StopIteration as end:
@@ -59,6 +60,7 @@ class Talk:
             else:
                 self.requests.append(step)
                 last = reply = next(replies, last)
+        raise AssertionError(f"the conversation has not ended after {self.most_steps} steps")
 
     @property
     def paths(self) -> list[str]:

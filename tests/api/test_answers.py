@@ -57,11 +57,22 @@ def test_characters_that_no_database_stores_are_replaced_and_others_kept() -> No
         b'{"a": 1',
         b'"\xed\xa0\x80"',
         "{}".encode("utf-16"),
+        b'{"stats":' + b"[" * 100 + b"]" * 100 + b"}",
     ],
 )
 def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(AkkioMalformedAnswer, match=r"^Asking: "):
         read(Answer(200, body))
+
+
+def test_a_body_that_is_nested_as_deep_as_can_be_stored_is_read() -> None:
+    body = b'{"stats":' + b"[" * 99 + b"]" * 99 + b"}"
+    assert read(Answer(200, body)) == json.loads(body)
+
+
+def test_a_body_that_is_not_whole_says_why_in_one_line() -> None:
+    with pytest.raises(AkkioMalformedAnswer, match=r"answer was cut short \(bad chunk\); it begins: aaa$"):
+        read(Answer(200, b"aaa", defect="was cut short\n (bad chunk)"))
 
 
 def test_a_body_that_is_not_whole_says_why() -> None:

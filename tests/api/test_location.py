@@ -28,6 +28,7 @@ BEHIND_PROXY = Site("https://proxy.example:8443", "/akkio")
         ("https://proxy.example/akkio/api/v1/", None, "https", "https://proxy.example/akkio/api/v1"),
         ("::1", 8765, "http", "http://[::1]:8765/api/v1"),
         ("[::1]:8765", None, "http", "http://[::1]:8765/api/v1"),
+        ("api.akkio.com.", None, None, "https://api.akkio.com./api/v1"),
     ],
 )
 def test_a_connection_names_its_site_in_many_ways(
@@ -54,6 +55,9 @@ def test_a_connection_names_its_site_in_many_ways(
         ("https://api.akkio.com/?x=1", None, None),
         ("https://api.akkio.com/#x", None, None),
         ("api.akkio.com\nX: y", None, None),
+        ("akkio.example..com", None, None),
+        (f"{'x' * 64}.example", None, None),
+        ("ümlaut.example", None, None),
     ],
 )
 def test_a_connection_that_makes_no_web_address_is_refused(host: str, port: int | None, schema: str | None) -> None:
@@ -120,6 +124,7 @@ def test_a_query_is_kept() -> None:
         "/models/x y",
         "/models/x\r\nX-Other: 1",
         "/models/ü",
+        "/models/" + "x" * 2000,
     ],
 )
 def test_a_location_that_leads_elsewhere_is_refused(location: str) -> None:

@@ -153,6 +153,11 @@ def test_a_state_without_a_status_is_malformed(body: dict[str, Any]) -> None:
         TrainingState.from_json(body)
 
 
+def test_a_status_of_endless_length_is_malformed() -> None:
+    with pytest.raises(AkkioMalformedAnswer, match="'status' that is no status"):
+        TrainingState.from_json({"status": "x" * 201})
+
+
 def test_an_undocumented_status_is_carried_through() -> None:
     state = TrainingState.from_json({"status": "CELEBRATING"})
     assert (state.status, state.known) == ("CELEBRATING", None)
