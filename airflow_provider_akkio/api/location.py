@@ -107,8 +107,10 @@ class Site:
         if not url.startswith(f"{self.api_root}/"):
             return False
         path = url.removeprefix(self.origin).partition("?")[0]
-        segments = _fully_unquoted(path).replace("\\", "/").removeprefix("/").split("/")
-        return all(segment not in ("", ".", "..") for segment in segments)
+        plain = _fully_unquoted(path)
+        segments = plain.replace("\\", "/").removeprefix("/").split("/")
+        # Some servers take what follows a semicolon for a parameter, and "..;" so for "..".
+        return plain.isprintable() and all(one.partition(";")[0] not in ("", ".", "..") for one in segments)
 
 
 def _split(url: str, text: str) -> SplitResult:

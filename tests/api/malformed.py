@@ -142,7 +142,9 @@ class Locations:
     def __iter__(self) -> Iterator[str]:
         random = Random(self.seed)
         while True:
-            yield "".join(random.choices([*_PARTS_OF_LOCATIONS, *self.texts], k=random.randint(0, 8)))
+            parts = random.choices([*_PARTS_OF_LOCATIONS, *self.texts], k=random.randint(0, 4))
+            beginning = random.choice(["", "", "/", "models/", "/api/v1/", "https://api.akkio.com/api/v1/"])
+            yield beginning + random.choice(["", "/"]).join(parts)
 
 
 odd_locations = st.builds(Locations, st.lists(any_text, min_size=5, max_size=20), st.integers(0, 2**32))

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -165,7 +166,7 @@ def assert_goes_to_the_api(url: str) -> None:
         for _ in range(6):
             path = unquote(path)
         assert path.startswith("/api/v1/")
-        assert not {".", ".."} & set(path.replace("\\", "/").split("/"))
+        assert not {".", ".."} & set(re.split(r"/|\\|;|\0", path))
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
