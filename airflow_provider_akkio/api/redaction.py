@@ -6,6 +6,7 @@ import html
 import re
 from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
 
 from airflow_provider_akkio.api.messages import Answer, NoAnswer
 
@@ -17,12 +18,13 @@ def without_key(answer: Answer | NoAnswer, key: str) -> Answer | NoAnswer:
     """Return an answer in whose texts the key is replaced by ``***``, also where it is quoted.
 
     JSON stays JSON: the key is found as it stands inside of a string. A key of fewer than five characters stays, as it
-    does in Airflow's masker: no service gives such a key, and it would be found in any text.
+    does in Airflow's masker, and so does one without a letter or digit: no service gives such a key, and it would be
+    found in any text.
 
     :param answer: what came back.
     :param key: the API key.
     """
-    if len(key) < _SHORTEST_KEY:
+    if len(key) < _SHORTEST_KEY or not re.search(r"[A-Za-z0-9]", key):
         return answer
     if isinstance(answer, NoAnswer):
         return replace(answer, reason=_redacted(answer.reason.encode(errors="replace"), key).decode())
@@ -37,19 +39,30 @@ def _redacted(text: bytes, key: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def _spellings(key: str) -> tuple[bytes, re.Pattern[bytes]]:
-    """Return the longest part of a key that no quoting changes, by which most texts are told, and what finds it all."""
+    """Return the longest part of a key that no quoting changes, by which most texts are told, and what finds it all.
+
+    A search that begins with a letter is quick; what stands before the key's first one gives nothing away.
+    """
     letters = max(re.findall(r"[A-Za-z0-9]*", key), key=len)
-    return letters.encode(), re.compile("".join(map(_spelling, key)).encode())
+    from_letter = re.sub(r"^[^A-Za-z0-9]+", "", key)
+    pattern = "".join(_spelling(character, len(list(run))) for character, run in groupby(from_letter))
+    return letters.encode(), re.compile(pattern.encode())
 
 
-def _spelling(character: str) -> str:
-    """Return a pattern for a character: by itself, in HTML, in a URL, in JSON or Python, each behind backslashes too."""
+def _spelling(character: str, times: int) -> str:
+    """Return a pattern for a repeated character: by itself, in HTML, in a URL, in JSON or Python, behind backslashes.
+
+    Its repetitions are bounded, and it is plain which character each backslash belongs to: no answer may hold the
+    triggerer up.
+    """
     if character.isalnum():
-        return character
+        return character * times
+    if character == "\\":
+        return rf"(?:(?:\\|%(?:25){{0,3}}5[cC]|&#92;){{{times},{8 * times}}}+)"
     code = ord(character)
     forms = [
         re.escape(character),
         re.escape(html.escape(character)),
-        rf"(?i:%(?:25)*{code:02x}|u{code:04x}|x{code:02x}|&(?:amp;)?#(?:0*{code}|x0*{code:x});)",
+        rf"(?i:%(?:25){{0,3}}{code:02x}|u{code:04x}|x{code:02x}|&(?:amp;)?#(?:0{{0,4}}{code}|x0{{0,4}}{code:x});)",
     ]
-    return rf"\\*(?:{'|'.join(forms)})"
+    return rf"(?:\\{{0,8}}+(?:{'|'.join(forms)})){{{times}}}"
