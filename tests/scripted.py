@@ -137,7 +137,7 @@ def silence(handler: BaseHTTPRequestHandler) -> None:
     handler.rfile.read(1)
 
 
-def tunnel(to: str, opens_after: float = 0.0) -> Answering:
+def tunnel(to: str) -> Answering:
     """Answer a proxy's ``CONNECT`` with a way to another server, such as ``127.0.0.1:1234``."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
@@ -147,7 +147,6 @@ def tunnel(to: str, opens_after: float = 0.0) -> Answering:
             target.shutdown(socket.SHUT_WR)
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(opens_after)
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
         host, port = to.split(":")
         with socket.create_connection((host, int(port))) as upstream:

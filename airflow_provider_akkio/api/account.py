@@ -12,11 +12,11 @@ from airflow_provider_akkio.api.location import Site
 from airflow_provider_akkio.exceptions import AkkioConnectionError
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds that one request may take, from its beginning to the last byte of its answer.
+"""Seconds that one request may take, from its beginning to the last byte of its answer; half of it at most to connect.
 
-Half of it at most is for connecting: for the look-up of the name, for all of its addresses together, for a proxy's
-tunnel and for TLS. The blocking client has two gaps: it cannot interrupt the system's look-up of a name, and through a
-SOCKS proxy the limit is for each single read.
+The blocking client counts some of it apart: it cannot interrupt the system's look-up of a name, each of several
+addresses of a name and the tunnel through a proxy have a half of their own, and through a SOCKS proxy the limit is for
+each single read.
 """
 
 

@@ -12,21 +12,17 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import NewConnectionError
 from urllib3.util import Timeout
-from urllib3.util.connection import allowed_gai_family, create_connection
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_SHORTEST = 0.001
-"""Seconds that stand for none, since a socket reads 0 as "do not wait, and do not time out either"."""
 
 
 class PunctualAdapter(HTTPAdapter):
     """Gives each request one time limit: half of it at most to connect, all of it until the answer's last byte.
 
-    Looking a name up cannot be interrupted: the time that it takes counts, but the system alone bounds it.
+    What the network libraries cannot interrupt or count together is bounded apart: a name is looked up for as long as
+    the system says, each address of a name has its half to connect, and so has the tunnel through a proxy.
 
     :param seconds: the limit.
     """
@@ -37,37 +33,14 @@ class PunctualAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request; this adapter's limit takes the place of the request's own ``timeout``."""
-        return super().send(request, *args, **kwargs | {"timeout": _Limit(self._seconds)})
+        limit = Timeout(connect=self._seconds / 2, total=self._seconds)
+        return super().send(request, *args, **kwargs | {"timeout": limit})
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
         """Return the pool for a request; its connections keep to the limit, but for those through a SOCKS proxy."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = _PUNCTUAL.get(pool.ConnectionCls, pool.ConnectionCls)
         return cast("ConnectionPool", pool)
-
-
-class _Limit(Timeout):
-    """Counts from its creation on; urllib3's own starts anew once it has the tunnel through a proxy."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(total=seconds)
-        now = time.monotonic()
-        self._connected_at = now + seconds / 2
-        self._ends_at = now + seconds
-
-    def clone(self) -> _Limit:
-        return self
-
-    def start_connect(self) -> float:
-        return time.monotonic()
-
-    @property
-    def connect_timeout(self) -> float:
-        return max(self._connected_at - time.monotonic(), _SHORTEST)
-
-    @property
-    def read_timeout(self) -> float:
-        return max(self._ends_at - time.monotonic(), 0.0)
 
 
 class _PunctualReader(io.RawIOBase):
@@ -107,32 +80,9 @@ class _PunctualResponse(HTTPResponse):
 class _PunctualConnection(HTTPConnection):
     response_class = _PunctualResponse
 
-    def _new_conn(self) -> socket.socket:
-        """Connect; where urllib3 gives the time for that to each address of a name, they share it here."""
-        ends_at = time.monotonic() + (self.timeout or 0.0)
-        try:
-            found = socket.getaddrinfo(self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
-            sock = self._first_to_answer([str(address[0]) for *_, address in found], ends_at)
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
-        sock.settimeout(max(ends_at - time.monotonic(), _SHORTEST))
-        return sock
 
-    def _first_to_answer(self, addresses: list[str], ends_at: float) -> socket.socket:
-        while True:
-            address, *addresses = addresses
-            share = (ends_at - time.monotonic()) / (1 + len(addresses))
-            try:
-                return create_connection(
-                    (address, self.port), max(share, _SHORTEST), self.source_address, self.socket_options
-                )
-            except OSError:
-                if not addresses:
-                    raise
-
-
-class _PunctualTLSConnection(_PunctualConnection, HTTPSConnection):
-    """Shakes hands in what is left of the time to connect, since the socket's limit is that."""
+class _PunctualTLSConnection(HTTPSConnection):
+    response_class = _PunctualResponse
 
 
 _PUNCTUAL: dict[type[HTTPConnection], type[HTTPConnection]] = {

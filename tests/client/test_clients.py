@@ -7,8 +7,6 @@ import socket
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,7 +25,6 @@ from tests.scripted import (
     trickle,
     trickling_head,
     trickling_status,
-    tunnel,
 )
 
 
@@ -37,16 +34,6 @@ def at_most(seconds: float) -> Iterator[None]:
     began = time.monotonic()
     yield
     assert time.monotonic() - began < seconds
-
-
-@contextlib.contextmanager
-def deaf(address: str, port: int) -> Iterator[None]:
-    """Have an address that answers no attempt to connect: its queue is full."""
-    with socket.socket() as listening, socket.socket() as first:
-        listening.bind((address, port))
-        listening.listen(0)
-        first.connect((address, port))
-        yield
 
 
 def test_a_request_carries_the_key_and_its_body(exchange: Exchange, akkio: ScriptedAkkio) -> None:
@@ -206,21 +193,6 @@ def test_a_tunnel_that_does_not_open_was_sent_nothing(
     assert akkio.received[0].method == "CONNECT"
 
 
-def test_the_time_to_open_a_tunnel_counts(
-    exchange: Exchange, akkio: ScriptedAkkio, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("https_proxy", akkio.url)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    there = secure_akkio.url.removeprefix("https://")
-    akkio.script(there, tunnel(there, opens_after=1.4))
-    secure_akkio.script("new", Reply(201), trickling_head)
-    assert exchange(account(secure_akkio.url, timeout=30), post(secure_akkio)) == Answer(201, b"{}")
-    with at_most(4.3):
-        answer = exchange(account(secure_akkio.url, timeout=3), post(secure_akkio))
-    assert isinstance(answer, NoAnswer)
-    assert answer.was_sent
-
-
 def test_a_handshake_that_does_not_end_was_sent_nothing(exchange: Exchange) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
@@ -228,23 +200,3 @@ def test_a_handshake_that_does_not_end_was_sent_nothing(exchange: Exchange) -> N
             answer = exchange(account(url, timeout=0.5), Request(Method.POST, f"{url}/api/v1/new", {}))
     assert isinstance(answer, NoAnswer)
     assert not answer.was_sent
-
-
-def test_the_addresses_of_a_name_share_the_time_to_connect(
-    exchange: Exchange, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    port = int(akkio.url.rpartition(":")[2])
-    look_up = socket.getaddrinfo
-
-    def three_dead_ones_first(host: str, *args: Any, **kwargs: Any) -> Any:
-        addresses = [f"127.0.0.{last}" for last in (2, 3, 4, 1)] if host == "akkio.invalid" else [host]
-        return [found for address in addresses for found in look_up(address, *args, **kwargs)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", three_dead_ones_first)
-    akkio.script("status", Reply(200))
-    url = f"http://akkio.invalid:{port}"
-    with contextlib.ExitStack() as stack:
-        for last in (2, 3, 4):
-            stack.enter_context(deaf(f"127.0.0.{last}", port))
-        answer = exchange(account(url, timeout=4), Request(Method.GET, f"{url}/api/v1/status"))
-    assert answer == Answer(200, b"{}")
