@@ -73,7 +73,8 @@ _INSERTED = [b"NaN", b"-Infinity", b"1e999", b"-1e999", b"9" * 4000, b"9" * 5000
 _INSERTED += [b"\\u0000", b"\\ud800", b"\\udc00\\ud800", b"\xff", b"\xf4\x90\x80\x80", b"{", b"}", b'"', b",", b"[" * 9]
 _HTTP_STATUSES = [200] * 10 + [201] * 10 + [302, 400, 401, 403, 404, 408, 422, 425, 429, 500, 502, 503, 503]
 _RETRY_AFTERS = ["0", "-1", "nan", "inf", "1e400", "1_0", "\uff19", "9" * 5000, "soon", "", "\0", ", , ,"]
-_RETRY_AFTERS += ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 1 Jan 1 0:0:0 +9999", "Mon, 99 Foo 2026 99:99:99 +99999999"]
+_RETRY_AFTERS += ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 1 Jan 1 0:0:0 +9999", "Fri, 24 Jul 2026 10:13:30"]
+_RETRY_AFTERS += ["Mon, 99 Foo 2026 99:99:99 +99999999"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,9 @@ class Locations:
         random = Random(self.seed)
         while True:
             parts = random.choices([*_PARTS_OF_LOCATIONS, *self.texts], k=random.randint(0, 4))
-            beginning = random.choice(["", "", "/", "models/", "/api/v1/", "https://api.akkio.com/api/v1/"])
+            beginning = random.choice(
+                ["", "/", "models/", "/api/v1/", "https://api.akkio.com", "https://api.akkio.com/api/v1/"]
+            )
             yield beginning + random.choice(["", "/"]).join(parts)
 
 

@@ -50,7 +50,9 @@ CONVERSATIONS: dict[str, tuple[Start, list[tuple[type, ...]]]] = {
 CONVERSATIONS_PER_EXAMPLE = 24
 EXAMPLES = 44
 LONGEST_MESSAGE = 2000
-MOST_STEPS = 500
+MOST_STEPS = 8000  # an hour of submissions that are throttled for a second each, the shortest time, and their pauses
+LONGEST_PAUSE = 300.0
+LONGEST_ID = 200
 DEEPEST = 102  # what an answer's 100 levels become as a part of a value
 
 
@@ -66,7 +68,10 @@ def repeatable(examples: int) -> settings:
 
 
 class Hold:
-    """Holds conversations over malformed answers, and looks at all that comes out of them."""
+    """Holds conversations over malformed answers, and looks at all that comes out of them.
+
+    A good answer follows them; in the second longest conversations, the last one is repeated instead.
+    """
 
     def __init__(self, tried: Tried) -> None:
         self.fed: list[Answer | NoAnswer] = []
@@ -75,7 +80,8 @@ class Hold:
     def __call__(self, name: str, replies: Iterator[Answer | NoAnswer], count: int) -> Talk:
         start, types = CONVERSATIONS[name]
         self.fed = []
-        talk = Talk(itertools.chain(self._counted(replies, count), [GOOD]), most_steps=MOST_STEPS)
+        ending = [] if count == CONVERSATIONS_PER_EXAMPLE - 1 else [GOOD]
+        talk = Talk(itertools.chain(self._counted(replies, count), ending), most_steps=MOST_STEPS)
         try:
             with self._watched_memory() if count == CONVERSATIONS_PER_EXAMPLE else contextlib.nullcontext():
                 value = talk.hold(start)
@@ -85,6 +91,7 @@ class Hold:
             assert_is_storable(value, types)
         for request in talk.requests:
             assert_goes_to_the_api(request.url)
+        assert all(0 <= seconds <= LONGEST_PAUSE for seconds in talk.pauses)
         return talk
 
     @contextlib.contextmanager
@@ -135,6 +142,10 @@ def assert_is_storable(value: Any, types: list[tuple[type, ...]]) -> None:
     assert tuple(type(part) for part in parts) in types
     for part in parts:
         assert_is_json(part and asdict(part), DEEPEST)
+        for name in ("akkio_task_id", "model_id"):
+            an_id = getattr(part, name, "T1")
+            assert an_id.isprintable()
+            assert 0 < len(an_id) <= LONGEST_ID
 
 
 def assert_is_json(value: Any, levels: int) -> None:
