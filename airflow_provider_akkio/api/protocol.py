@@ -324,7 +324,7 @@ def _has_fallen_back(before: TrainingState, now: TrainingState) -> bool:
 
 
 def _log_change(akkio_task_id: str, before: TrainingState, now: TrainingState, unknown: set[str]) -> None:
-    log.debug("Training %s: %s", akkio_task_id, now)
+    log.debug("Training %s: %s", akkio_task_id, quoted(str(now)))
     if now.known is None:
         if now.status not in unknown:
             log.warning(

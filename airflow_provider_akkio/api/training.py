@@ -168,7 +168,7 @@ def _refuse(name: str, value: Any, expected: str) -> NoReturn:
 
 
 def _identifier(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not value.strip().isprintable():
         _refuse(name, value, "an id, as text")
     if value.strip() == "None":
         _refuse(name, value, f"an id ({_MISSING})")

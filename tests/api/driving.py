@@ -12,7 +12,7 @@ from airflow_provider_akkio.api.location import Site
 from airflow_provider_akkio.api.messages import Answer, Conversation, NoAnswer, Outcome, Pause, Request
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 
-ACCOUNT = Account("akkio_default", Site("https://api.akkio.com"), "key")
+ACCOUNT = Account("akkio_default", Site("https://api.akkio.com"), "an-api-key")
 STARTED_AT = 1_000_000.0
 
 

@@ -87,6 +87,7 @@ def test_spaces_around_an_id_are_trimmed() -> None:
         ("dataset_id", None),
         ("dataset_id", 7),
         ("dataset_id", "None"),
+        ("dataset_id", "D1\n2026-11-23 INFO all is well"),
         ("predict_fields", ""),
         ("predict_fields", []),
         ("predict_fields", 7),
