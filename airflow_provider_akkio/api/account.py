@@ -15,8 +15,8 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds that one request may take, from its beginning to the last byte of its answer; half of it at most to connect.
 
 The blocking client counts some of it apart: it cannot interrupt the system's look-up of a name; each of several
-addresses of a name, the tunnel through a proxy and the TLS handshake have a half of their own; and through a SOCKS proxy
-the limit is for each single read.
+addresses of a name, the tunnel through a proxy and the TLS handshake have a half of their own; and through a SOCKS
+proxy the limit is for each single read.
 """
 
 
