@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_akkio.api.training import NOT_SUBMITTED_AGAIN, SubmittedTraining
-from airflow_provider_akkio.exceptions import AkkioError, AkkioSubmitOutcomeUnknown
+from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,13 +42,13 @@ class Submission:
     @classmethod
     def from_entry(cls, entry: Any) -> Self | None:
         """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
+        if entry is None:
+            return None
         match entry:
-            case {"fingerprint": str(fingerprint), "akkio_task_id": str() | None as akkio_task_id, **rest}:
-                submitted_at = rest.get("submitted_at")
-                if isinstance(submitted_at, int | float):
+            case {"fingerprint": str(fingerprint), "akkio_task_id": akkio_task_id, "submitted_at": float(submitted_at)}:
+                if math.isfinite(submitted_at) and (akkio_task_id is None or _is_id(akkio_task_id)):
                     return cls(fingerprint=fingerprint, akkio_task_id=akkio_task_id, submitted_at=submitted_at)
-        if entry is not None:
-            log.warning("What an earlier try kept about its training cannot be read; going on without it.")
+        log.warning("What an earlier try kept about its training cannot be read; going on without it.")
         return None
 
     def to_entry(self) -> dict[str, Any]:
@@ -70,24 +71,24 @@ class Handover:
         self._context = context
         self._store = _store(context)
         self._fingerprint = fingerprint_of(request.to_json(), akkio_conn_id)
-        self._is_billed_again = request.force
+        self.is_billed_again = request.force
 
     def earlier_training(self) -> SubmittedTraining | None:
         """Return the training that an earlier try submitted with the same parameters, if there is one.
 
         :raises AkkioSubmitOutcomeUnknown: if an earlier try ended between its submission and Akkio's answer, and
-            submitting again could be billed; a try after this one submits anew.
+            submitting again could be billed.
         """
         kept = None if self._store is None else Submission.from_entry(self._store.get(KEY))
         if kept is None:
             return None
         if kept.fingerprint != self._fingerprint:
             log.warning(
-                "An earlier try submitted training %s with other parameters; it is left alone.", kept.akkio_task_id
+                "An earlier try submitted %s with other parameters; it is left alone.",
+                f"training {kept.akkio_task_id}" if kept.akkio_task_id else "what may have become a training",
             )
             return None
         if kept.akkio_task_id is None:
-            self._store.delete(KEY)
             raise AkkioSubmitOutcomeUnknown(
                 f"An earlier try of this task ended while it submitted a training. {NOT_SUBMITTED_AGAIN}"
             )
@@ -99,13 +100,15 @@ class Handover:
 
         So a try that is killed in the middle does not make the next one pay for a second training.
         """
-        if self._store is None or not self._is_billed_again:
+        if self._store is None or not self.is_billed_again:
             yield
             return
         self._store.set(KEY, self._entry(None, time.time()))
         try:
             yield
-        except AkkioError:
+        except AkkioSubmitOutcomeUnknown:
+            raise
+        except Exception:
             forget(self._context)
             raise
 
@@ -120,7 +123,9 @@ class Handover:
             self._store.set(KEY, self._entry(training.akkio_task_id, training.submitted_at))
         except Exception:
             log.exception(
-                "Training %s could not be kept for a later try, which would submit anew.", training.akkio_task_id
+                "Training %s could not be kept for a later try; AkkioTrainSensor(akkio_task_id=%r) can pick it up.",
+                training.akkio_task_id,
+                training.akkio_task_id,
             )
 
     def _entry(self, akkio_task_id: str | None, submitted_at: float) -> Mapping[str, Any]:
@@ -135,7 +140,9 @@ def fingerprint_of(payload: Mapping[str, Any], akkio_conn_id: str) -> str:
 
 
 def forget(context: Context) -> None:
-    """Remove what was kept, so that clearing a finished task trains again.
+    """Remove what was kept; as a callback on success, so that clearing a finished task trains again.
+
+    A callback runs once Airflow knows how the task ended. Until then whatever fails must leave the training findable.
 
     :param context: the task's context.
     """
@@ -147,5 +154,18 @@ def forget(context: Context) -> None:
         log.exception("The entry %r of the task's state store could not be removed.", KEY)
 
 
+def forget_what_a_person_clears(context: Context) -> None:
+    """Remove what was kept if the task failed with an error after which clearing it is to train anew.
+
+    :param context: the task's context, with its exception.
+    """
+    if isinstance(context.get("exception"), AkkioSubmitOutcomeUnknown | AkkioNotFound):
+        forget(context)
+
+
 def _store(context: Context) -> Any:
     return context.get("task_state_store")
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()

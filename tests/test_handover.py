@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_akkio.api.training import SubmittedTraining, TrainRequest
 from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown, AkkioUnavailable
-from airflow_provider_akkio.handover import KEY, Handover, forget
+from airflow_provider_akkio.handover import KEY, Handover, forget, forget_what_a_person_clears
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from tests.scripted import ScriptedAkkio, accepted, result, status
 
@@ -94,7 +95,21 @@ def test_an_airflow_without_a_store_keeps_nothing() -> None:
     forget({})  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize("entry", ["T1", 7, {}, {"fingerprint": "f", "akkio_task_id": 7}, {"akkio_task_id": "T1"}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "T1",
+        7,
+        {},
+        {"akkio_task_id": "T1", "submitted_at": 1.0},
+        {"fingerprint": "f", "akkio_task_id": "T1"},
+        {"fingerprint": "f", "akkio_task_id": 7, "submitted_at": 1.0},
+        {"fingerprint": "f", "akkio_task_id": "", "submitted_at": 1.0},
+        {"fingerprint": "f", "akkio_task_id": "T1\nall is well", "submitted_at": 1.0},
+        {"fingerprint": "f", "akkio_task_id": "T1", "submitted_at": float("nan")},
+        {"fingerprint": "f", "akkio_task_id": "T1", "submitted_at": True},
+    ],
+)
 def test_an_entry_that_is_none_of_ours_is_passed_over(entry: Any, caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
     store[KEY] = entry
@@ -111,19 +126,29 @@ class TestASubmissionThatMayBeBilledTwice:
         with pytest.raises(AkkioSubmitOutcomeUnknown, match=r"Look for the model in Akkio.* clear this task"):
             handover(store, FORCED).earlier_training()
 
-    def test_is_in_doubt_for_one_try_only_since_a_person_then_clears_the_task(self) -> None:
+    def test_is_in_doubt_until_airflow_knows_that_the_task_failed_of_it(self) -> None:
+        store = Store()
+        with pytest.raises(AkkioSubmitOutcomeUnknown) as caught, handover(store, FORCED).submitting():
+            raise AkkioSubmitOutcomeUnknown("no answer")
+        with pytest.raises(AkkioSubmitOutcomeUnknown):
+            handover(store, FORCED).earlier_training()
+        context: Any = {"task_state_store": store, "exception": caught.value}
+        forget_what_a_person_clears(context)
+        assert handover(store, FORCED).earlier_training() is None
+
+    @pytest.mark.parametrize("error", [AkkioUnavailable("no answer"), AirflowNotFoundException("no connection")])
+    def test_is_over_once_it_has_failed_without_a_training(self, error: Exception) -> None:
+        store = Store()
+        with pytest.raises(type(error)), handover(store, FORCED).submitting():
+            raise error
+        assert store == {}
+
+    def test_is_told_from_a_training_where_the_parameters_are_other_ones(self, caplog: Any) -> None:
         store = Store()
         with handover(store, FORCED).submitting():
             pass
-        with pytest.raises(AkkioSubmitOutcomeUnknown):
-            handover(store, FORCED).earlier_training()
-        assert handover(store, FORCED).earlier_training() is None
-
-    def test_is_over_once_akkio_could_not_be_had(self) -> None:
-        store = Store()
-        with pytest.raises(AkkioUnavailable), handover(store, FORCED).submitting():
-            raise AkkioUnavailable("no answer")
-        assert store == {}
+        assert handover(store).earlier_training() is None
+        assert "An earlier try submitted what may have become a training with other parameters" in caplog.text
 
     def test_is_not_sent_if_it_cannot_be_noted(self) -> None:
         with pytest.raises(RuntimeError), handover(Store("set"), FORCED).submitting():
@@ -140,8 +165,12 @@ class TestAStoreThatFails:
         connected.script("new", accepted("T1"))
         connected.script("status", status("SUCCEEDED"))
         connected.script("result", result("M1"))
-        assert execute(Store("set", "delete")) == "M1"
-        assert "Training T1 could not be kept for a later try" in caplog.text
+        assert execute(Store("set")) == "M1"
+        assert "Training T1 could not be kept for a later try; AkkioTrainSensor(akkio_task_id='T1')" in caplog.text
+
+    def test_is_told_of_when_a_task_has_succeeded(self, caplog: Any) -> None:
+        context: Any = {"task_state_store": Store("delete")}
+        forget(context)
         assert "could not be removed" in caplog.text
 
 
@@ -169,10 +198,35 @@ class TestTheOperator:
         assert store.story[:2] == ["set", "push akkio_task_id"]
 
     @pytest.mark.usefixtures("trained")
-    def test_removes_the_entry_after_all_is_pushed(self) -> None:
+    def test_leaves_the_entry_until_airflow_knows_of_the_success(self) -> None:
         store = Store()
         execute(store)
-        assert store.story[-2:] == ["push data_story", "delete"]
+        assert store[KEY]["akkio_task_id"] == "T2"
+
+    @pytest.mark.parametrize("given", [None, str, [str]])
+    def test_leaves_the_callbacks_of_its_author_first(self, given: Any) -> None:
+        task = AkkioTrainOperator(
+            task_id="train", dataset_id="D1", on_success_callback=given, on_failure_callback=given
+        )
+        authors = [str] if given else []
+        assert task.on_success_callback == [*authors, forget]
+        assert task.on_failure_callback == [*authors, forget_what_a_person_clears]
+
+    @pytest.mark.usefixtures("trained")
+    def test_tells_of_the_training_if_it_is_killed_while_the_id_is_kept(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        task = AkkioTrainOperator(task_id="train", dataset_id="D1")
+
+        class Killed(Store):
+            def set(self, *_: Any) -> None:
+                task.on_kill()
+                raise KeyboardInterrupt
+
+        context: Any = {"ti": TaskInstance([]), "task_state_store": Killed()}
+        with pytest.raises(KeyboardInterrupt):
+            task.execute(context)
+        assert "AkkioTrainSensor(akkio_task_id='T2')" in capsys.readouterr().out
 
     @pytest.mark.usefixtures("trained")
     def test_notes_a_forced_submission_before_it_sends_it(self) -> None:
@@ -187,7 +241,7 @@ class TestTheOperator:
     def test_hands_an_earlier_training_on_without_waiting(self, trained: ScriptedAkkio, kept: Store) -> None:
         assert execute(kept, wait_for_completion=False) == "T1"
         assert not trained.asked("new")
-        assert kept.story == ["push akkio_task_id", "delete"]
+        assert kept.story == ["push akkio_task_id"]
 
     def test_takes_a_training_that_was_pending_for_over_a_day_as_lost(
         self, connected: ScriptedAkkio, capsys: pytest.CaptureFixture[str]

@@ -224,14 +224,14 @@ class AkkioProtocol:
 
         :param training: which training, submitted when.
         :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more.
+        :raises AkkioNotFound: if Akkio knows neither a status nor a result of it.
         :raises AkkioRequestRefused: if Akkio refuses to answer.
+        :raises AkkioUntrustedAddress: if it answers with a redirect.
         """
         try:
             state = yield from self._state(training.akkio_task_id, self._clock())
         except AkkioUnavailable:
             return TrainingState("not known")
-        except AkkioNotFound:
-            return None
         if state.known is None or not (state.known.is_waiting or state.known.is_failed):
             return state
         if state.known.is_waiting and (yield from self._has_result(training.akkio_task_id)):
@@ -301,7 +301,7 @@ class AkkioProtocol:
         except AkkioNotFound as error:
             raise AkkioNotFound(
                 f"Akkio knows neither a status nor a result of training {akkio_task_id}: it is not of this account, or "
-                "it ended without a model over 24 hours ago. Train anew."
+                "it ended without a model over 24 hours ago. Check the connection; clear the task to train anew."
             ) from error
         return TrainingState(TrainingStatus.SUCCEEDED)
 

@@ -153,7 +153,7 @@ def _read(response: requests.Response) -> Answer:
     body = bytearray()
     defect = None
     try:
-        while chunk := response.raw.read1(_CHUNK_BYTES):
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 defect = "is longer than 32 MiB"

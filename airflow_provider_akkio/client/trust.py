@@ -33,7 +33,8 @@ def trusted(account: Account) -> ssl.SSLContext | Literal[False]:
         return False
     certificates = account.verify if isinstance(account.verify, str) else _usual_certificates()
     try:
-        return _read(certificates)
+        stamp = Path(certificates).stat()
+        return _read(certificates, stamp.st_mtime_ns, stamp.st_size)
     except OSError as error:
         raise AkkioConnectionError(
             f"Connection {account.connection!r}: the certificates in {certificates!r} cannot be read ({error}). Their "
@@ -46,9 +47,12 @@ def _usual_certificates() -> str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
 
 
-@lru_cache
-def _read(certificates: str) -> ssl.SSLContext:
-    """Read certificates once: that takes long enough to be felt on an event loop."""
+@lru_cache(maxsize=8)
+def _read(certificates: str, *_: int) -> ssl.SSLContext:
+    """Read certificates once, since that takes long enough to be felt on an event loop; again if the file is another.
+
+    :param certificates: the file, or folder, followed by what changes with it.
+    """
     is_folder = Path(certificates).is_dir()
     return ssl.create_default_context(
         cafile=None if is_folder else certificates, capath=certificates if is_folder else None

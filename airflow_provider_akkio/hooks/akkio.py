@@ -155,8 +155,10 @@ class AkkioHook(BaseHook):
 
         :param training: what :meth:`submit_training` returned then.
         :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more: it
-            failed, or Akkio does not know it.
+            failed, or was pending for over a day.
+        :raises AkkioNotFound: if Akkio knows neither a status nor a result of it.
         :raises AkkioRequestRefused: if Akkio refuses to answer.
+        :raises AkkioUntrustedAddress: if it answers with a redirect.
         """
         return self.run(lambda akkio: akkio.revisit(training))
 

@@ -17,7 +17,8 @@ from airflow_provider_akkio.api.training import (
     parse_parameter,
 )
 from airflow_provider_akkio.api.vocabulary import TrainingStatus
-from airflow_provider_akkio.handover import Handover, forget
+from airflow_provider_akkio.exceptions import AkkioNotFound
+from airflow_provider_akkio.handover import Handover, forget, forget_what_a_person_clears
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
@@ -25,7 +26,7 @@ from airflow_provider_akkio.waiting import AwaitsTraining
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
@@ -81,6 +82,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.on_success_callback = [*_listed(self.on_success_callback), forget]
+        self.on_failure_callback = [*_listed(self.on_failure_callback), forget_what_a_person_clears]
         self.dataset_id = dataset_id
         self.predict_fields = predict_fields
         self.ignore_fields = ignore_fields
@@ -106,28 +109,27 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         if training is None:
             with handover.submitting():
                 training = hook.submit_training(request)
+            self._awaited = training.akkio_task_id
             handover.keep(training)
             waits_from = training.submitted_at
         if self.do_xcom_push:
             context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
         if not self.wait_for_completion:
-            forget(context)
             return training.akkio_task_id
         if state is not None and state.known is TrainingStatus.SUCCEEDED:
             return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
         return self.await_training(context, training, waits_from + self.timeout)
 
-    def push_result(self, context: Context, result: TrainingResult) -> str:
-        """Leave a result in XCom; it has arrived, so no later try is to go on with its training."""
-        model_id = super().push_result(context, result)
-        forget(context)
-        return model_id
-
     def _adopt(self, hook: AkkioHook, handover: Handover) -> tuple[SubmittedTraining | None, TrainingState | None]:
         training = handover.earlier_training()
         if training is None:
             return None, None
-        state = hook.revisit_training(training)
+        try:
+            state = hook.revisit_training(training)
+        except AkkioNotFound:
+            if handover.is_billed_again and time.time() - training.submitted_at < LONGEST_TRAINING:
+                raise
+            state = None
         if state is None:
             self.log.warning(
                 "Training %s, which an earlier try submitted, brings no model; training anew.", training.akkio_task_id
@@ -145,3 +147,10 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             if is_literal(getattr(self, name))
         }
         check_disjoint(known.get("predict_fields"), known.get("ignore_fields", ()))
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    """Return callbacks as Airflow 3 keeps them; Airflow 2 keeps a single one, or none, as it was given."""
+    if callbacks is None or isinstance(callbacks, Sequence):
+        return list(callbacks or ())
+    return [callbacks]

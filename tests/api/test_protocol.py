@@ -300,8 +300,9 @@ class TestRevisiting:
         assert state == TrainingState("SUCCEEDED")
         assert paths == ["status", "result"]
 
-    def test_expects_no_model_of_a_training_that_akkio_does_not_know(self) -> None:
-        assert self.revisit(NOT_FOUND, NOT_FOUND)[0] is None
+    def test_does_not_take_a_training_that_akkio_does_not_know_for_a_failed_one(self) -> None:
+        with pytest.raises(AkkioNotFound, match="neither a status nor a result of training T1"):
+            self.revisit(NOT_FOUND, NOT_FOUND)
 
     def test_expects_no_model_of_a_training_that_has_been_pending_for_over_a_day(self) -> None:
         assert self.revisit(status("PENDING"), NOT_FOUND, after=86_000)[0] == TrainingState("PENDING")

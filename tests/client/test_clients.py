@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import time
 from collections.abc import Iterator
@@ -49,6 +50,20 @@ def test_a_request_carries_the_key_and_its_body(exchange: Exchange, akkio: Scrip
 def test_an_error_is_an_answer_too(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("status", Reply(503, b"tired"))
     assert exchange(account(akkio.url), get(akkio)) == Answer(503, b"tired")
+
+
+def test_an_answer_that_a_proxy_has_compressed_is_read_all_the_same(exchange: Exchange, akkio: ScriptedAkkio) -> None:
+    akkio.script("new", Reply(201, gzip.compress(b'{"task_id": "T1"}'), {"Content-Encoding": "gzip"}))
+    assert exchange(account(akkio.url), post(akkio)) == Answer(201, b'{"task_id": "T1"}')
+    assert akkio.received[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_a_compressed_answer_is_read_no_further_than_another(exchange: Exchange, akkio: ScriptedAkkio) -> None:
+    akkio.script("status", Reply(200, gzip.compress(bytes(40 * 1024 * 1024)), {"Content-Encoding": "gzip"}))
+    answer = exchange(account(akkio.url), get(akkio))
+    assert isinstance(answer, Answer)
+    assert answer.defect == "is longer than 32 MiB"
+    assert len(answer.body) < 34 * 1024 * 1024
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(exchange: Exchange, akkio: ScriptedAkkio) -> None:

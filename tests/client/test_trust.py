@@ -72,6 +72,16 @@ def test_certificates_that_the_connection_names_win_over_the_variables(
     assert exchange(account(secure_akkio.url, verify=certificates), post(secure_akkio)) == CREATED
 
 
+def test_certificates_that_are_replaced_are_read_again(
+    exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, tmp_path: Path
+) -> None:
+    renewed = tmp_path / "renewed.pem"
+    renewed.write_bytes(Path(certifi.where()).read_bytes())
+    assert is_not_trusted(exchange(account(secure_akkio.url, verify=str(renewed)), post(secure_akkio)))
+    renewed.write_bytes(bundle.read_bytes())
+    assert exchange(account(secure_akkio.url, verify=str(renewed)), post(secure_akkio)) == CREATED
+
+
 def test_only_the_certificates_that_the_connection_names_are_trusted(
     exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

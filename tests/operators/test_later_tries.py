@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
+from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS, either_way
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
@@ -62,13 +62,52 @@ def test_takes_its_result_if_its_status_is_gone(run_dag: DagRunner, trained: Scr
     assert len(trained.asked("new")) == 1
 
 
-@pytest.mark.parametrize("answer", [status("FAILED"), status("UNKNOWN_TIMEOUT"), Reply(404)])
-def test_submits_anew_if_no_model_can_come_of_it(run_dag: DagRunner, trained: ScriptedAkkio, answer: Reply) -> None:
+@pytest.mark.parametrize("answer", [status("FAILED"), status("UNKNOWN_TIMEOUT")])
+def test_submits_anew_if_it_has_failed(run_dag: DagRunner, trained: ScriptedAkkio, answer: Reply) -> None:
     trained.script("status", answer, status("SUCCEEDED"))
-    trained.script("result", *[Reply(404)] * (answer.status == 404), result_of_its_own)
+    trained.script("result", result_of_its_own)
     run = run_twice(run_dag, "force=True")
     assert run.xcoms("train")["model_id"] == "model of T2"
     assert len(trained.asked("new")) == 2
+
+
+def test_submits_anew_if_akkio_does_not_know_it_where_that_is_harmless(
+    run_dag: DagRunner, trained: ScriptedAkkio
+) -> None:
+    trained.script("status", Reply(404), status("SUCCEEDED"))
+    trained.script("result", Reply(404), result_of_its_own)
+    assert run_twice(run_dag).xcoms("train")["model_id"] == "model of T2"
+
+
+@pytest.mark.parametrize("answer", [Reply(404), status("SUCCEEDED")])
+def test_leaves_it_to_a_person_whether_to_pay_again_if_there_is_no_result(
+    run_dag: DagRunner, trained: ScriptedAkkio, answer: Reply
+) -> None:
+    trained.script("status", answer)
+    trained.script("result", Reply(404))
+    run = run_twice(run_dag, "force=True")
+    assert isinstance(run.failure, AkkioNotFound)
+    assert (run.tries("train"), len(trained.asked("new"))) == (2, 1)
+    assert run.kept() == []
+
+
+@either_way
+def test_goes_on_with_it_if_the_task_failed_after_the_result_had_arrived(
+    run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
+) -> None:
+    run = run_dag(
+        f"""
+        def fail_at_first(context, result):
+            if context["ti"].try_number == 1:
+                raise RuntimeError("after the result")
+
+        AkkioTrainOperator(
+            task_id="train", dataset_id="D1", poll_interval=0.05, force=True, deferrable={deferrable},
+            retries=1, retry_delay=timedelta(0), post_execute=fail_at_first,
+        )
+        """
+    )
+    assert (run.state, run.tries("train"), len(trained.asked("new"))) == ("success", 2, 1)
 
 
 def test_submits_anew_if_its_parameters_are_other_ones(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
@@ -87,7 +126,7 @@ def test_waits_for_it_if_akkio_cannot_be_had_at_first(run_dag: DagRunner, traine
 
 def test_never_submits_again_what_may_be_billed_twice(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
     connected.script("new", silence)
-    run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=1)")
+    run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=5)")
     assert isinstance(run.failure, AkkioSubmitOutcomeUnknown)
     assert "An earlier try of this task ended while it submitted a training" in str(run.failure)
     assert (run.tries("train"), len(connected.asked("new"))) == (2, 1)
