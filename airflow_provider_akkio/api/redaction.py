@@ -18,9 +18,8 @@ def without_key(answer: Answer | NoAnswer, key: str) -> Answer | NoAnswer:
     """Return an answer in whose texts the key is replaced by ``***``, also where URLs, JSON, Python or HTML quote it.
 
     JSON stays JSON: a key with a letter in it stands inside of strings alone. What is encoded as a whole, as in base64,
-    is not found. A key of fewer than five characters stays, as it
-    does in Airflow's masker, and so does one without a letter or digit: no service gives such a key, and it would be
-    found in any text.
+    is not found. A key of fewer than five characters stays, as it does in Airflow's masker, and so does one without a
+    letter or digit: no service gives such a key, and it would be found in any text.
 
     :param answer: what came back.
     :param key: the API key.
