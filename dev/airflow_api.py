@@ -116,6 +116,10 @@ class AirflowApi:
         found = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return [TaskView(one["task_id"], one["map_index"], one["state"], one["try_number"]) for one in found]
 
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of a run."""
+        return str(self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+
     def slots(self) -> Slots:
         """Return how many worker slots are in use, and how many tasks are deferred."""
         pool = self._request("GET", "pools/default_pool")
@@ -134,13 +138,13 @@ class AirflowApi:
         states: dict[str, str | None] = {}
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
-            state = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+            state = self.run_state(dag_id, run_id)
             for task in self.tasks(dag_id, run_id):
                 if task.state and states.get(task.name) != task.state:
                     states[task.name] = task.state
                     seen(task)
             if state in _FINISHED:
-                return str(state)
+                return state
             time.sleep(0.25)
         raise TimeoutError(f"run {run_id} of {dag_id} did not end within {seconds:.0f} s: {states}")
 

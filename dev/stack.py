@@ -92,16 +92,11 @@ class Stack:
         """Wait until all components of Airflow say that they are well."""
         wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
 
-    def recover(self) -> None:
-        """Start again whatever has ended, as a service manager would, until all components say that they are well."""
-
-        def is_healthy() -> bool:
-            for name, program in list(self.programs.items()):
-                if program.process.poll() is not None:
-                    self._run(name, program.command, program.environment)
-            return self.api.is_healthy()
-
-        wait_until(is_healthy, "a healthy Airflow", 180)
+    def start_what_ended(self) -> None:
+        """Start again whatever has ended, as a service manager would."""
+        for name, program in list(self.programs.items()):
+            if program.process.poll() is not None:
+                self._run(name, program.command, program.environment)
 
     def end(self) -> None:
         """End all programs."""

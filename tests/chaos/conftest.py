@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.processes import wait_until
@@ -97,8 +98,16 @@ class Case:
         self.stack.api.clear(self.dag_id, self.run_id, "train")
 
     def ends(self) -> str:
-        """Wait until the run has ended, and return its state."""
-        return self.stack.api.follow(self.dag_id, self.run_id, seconds=300)
+        """Wait until the run has ended, and return its state; a part of Airflow that ends meanwhile is started again."""
+
+        def has_ended() -> bool:
+            self.stack.start_what_ended()
+            with suppress(requests.ConnectionError):
+                return self.stack.api.run_state(self.dag_id, self.run_id) in ("success", "failed")
+            return False
+
+        wait_until(has_ended, f"the end of {self}", 300)
+        return self.stack.api.run_state(self.dag_id, self.run_id)
 
     def succeeds(self, trainings: int = 1) -> None:
         """See that the result of the last training is in XCom, just as Akkio has it, and how many there were."""

@@ -46,11 +46,12 @@ def test_one_of_two_triggerers_is_killed(chaos: Chaos) -> None:
     chaos.stack.start("triggerer", "second-triggerer")
     second = chaos.stack.programs["second-triggerer"]
     wait_until(lambda: "Starting the triggerer" in second.log.read_text(), "a second triggerer", 60, [second])
-    chaos.stack.programs["triggerer"].kill()
+    chaos.stack.programs.pop("triggerer").kill()
     let_end(cases)
     all_succeed_with_one_submission(cases)
-    chaos.stack.programs.pop("second-triggerer").end()
-    chaos.stack.recover()
+    second.end()
+    chaos.stack.programs.pop("second-triggerer")
+    chaos.stack.start("triggerer")
 
 
 def test_the_scheduler_is_stopped_and_started(chaos: Chaos) -> None:
@@ -73,5 +74,4 @@ def test_the_database_is_stopped_and_started(chaos: Chaos) -> None:
     chaos.stack.database.stop()
     time.sleep(AWAY)
     chaos.stack.database.start()
-    chaos.stack.recover()
     all_succeed_with_one_submission(cases)
