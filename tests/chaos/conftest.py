@@ -98,11 +98,14 @@ class Case:
         self.stack.api.clear(self.dag_id, self.run_id, "train")
 
     def ends(self) -> str:
-        """Wait until the run has ended, and return its state; a part of Airflow that ends meanwhile is started again."""
+        """Wait until the run has ended, and return its state.
+
+        A part of Airflow that ends meanwhile is started again; while one does, the API may refuse, or answer 500.
+        """
 
         def has_ended() -> bool:
             self.stack.start_what_ended()
-            with suppress(requests.ConnectionError):
+            with suppress(requests.RequestException, RuntimeError):
                 return self.stack.api.run_state(self.dag_id, self.run_id) in ("success", "failed")
             return False
 
