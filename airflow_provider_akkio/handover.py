@@ -71,6 +71,7 @@ class Handover:
         self._context = context
         self._store = _store(context)
         self._fingerprint = fingerprint_of(request.to_json(), akkio_conn_id)
+        self._duration = request.duration
         self.is_billed_again = request.force
 
     def earlier_training(self) -> SubmittedTraining | None:
@@ -92,7 +93,7 @@ class Handover:
             raise AkkioSubmitOutcomeUnknown(
                 f"An earlier try of this task ended while it submitted a training. {NOT_SUBMITTED_AGAIN}"
             )
-        return SubmittedTraining(kept.akkio_task_id, kept.submitted_at)
+        return SubmittedTraining(kept.akkio_task_id, kept.submitted_at, self._duration)
 
     @contextmanager
     def submitting(self) -> Iterator[None]:

@@ -102,6 +102,7 @@ class AwaitsTraining(_Base):
                 deadline=deadline,
                 resume_at=now + SHORTEST_DEFERRAL,
                 execution_deadline=execution_deadline,
+                duration=training.duration,
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
             ),

@@ -20,6 +20,10 @@ proxy the limit is for each single read.
 """
 
 
+DEFAULT_REQUESTS_PER_SECOND = 5.0
+"""What Akkio allows a whole account, over all endpoints and all machines."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """What a client needs to speak for an account.
@@ -30,6 +34,7 @@ class Account:
     :param timeout: seconds per request.
     :param verify: whether to check who answers, or the file or folder of the certificates to check by; default yes, by
         the usual ones.
+    :param requests_per_second: how many requests this process may send at most.
     """
 
     connection: str
@@ -37,6 +42,7 @@ class Account:
     key: str = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
     verify: bool | str = True
+    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
 
     @classmethod
     def from_connection(
@@ -56,7 +62,8 @@ class Account:
         :param port: see ``host``.
         :param schema: see ``host``.
         :param password: the API key; spaces around it are trimmed, since Akkio refuses a key that has them.
-        :param extra: ``timeout`` in seconds, default 30; ``verify``, true (default), false, or a path of certificates.
+        :param extra: ``timeout`` in seconds, default 30; ``verify``, true (default), false, or a path of certificates;
+            ``requests_per_second``, default 5.
         :raises AkkioConnectionError: if no account can be read from them.
         """
         key = (password or "").strip()
@@ -73,22 +80,26 @@ class Account:
         if not isinstance(extra, Mapping):
             raise AkkioConnectionError(f"Connection {connection!r}: its extra must be a JSON object.")
         return cls(
-            connection, site, key, _timeout(connection, extra.get("timeout")), _verify(connection, extra.get("verify"))
+            connection,
+            site,
+            key,
+            _positive(connection, extra, "timeout", "a number of seconds", DEFAULT_TIMEOUT),
+            _verify(connection, extra.get("verify")),
+            _positive(connection, extra, "requests_per_second", "a number", DEFAULT_REQUESTS_PER_SECOND),
         )
 
 
-def _timeout(connection: str, value: Any) -> float:
+def _positive(connection: str, extra: Mapping[str, Any], name: str, what: str, default: float) -> float:
+    value = extra.get(name)
     if value is None or value == "":
-        return DEFAULT_TIMEOUT
+        return default
     try:
-        seconds = float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        seconds = math.nan
-    if isinstance(value, bool) or not 0 < seconds < math.inf:
-        raise AkkioConnectionError(
-            f"Connection {connection!r}: extra timeout must be a number of seconds above 0, not {value!r}."
-        )
-    return seconds
+        number = math.nan
+    if isinstance(value, bool) or not 0 < number < math.inf:
+        raise AkkioConnectionError(f"Connection {connection!r}: extra {name} must be {what} above 0, not {value!r}.")
+    return number
 
 
 def _verify(connection: str, value: Any) -> bool | str:

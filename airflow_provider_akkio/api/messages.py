@@ -35,11 +35,14 @@ class Request:
     :param method: the HTTP method.
     :param url: the whole URL, always below the account's API root.
     :param json: the body, for a ``POST``.
+    :param wanted_at: since when it is wanted, in seconds since the epoch: where requests queue, the one that has been
+        wanted longest goes first, and by default before all that have a time.
     """
 
     method: Method
     url: str
     json: Mapping[str, Any] | None = None
+    wanted_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
@@ -24,7 +25,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.answers import read_answer
 from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request, quoted
-from airflow_provider_akkio.api.pacing import READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
+from airflow_provider_akkio.api.meter import Meter, Metric, NoMeter
+from airflow_provider_akkio.api.pacing import FIRST_QUESTION, READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
 from airflow_provider_akkio.api.training import (
     LONGEST_TRAINING,
     NOT_SUBMITTED_AGAIN,
@@ -50,6 +52,7 @@ MAX_SUBMIT_RETRIES = 5
 MAX_MALFORMED_IN_A_ROW = 10
 _TRAIN = ("models", "train")
 _UNUSED_TRAINING = "airflow-connection-test"
+_NO_METER = NoMeter()
 _backoff = wait_exponential_jitter(initial=1, max=60, jitter=1)
 
 
@@ -115,11 +118,21 @@ class AkkioProtocol:
 
     :param account: where it is, and what its connection is called.
     :param clock: gives the present, in seconds since the epoch.
+    :param meter: takes the numbers.
+    :param round_seconds: gives the seconds in which the account could ask once for each training that it waits for.
     """
 
-    def __init__(self, account: Account, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        account: Account,
+        clock: Callable[[], float] = time.time,
+        meter: Meter = _NO_METER,
+        round_seconds: Callable[[], float] = float,
+    ) -> None:
         self._account = account
         self._clock = clock
+        self._meter = meter
+        self._round_seconds = round_seconds
 
     def submit(self, request: TrainRequest) -> Conversation[SubmittedTraining]:
         """Ask for a training; while Akkio asks for fewer requests, for up to an hour.
@@ -136,7 +149,7 @@ class AkkioProtocol:
             for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
                 yield from patience.pauses()
                 with attempt:
-                    training = yield from self._ask(message, purpose, self._accepted)
+                    training = yield from self._ask(message, purpose, partial(self._accepted, request.duration))
         except AkkioUnavailable as error:
             if not (request.force and error.outcome_is_unknown):
                 raise
@@ -150,17 +163,21 @@ class AkkioProtocol:
         )
         return training
 
-    def status(self, akkio_task_id: str, deadline: float | None = None) -> Conversation[TrainingState]:
+    def status(
+        self, akkio_task_id: str, deadline: float | None = None, wanted_at: float = 0.0
+    ) -> Conversation[TrainingState]:
         """Ask how a training is doing.
 
         :param akkio_task_id: which training.
         :param deadline: until when to try, in seconds since the epoch; default for five minutes.
+        :param wanted_at: since when the answer is wanted, in seconds since the epoch; by default before all others.
         :raises AkkioNotFound: if Akkio does not know the training, or no longer.
         :raises AkkioRequestRefused: if Akkio refuses the request.
         :raises AkkioUnavailable: if no answer came until the deadline.
         """
         url = self._account.site.url(*_TRAIN, akkio_task_id, "status")
-        return self._read(url, f"Status of training {akkio_task_id}", TrainingState.from_json, deadline)
+        request = Request(Method.GET, url, wanted_at=wanted_at)
+        return self._read(lambda: self._poll(akkio_task_id, request), deadline)
 
     def result(
         self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
@@ -176,7 +193,9 @@ class AkkioProtocol:
         """
         site = self._account.site
         url = site.url(*_TRAIN, akkio_task_id, "result") if location is None else site.resolve(location)
-        return self._read(url, f"Result of training {akkio_task_id}", TrainingResult.from_json, deadline)
+        request = Request(Method.GET, url)
+        purpose = f"Result of training {akkio_task_id}"
+        return self._read(lambda: self._ask(request, purpose, TrainingResult.from_json), deadline)
 
     def wait(
         self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
@@ -193,29 +212,37 @@ class AkkioProtocol:
         :raises AkkioRequestRefused: if Akkio refuses to answer.
         """
         akkio_task_id = training.akkio_task_id
-        last = TrainingState("not known")
-        unknown: set[str] = set()
+        last, unknown = TrainingState("not known"), set[str]()
+        now = running_at = wanted_at = self._clock()
+        idle_until = training.submitted_at
+        if poll_interval is None and training.duration is not None and now - training.submitted_at < FIRST_QUESTION:
+            wanted_at = min(now + next_poll_in(now - training.submitted_at), deadline)
+            yield Pause(wanted_at - now)
         while True:
-            asked_at = self._clock()
             try:
-                state = yield from self._state(akkio_task_id, deadline)
+                state = yield from self._state(akkio_task_id, deadline, wanted_at)
             except AkkioUnavailable as error:
                 if self._clock() < deadline:
                     raise
                 raise _timeout(training, deadline, last, f" The last question failed: {error}") from error
             _log_change(akkio_task_id, last, state, unknown)
+            now = self._clock()
             if state.known is TrainingStatus.SUCCEEDED:
+                self._meter.time(Metric.TRAINING_SECONDS, now - training.submitted_at)
+                self._meter.time(Metric.DETECTION_DELAY_SECONDS, now - running_at)
                 return state
             if state.known is not None and state.known.is_failed:
                 raise _failed(akkio_task_id, state)
             if _has_fallen_back(last, state) and (yield from self._has_result(akkio_task_id)):
                 return TrainingState(TrainingStatus.SUCCEEDED)
-            if asked_at >= deadline:
+            if now >= deadline:
                 raise _timeout(training, deadline, state)
-            last = state
-            now = self._clock()
-            interval = next_poll_in(now - training.submitted_at) if poll_interval is None else poll_interval
-            yield Pause(max(0.0, min(interval, deadline - now)))
+            if state.known is not None and state.known.is_waiting:
+                idle_until = now
+            last, running_at = state, now
+            interval = self._interval(training, state, now, idle_until) if poll_interval is None else poll_interval
+            wanted_at = min(now + interval, deadline)
+            yield Pause(wanted_at - now)
 
     def revisit(self, training: SubmittedTraining) -> Conversation[TrainingState | None]:
         """Find out, with one question each, what has become of a training that was submitted some time ago.
@@ -270,30 +297,51 @@ class AkkioProtocol:
         answer = yield request
         if answer is None:
             raise TypeError("the client that drives a conversation must answer its requests")
-        body = read_answer(self._account, purpose, answer, self._clock())
+        try:
+            body = read_answer(self._account, purpose, answer, self._clock())
+        except AkkioUnavailable as error:
+            if error.is_throttled:
+                self._meter.count(Metric.RATE_LIMITED)
+            raise
         try:
             return reader(body)
         except AkkioMalformedAnswer as error:
             raise AkkioMalformedAnswer(f"{purpose}: {error} It begins: {quoted(json.dumps(body))}") from None
 
-    def _read(
-        self, url: str, purpose: str, reader: Callable[[Mapping[str, Any]], Value], deadline: float | None
-    ) -> Conversation[Value]:
+    def _poll(self, akkio_task_id: str, request: Request) -> Conversation[TrainingState]:
+        self._meter.count(Metric.POLLS)
+        try:
+            return (yield from self._ask(request, f"Status of training {akkio_task_id}", TrainingState.from_json))
+        except AkkioUnavailable:
+            self._meter.count(Metric.POLL_ERRORS)
+            raise
+
+    def _read(self, ask: Callable[[], Conversation[Value]], deadline: float | None) -> Conversation[Value]:
         until = self._clock() + READ_PATIENCE if deadline is None else deadline
         patience = _Patience(self._clock, until, AkkioMalformedAnswer, MAX_MALFORMED_IN_A_ROW - 1)
         for attempt in patience.attempts(lambda error: isinstance(error, AkkioUnavailable)):
             yield from patience.pauses()
             with attempt:
-                value = yield from self._ask(Request(Method.GET, url), purpose, reader)
+                value = yield from ask()
         return value
 
-    def _accepted(self, body: Mapping[str, Any]) -> SubmittedTraining:
-        return SubmittedTraining.from_json(body, self._clock())
+    def _accepted(self, duration: int, body: Mapping[str, Any]) -> SubmittedTraining:
+        return SubmittedTraining.from_json(body, self._clock(), duration)
 
-    def _state(self, akkio_task_id: str, deadline: float) -> Conversation[TrainingState]:
+    def _interval(self, training: SubmittedTraining, state: TrainingState, now: float, idle_until: float) -> float:
+        is_waiting = state.known is not None and state.known.is_waiting
+        return next_poll_in(
+            now - (training.submitted_at if is_waiting else idle_until),
+            duration=training.duration,
+            estimate=state.estimate_seconds,
+            is_waiting=is_waiting,
+            round_seconds=self._round_seconds(),
+        )
+
+    def _state(self, akkio_task_id: str, deadline: float, wanted_at: float = 0.0) -> Conversation[TrainingState]:
         """Ask for the status, and if it is gone for the result: Akkio keeps statuses for 24 hours, results longer."""
         try:
-            return (yield from self.status(akkio_task_id, deadline))
+            return (yield from self.status(akkio_task_id, deadline, wanted_at))
         except AkkioNotFound:
             pass
         try:

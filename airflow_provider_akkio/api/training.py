@@ -70,15 +70,17 @@ class SubmittedTraining:
     :param akkio_task_id: the id to ask for its status and result with.
     :param submitted_at: when Akkio accepted it, in seconds since the epoch: a trigger may go on in another process,
         where a monotonic clock would start anew.
+    :param duration: seconds that Akkio was asked to spend on it; ``None`` if somebody else submitted it.
     """
 
     akkio_task_id: str
     submitted_at: float
+    duration: float | None = None
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any], submitted_at: float) -> Self:
+    def from_json(cls, body: Mapping[str, Any], submitted_at: float, duration: float | None = None) -> Self:
         """Read the answer to ``POST /models/train/new``; raise :class:`AkkioMalformedAnswer` without a task id."""
-        return cls(_id(body, "task_id"), submitted_at)
+        return cls(_id(body, "task_id"), submitted_at, duration)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Self
 
 import aiohttp
@@ -18,9 +17,9 @@ from airflow_provider_akkio.api.messages import (
     Pause,
     Request,
 )
+from airflow_provider_akkio.api.meter import Meter, NoMeter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
-from airflow_provider_akkio.client.headers import request_headers
-from airflow_provider_akkio.client.trust import trusted
+from airflow_provider_akkio.client.shared import SharedSession, acquire, release, time_limit
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -28,29 +27,28 @@ _CHUNK_BYTES = 64 * 1024
 class AsynchronousClient:
     """Drives conversations on the running event loop; use it as an asynchronous context manager.
 
+    All clients of one event loop, origin and key share their connections, 8 at most, which are closed with the last
+    of them; and all of one process share their allowance.
+
     :param account: whose Akkio to talk to.
+    :param meter: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: Account) -> None:
-        self.protocol = AkkioProtocol(account)
+    def __init__(self, account: Account, meter: Meter | None = None) -> None:
+        self.protocol = AkkioProtocol(account, meter=meter or NoMeter(), round_seconds=self._round_seconds)
         self._account = account
+        self._shared: SharedSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=trusted(self._account)),
-            headers=request_headers(self._account),
-            timeout=aiohttp.ClientTimeout(
-                total=self._account.timeout,
-                connect=self._account.timeout / 2,
-                ceil_threshold=math.inf,  # beyond its default, aiohttp rounds up to a whole second
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
-        )
+        self._shared = await acquire(self._account)
+        self._session = await self._shared.session()
+        self._time_limit = time_limit(self._account)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        if self._shared is not None:
+            shared, self._shared = self._shared, None
+            await release(self._account, shared)
 
     async def run(self, conversation: Conversation[Outcome]) -> Outcome:
         """Do what a conversation asks for until it returns; raise what it raises."""
@@ -67,10 +65,26 @@ class AsynchronousClient:
             else:
                 reply = await self._exchange(step)
 
+    def _round_seconds(self) -> float:
+        return 0.0 if self._shared is None else self._shared.round_seconds
+
     async def _exchange(self, request: Request) -> Answer | NoAnswer:
+        if self._shared is None:
+            raise TypeError("the client must be entered before it is used")
+        turnstile = self._shared.turnstile
+        taken_at = await turnstile.enter(request.wanted_at)
+        answer: Answer | NoAnswer | None = None
+        try:
+            answer = await self._send(request)
+        finally:
+            turnstile.allowance.give_back(taken_at, answer)
+            turnstile.let_next()
+        return answer
+
+    async def _send(self, request: Request) -> Answer | NoAnswer:
         try:
             async with self._session.request(
-                request.method, request.url, json=request.json, allow_redirects=False
+                request.method, request.url, json=request.json, allow_redirects=False, timeout=self._time_limit
             ) as response:
                 return await _read(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

@@ -26,7 +26,9 @@ from airflow_provider_akkio.api.messages import (
     Pause,
     Request,
 )
+from airflow_provider_akkio.api.meter import Meter, NoMeter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
+from airflow_provider_akkio.client.allowance import allowance_of
 from airflow_provider_akkio.client.headers import request_headers
 from airflow_provider_akkio.client.time_limit import PunctualAdapter
 from airflow_provider_akkio.client.trust import trusted
@@ -39,10 +41,12 @@ class BlockingClient:
     """Drives conversations in the calling thread.
 
     :param account: whose Akkio to talk to.
+    :param meter: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: Account) -> None:
-        self.protocol = AkkioProtocol(account)
+    def __init__(self, account: Account, meter: Meter | None = None) -> None:
+        self.protocol = AkkioProtocol(account, meter=meter or NoMeter())
+        self._allowance = allowance_of(account)
         self._session = open_session(account)
         self._session.mount(f"{account.site.origin}/", PunctualAdapter(account.timeout))
 
@@ -68,6 +72,15 @@ class BlockingClient:
                 reply = self._exchange(step)
 
     def _exchange(self, request: Request) -> Answer | NoAnswer:
+        taken_at = self._allowance.wait()
+        answer: Answer | NoAnswer | None = None
+        try:
+            answer = self._send(request)
+        finally:
+            self._allowance.give_back(taken_at, answer)
+        return answer
+
+    def _send(self, request: Request) -> Answer | NoAnswer:
         body = None if request.json is None else _Body(request.json)
         headers = None if body is None else {"Content-Type": "application/json"}
         try:

@@ -27,9 +27,10 @@ class AkkioHook(BaseHook):
     """Talks to Akkio with the key of an Airflow connection.
 
     The connection's password is the API key, its host Akkio's site (default ``https://api.akkio.com``). Its extra may
-    hold ``timeout``, the seconds that one request may take (default 30), and ``verify``: true (default), false to take
-    anybody for Akkio, or the path of the certificates to check by. Each method about a training has an asynchronous
-    form, whose name has an ``a`` in front, for use on an event loop.
+    hold ``timeout``, the seconds that one request may take (default 30); ``verify``: true (default), false to take
+    anybody for Akkio, or the path of the certificates to check by; and ``requests_per_second``, how many of Akkio's
+    five for the whole account this process may use (default 5; of a number above one, the whole part counts). Each
+    method about a training has an asynchronous form, whose name has an ``a`` in front, for use on an event loop.
 
     :param akkio_conn_id: id of the connection.
     """
@@ -141,7 +142,8 @@ class AkkioHook(BaseHook):
 
         :param training: what :meth:`submit_training` returned.
         :param timeout: seconds to wait, counted from the submission; default a day.
-        :param poll_interval: seconds between two questions; default 2 at first, growing to 30.
+        :param poll_interval: seconds between two questions; by default what
+            :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
         :return: the model's id and statistics.
         :raises AkkioTrainingFailed: if Akkio reports that it failed.
         :raises AkkioTrainingTimeout: if it did not end in time.
@@ -187,15 +189,17 @@ class AkkioHook(BaseHook):
         :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
         """
         from airflow_provider_akkio.client.blocking import BlockingClient
+        from airflow_provider_akkio.metrics import AirflowMeter
 
-        with BlockingClient(self._account()) as client:
+        with BlockingClient(self._account(), AirflowMeter(self.akkio_conn_id)) as client:
             return client.run(start(client.protocol))
 
     async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
         """Do what :meth:`run` does, on the event loop."""
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
+        from airflow_provider_akkio.metrics import AirflowMeter
 
-        async with AsynchronousClient(await self._aaccount()) as client:
+        async with AsynchronousClient(await self._aaccount(), AirflowMeter(self.akkio_conn_id)) as client:
             return await client.run(start(client.protocol))
 
     def _account(self) -> Account:

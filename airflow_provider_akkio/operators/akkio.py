@@ -53,7 +53,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         to one there.
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
     :param deferrable: wait in the triggerer (default) or in the worker.
-    :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30.
+    :param poll_interval: seconds between two questions for the status; by default few, around the expected end: see
+        :func:`~airflow_provider_akkio.api.pacing.next_poll_in`.
     :param timeout: seconds or a timedelta after which the task fails, counted from the submission, or from the
         beginning of a later try; default a day, as Akkio takes a training that has run for longer as failed.
     :param wait_for_completion: wait for the end (default); else the task ends with ``akkio_task_id`` as its return

@@ -36,8 +36,8 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
     :param deferrable: wait in the triggerer (default); else in the worker, or with ``mode="reschedule"`` in a worker
         for one question at a time.
-    :param poll_interval: seconds between two questions for the status; by default 2 at first, growing to 30, and with
-        ``mode="reschedule"`` 60. A sensor's ``poke_interval`` means the same.
+    :param poll_interval: seconds between two questions for the status; by default around the end that Akkio estimates,
+        and with ``mode="reschedule"`` 60. A sensor's ``poke_interval`` means the same.
     :param timeout: seconds or a timedelta, counted from the beginning of the wait, after which the task fails; default
         a day.
     :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the

@@ -86,7 +86,9 @@ class AkkioTrainTrigger(BaseTrigger):
     :param deadline: until when to wait, in seconds since the epoch.
     :param resume_at: when a triggerer resumes the task at the earliest, likewise; default at once.
     :param execution_deadline: when the task's ``execution_timeout`` ends, likewise; default never.
-    :param poll_interval: seconds between two questions; default 2 at first, growing to 30.
+    :param duration: seconds that Akkio was asked to spend on it; default not known.
+    :param poll_interval: seconds between two questions; by default what
+        :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
     :param akkio_conn_id: id of the connection.
     """
 
@@ -98,6 +100,7 @@ class AkkioTrainTrigger(BaseTrigger):
         deadline: float,
         resume_at: float = 0.0,
         execution_deadline: float | None = None,
+        duration: float | None = None,
         poll_interval: float | None = None,
         akkio_conn_id: str,
     ) -> None:
@@ -107,6 +110,7 @@ class AkkioTrainTrigger(BaseTrigger):
         self.deadline = deadline
         self.resume_at = resume_at
         self.execution_deadline = execution_deadline
+        self.duration = duration
         self.poll_interval = poll_interval
         self.akkio_conn_id = akkio_conn_id
 
@@ -118,6 +122,7 @@ class AkkioTrainTrigger(BaseTrigger):
             "deadline": self.deadline,
             "resume_at": self.resume_at,
             "execution_deadline": self.execution_deadline,
+            "duration": self.duration,
             "poll_interval": self.poll_interval,
             "akkio_conn_id": self.akkio_conn_id,
         }
@@ -134,7 +139,7 @@ class AkkioTrainTrigger(BaseTrigger):
         self.log.warning(still_running(self.akkio_task_id))
 
     async def _wait(self) -> TrainingEvent:
-        training = SubmittedTraining(self.akkio_task_id, self.submitted_at)
+        training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         hook = AkkioHook(self.akkio_conn_id)
         try:

@@ -1,0 +1,111 @@
+"""How many requests an account may send: one count for the whole process, whichever client sends them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.messages import Answer, NoAnswer, retry_after_seconds
+
+MAX_CONNECTIONS = 8
+"""Most requests of an account that are under way at once, and so the most connections that it keeps."""
+
+_SLOWEST = 1 / 32
+_RECOVERS = 1 / 20
+
+
+class Allowance:
+    """Hands out as many places as requests may be sent in a second.
+
+    A place is free again one second after the answer has come, when Akkio has counted the request for certain. So no
+    second has more requests than allowed at Akkio's end, however long they are on their way; each answer's time on the
+    way is lost for it. Of a rate above one, the whole part counts.
+
+    A 429, or a 503 with ``Retry-After``, halves the rate for the whole account, once for all requests that were sent by
+    then; each answer that is none brings a twentieth of it back. Nothing is sent before ``Retry-After`` has passed.
+
+    :param requests_per_second: the rate.
+    :param clock: gives the present, in seconds.
+    """
+
+    def __init__(self, requests_per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.requests_per_second = requests_per_second
+        self._clock = clock
+        self._share = 1.0
+        self._slowed_at = -1.0
+        self._closed_until = 0.0
+        self._under_way = 0
+        self._free_at: list[float] = []
+        self._lock = threading.Lock()
+
+    def take(self) -> float:
+        """Take a place, and return 0; or return the seconds after which to try again."""
+        with self._lock:
+            now = self._clock()
+            while self._free_at and self._free_at[0] <= now:
+                heappop(self._free_at)
+            if now < self._closed_until:
+                return self._closed_until - now
+            places = max(1, int(self.requests_per_second * self._share))
+            if self._under_way < MAX_CONNECTIONS and self._under_way + len(self._free_at) < places:
+                self._under_way += 1
+                return 0.0
+            return self._free_at[0] - now if self._free_at else 0.05
+
+    def give_back(self, taken_at: float, answer: Answer | NoAnswer | None) -> None:
+        """Give a place back once its request has ended.
+
+        :param taken_at: when :meth:`take` gave it, by this allowance's clock.
+        :param answer: what came of the request, if it came to its end.
+        """
+        with self._lock:
+            now = self._clock()
+            self._under_way -= 1
+            if isinstance(answer, Answer):
+                self._learn(taken_at, answer, now)
+            rate = self.requests_per_second * self._share
+            heappush(self._free_at, now + max(1.0, 1 / rate))
+
+    def put_back(self) -> None:
+        """Give a place back for which nothing was sent."""
+        with self._lock:
+            self._under_way -= 1
+
+    def wait(self) -> float:
+        """Wait in this thread until there is a place, and return when it was taken."""
+        while (seconds := self.take()) > 0:
+            time.sleep(seconds)
+        return self._clock()
+
+    def now(self) -> float:
+        """Return the present by this allowance's clock."""
+        return self._clock()
+
+    def _learn(self, taken_at: float, answer: Answer, now: float) -> None:
+        retry_after = retry_after_seconds(answer.retry_after, time.time())
+        if answer.status == 429 or (answer.status == 503 and retry_after is not None):
+            if taken_at > self._slowed_at:
+                self._share = max(self._share / 2, _SLOWEST)
+                self._slowed_at = now
+            self._closed_until = max(self._closed_until, now + (retry_after or 0.0))
+        else:
+            self._share = min(1.0, self._share + _RECOVERS)
+
+
+_allowances: dict[tuple[str, str], Allowance] = {}
+_lock = threading.Lock()
+
+
+def allowance_of(account: Account) -> Allowance:
+    """Return the one allowance of an account; the rate is that of the connection which asked last."""
+    with _lock:
+        allowance = _allowances.setdefault((account.site.origin, account.key), Allowance(account.requests_per_second))
+    allowance.requests_per_second = account.requests_per_second
+    return allowance
+
+
+os.register_at_fork(after_in_child=_allowances.clear)

@@ -1,0 +1,31 @@
+"""The numbers of the conversations with Akkio, through Airflow's own ``Stats``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import Stats
+
+if TYPE_CHECKING:
+    from airflow_provider_akkio.api.meter import Metric
+
+
+class AirflowMeter:
+    """Sends the numbers wherever Airflow sends its own: StatsD, Datadog or OpenTelemetry, or nowhere.
+
+    Airflow sends a length of time in milliseconds, as StatsD has it; Prometheus' StatsD exporter makes seconds of it.
+
+    :param akkio_conn_id: the connection, which the numbers are tagged with.
+    """
+
+    def __init__(self, akkio_conn_id: str) -> None:
+        self._tags = {"akkio_conn_id": akkio_conn_id}
+
+    def count(self, metric: Metric) -> None:
+        """Add one."""
+        Stats.incr(metric, tags=self._tags)
+
+    def time(self, metric: Metric, seconds: float) -> None:
+        """Add a length of time."""
+        Stats.timing(metric, timedelta(seconds=seconds), tags=self._tags)
