@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_akkio.api.training import NOT_SUBMITTED_AGAIN, SubmittedTraining
+from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN
 from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_akkio.api.training import TrainRequest
+    from airflow_provider_akkio.api.request import TrainRequest
+    from airflow_provider_akkio.api.training import SubmittedTraining
+    from airflow_provider_akkio.submission import Submission
 
 log = logging.getLogger(__name__)
 
-KEY = "akkio_training"
-"""Under which the entry lies in the task's state store."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """What is kept of a submission.
-
-    :param fingerprint: tells whether a later try asks for the same; see :func:`fingerprint_of`.
-    :param akkio_task_id: id of the training; ``None`` from just before the submission until Akkio's answer.
-    :param submitted_at: when Akkio accepted it, or when the submission began, in seconds since the epoch.
-    """
-
-    fingerprint: str
-    akkio_task_id: str | None
-    submitted_at: float
-
-    @classmethod
-    def from_entry(cls, entry: Any) -> Self | None:
-        """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
-        if entry is None:
-            return None
-        match entry:
-            case {"fingerprint": str(fingerprint), "akkio_task_id": akkio_task_id, "submitted_at": float(submitted_at)}:
-                if math.isfinite(submitted_at) and (akkio_task_id is None or _is_id(akkio_task_id)):
-                    return cls(fingerprint=fingerprint, akkio_task_id=akkio_task_id, submitted_at=submitted_at)
-        log.warning("What an earlier try kept about its training cannot be read; going on without it.")
-        return None
-
-    def to_entry(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return asdict(self)
+RETURN_VALUE = "return_value"
 
 
 class Handover:
@@ -68,6 +35,8 @@ class Handover:
     """
 
     def __init__(self, context: Context, request: TrainRequest, akkio_conn_id: str) -> None:
+        from airflow_provider_akkio.submission import fingerprint_of
+
         self._context = context
         self._store = _store(context)
         self._fingerprint = fingerprint_of(request.to_json(), akkio_conn_id)
@@ -80,8 +49,10 @@ class Handover:
         :raises AkkioSubmitOutcomeUnknown: if an earlier try ended between its submission and Akkio's answer, and
             submitting again could be billed.
         """
-        kept = None if self._store is None else Submission.from_entry(self._store.get(KEY))
-        if kept is None:
+        from airflow_provider_akkio.api.training import SubmittedTraining
+
+        kept = _kept(self._store)
+        if kept is None or (kept.ends_in_triggerer and _left_its_result(self._context)):
             return None
         if kept.fingerprint != self._fingerprint:
             log.warning(
@@ -104,40 +75,102 @@ class Handover:
         if self._store is None or not self.is_billed_again:
             yield
             return
-        self._store.set(KEY, self._entry(None, time.time()))
+        self._store.set(*self._entry(None, time.time()))
         try:
             yield
         except AkkioSubmitOutcomeUnknown:
             raise
-        except Exception:
+        except Exception:  # whatever it is, nothing was started
             forget(self._context)
             raise
 
-    def keep(self, training: SubmittedTraining) -> None:
+    def keep(self, training: SubmittedTraining, *, ends_in_triggerer: bool = False) -> None:
         """Keep a training for the next try.
 
         It has begun, so a store that fails is no reason to lose it: this try goes on.
+
+        :param training: which training.
+        :param ends_in_triggerer: whether a triggerer is to end the task, which cannot :func:`forget` the training then.
         """
         if self._store is None:
             return
         try:
-            self._store.set(KEY, self._entry(training.akkio_task_id, training.submitted_at))
-        except Exception:
+            self._store.set(*self._entry(training.akkio_task_id, training.submitted_at, ends_in_triggerer))
+        except Exception:  # a store may be any service, with errors of its own
             log.exception(
                 "Training %s could not be kept for a later try; AkkioTrainSensor(akkio_task_id=%r) can pick it up.",
                 training.akkio_task_id,
                 training.akkio_task_id,
             )
 
-    def _entry(self, akkio_task_id: str | None, submitted_at: float) -> Mapping[str, Any]:
-        return Submission(
-            fingerprint=self._fingerprint, akkio_task_id=akkio_task_id, submitted_at=submitted_at
-        ).to_entry()
+    def _entry(
+        self, akkio_task_id: str | None, submitted_at: float, ends_in_triggerer: bool = False
+    ) -> tuple[str, Mapping[str, Any]]:
+        from airflow_provider_akkio.submission import KEY, Submission
+
+        kept = Submission(
+            fingerprint=self._fingerprint,
+            akkio_task_id=akkio_task_id,
+            submitted_at=submitted_at,
+            ends_in_triggerer=ends_in_triggerer,
+        )
+        return KEY, kept.to_entry()
 
 
-def fingerprint_of(payload: Mapping[str, Any], akkio_conn_id: str) -> str:
-    """Return a text that is the same for the same payload, sent with the same connection, alone."""
-    return hashlib.sha256(json.dumps([akkio_conn_id, payload], sort_keys=True).encode()).hexdigest()
+def take_over(context: Context) -> None:
+    """Take what a triggerer kept in XCom into the state store, for a task that goes on in a worker.
+
+    :param context: the task's context.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    from airflow_provider_akkio.submission import KEY
+
+    ti, store = context["ti"], _store(context)
+    if store is None or (entry := pull_own(context, KEY)) is None:
+        return
+    store.set(KEY, entry)
+    XCom.delete(key=KEY, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
+    """Make a task that a triggerer did not start as it is when a worker starts it.
+
+    What an earlier try submitted is kept for this one, unless that try has ended with success. Its XComs are deleted,
+    as Airflow does where no trigger came before.
+
+    :param context: the task's context.
+    :param xcom_keys: of all that the task leaves.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    kept = _kept(_store(context))
+    if kept is not None and kept.ends_in_triggerer and pull_own(context, RETURN_VALUE) is not None:
+        forget(context)
+    take_over(context)
+    ti = context["ti"]
+    for key in xcom_keys:
+        XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+def reclaim(context: Context) -> None:
+    """Note that the task, which a triggerer was to end, ends in a worker after all.
+
+    :param context: the task's context.
+    """
+    from dataclasses import replace
+
+    from airflow_provider_akkio.submission import KEY
+
+    store = _store(context)
+    if (kept := _kept(store)) is not None and kept.ends_in_triggerer:
+        store.set(KEY, replace(kept, ends_in_triggerer=False).to_entry())
+
+
+def pull_own(context: Context, key: str) -> Any:
+    """Return an XCom of the task's own, ``None`` if there is none."""
+    ti = context["ti"]
+    return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
 def forget(context: Context) -> None:
@@ -147,11 +180,13 @@ def forget(context: Context) -> None:
 
     :param context: the task's context.
     """
+    from airflow_provider_akkio.submission import KEY
+
     if (store := _store(context)) is None:
         return
     try:
         store.delete(KEY)
-    except Exception:
+    except Exception:  # as in Handover.keep; the task's end is not to be upset by it
         log.exception("The entry %r of the task's state store could not be removed.", KEY)
 
 
@@ -168,5 +203,16 @@ def _store(context: Context) -> Any:
     return context.get("task_state_store")
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+def _kept(store: Any) -> Submission | None:
+    from airflow_provider_akkio.submission import KEY, Submission
+
+    return None if store is None else Submission.from_entry(store.get(KEY))
+
+
+def _left_its_result(context: Context) -> bool:
+    """Return whether the try before this one left a return value, as the last thing before its end.
+
+    Airflow has a worker delete the XComs of earlier tries before the task begins; which they were is not public.
+    """
+    from_server = getattr(context["ti"], "_ti_context_from_server", None)
+    return RETURN_VALUE in (getattr(from_server, "xcom_keys_to_clear", None) or ())

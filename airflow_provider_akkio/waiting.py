@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_akkio.api.advice import still_running
 from airflow_provider_akkio.api.pacing import READ_PATIENCE
-from airflow_provider_akkio.api.training import still_running
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 
 if TYPE_CHECKING:
@@ -72,13 +72,17 @@ class AwaitsTraining(_Base):
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
         ended = TrainingEvent.from_payload(event)
-        self._awaited = ended.akkio_task_id
+        self._awaited = ended.akkio_task_id or None
         if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
             raise AirflowTaskTimeout(f"The task's execution_timeout ended the wait. {ended.message}")
         if ended.ending is Ending.FAILED:
             raise ended.as_exception()
         result = AkkioHook(self.akkio_conn_id).get_training_result(ended.akkio_task_id, ended.location)
         return self.push_result(context, result)
+
+    def ends_in_triggerer(self) -> bool:
+        """Return whether the trigger may end the task, which it does where the training has succeeded."""
+        return False
 
     def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""
@@ -105,6 +109,7 @@ class AwaitsTraining(_Base):
                 duration=training.duration,
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
+                ends_task=self.ends_in_triggerer(),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),
@@ -115,6 +120,6 @@ class AwaitsTraining(_Base):
         self._awaited = None
         self.log.info("Akkio trained model %s.", result.model_id)
         if self.do_xcom_push:
-            for key in ("model_id", "stats", "field_importance", "data_story"):
-                context["ti"].xcom_push(key=key, value=getattr(result, key))
+            for key, value in result.parts().items():
+                context["ti"].xcom_push(key=key, value=value)
         return result.model_id

@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Any
 
 from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.messages import MAX_QUOTED, Answer, NoAnswer, quoted, retry_after_seconds
+from airflow_provider_akkio.api.messages import Answer, NoAnswer, retry_after_seconds
+from airflow_provider_akkio.api.quoting import MAX_QUOTED, quoted
 from airflow_provider_akkio.api.redaction import without_key
 from airflow_provider_akkio.exceptions import (
     AkkioError,

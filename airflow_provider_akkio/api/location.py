@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from airflow_provider_akkio.api.messages import quoted
+from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.exceptions import AkkioConnectionError, AkkioUntrustedAddress
 
 DEFAULT_HOST = "api.akkio.com"

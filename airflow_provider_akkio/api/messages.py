@@ -17,9 +17,6 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_RETRY_AFTER = 300.0
 """Longest wait, in seconds, that an answer may ask for."""
 
-MAX_QUOTED = 200
-"""Most characters of a foreign text that go into a message of ours."""
-
 
 class Method(StrEnum):
     """The HTTP methods that Akkio's training endpoints take."""
@@ -90,13 +87,6 @@ Conversation: TypeAlias = Generator[Request | Pause, Answer | NoAnswer | None, O
 
 A blocking and an asynchronous client both drive the same conversation, so that nothing about Akkio is written twice.
 """
-
-
-def quoted(text: str) -> str:
-    """Return a foreign text fit for a log line: without control characters, and at most 200 characters of it."""
-    clean = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_QUOTED])
-    clean = " ".join(clean.split())
-    return clean if len(clean) <= MAX_QUOTED else clean[:MAX_QUOTED] + "…"
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:

@@ -23,20 +23,15 @@ from typing import Any, TypeVar, cast
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN, still_running
 from airflow_provider_akkio.api.answers import read_answer
-from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request, quoted
+from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request
 from airflow_provider_akkio.api.meter import Meter, Metric, NoMeter
 from airflow_provider_akkio.api.pacing import FIRST_QUESTION, READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
-from airflow_provider_akkio.api.training import (
-    LONGEST_TRAINING,
-    NOT_SUBMITTED_AGAIN,
-    SubmittedTraining,
-    TrainingResult,
-    TrainingState,
-    TrainRequest,
-    still_running,
-)
-from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING, TrainingStatus
 from airflow_provider_akkio.exceptions import (
     AkkioMalformedAnswer,
     AkkioNotFound,

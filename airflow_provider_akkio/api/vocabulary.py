@@ -1,4 +1,4 @@
-"""The closed words of Akkio's API: how long a training may take, and how it may stand.
+"""The closed words and the limits of Akkio's API: how long a training may take, and how it may stand.
 
 Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``).
 """
@@ -6,6 +6,9 @@ Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``).
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+
+LONGEST_TRAINING = 86400.0
+"""Seconds after which a training counts as lost: Akkio takes one that has run for over a day as failed."""
 
 
 class Duration(IntEnum):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_akkio.api.training import LONGEST_TRAINING, parse_id
+from airflow_provider_akkio.api.request import parse_id
+from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING
 from airflow_provider_akkio.exceptions import AkkioError, AkkioForbidden, AkkioUnauthorized, AkkioUnavailable
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.account import Account
     from airflow_provider_akkio.api.messages import Conversation, Outcome
     from airflow_provider_akkio.api.protocol import AkkioProtocol
-    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
+    from airflow_provider_akkio.api.request import TrainRequest
+    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
 
 DEFAULT_CONNECTION = "akkio_default"
 
@@ -64,7 +66,7 @@ class AkkioHook(BaseHook):
         """
         from airflow_provider_akkio.client.blocking import open_session
 
-        return open_session(self._account())
+        return open_session(self.get_account())
 
     def test_connection(self) -> tuple[bool, str]:
         """Find out whether Akkio can be reached and takes the key; nothing is started.
@@ -191,7 +193,7 @@ class AkkioHook(BaseHook):
         from airflow_provider_akkio.client.blocking import BlockingClient
         from airflow_provider_akkio.metrics import AirflowMeter
 
-        with BlockingClient(self._account(), AirflowMeter(self.akkio_conn_id)) as client:
+        with BlockingClient(self.get_account(), AirflowMeter(self.akkio_conn_id)) as client:
             return client.run(start(client.protocol))
 
     async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
@@ -199,16 +201,22 @@ class AkkioHook(BaseHook):
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
         from airflow_provider_akkio.metrics import AirflowMeter
 
-        async with AsynchronousClient(await self._aaccount(), AirflowMeter(self.akkio_conn_id)) as client:
+        async with AsynchronousClient(await self.aget_account(), AirflowMeter(self.akkio_conn_id)) as client:
             return await client.run(start(client.protocol))
 
-    def _account(self) -> Account:
+    def get_account(self) -> Account:
+        """Return what the connection says; its key is masked in Airflow's logs from then on.
+
+        :raises AirflowNotFoundException: if there is no such connection.
+        :raises AkkioConnectionError: if it is incomplete or contradicts itself.
+        """
         connection = self.get_connection(self.akkio_conn_id)
         account = _account(connection, connection.extra_dejson)
         mask_secret(account.key)
         return account
 
-    async def _aaccount(self) -> Account:
+    async def aget_account(self) -> Account:
+        """Do what :meth:`get_account` does, on the event loop."""
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
         from asgiref.sync import sync_to_async
 

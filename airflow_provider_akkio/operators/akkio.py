@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.training import (
-    LONGEST_TRAINING,
-    TrainRequest,
-    check_disjoint,
-    parse_id,
-    parse_parameter,
-)
-from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.api.request import TrainRequest, check_disjoint, parse_id, parse_parameter
+from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioNotFound
-from airflow_provider_akkio.handover import Handover, forget, forget_what_a_person_clears
+from airflow_provider_akkio.handover import (
+    Handover,
+    forget,
+    forget_what_a_person_clears,
+    reclaim,
+    start_over,
+    take_over,
+)
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
+from airflow_provider_akkio.workerless import start_trigger_args, why_a_worker_ends, why_a_worker_starts
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
+
+XCOM_KEYS = ("akkio_task_id", "model_id", "stats", "field_importance", "data_story", "return_value")
+"""All that a task leaves."""
 
 
 class AkkioTrainOperator(AwaitsTraining, BaseOperator):
@@ -60,6 +65,12 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     :param wait_for_completion: wait for the end (default); else the task ends with ``akkio_task_id`` as its return
         value once Akkio has accepted the training, for an
         :class:`~airflow_provider_akkio.sensors.akkio.AkkioTrainSensor` to wait for.
+    :param end_from_trigger: let the triggerer leave the XComs and end the task where the training has succeeded, which
+        spares the second of two worker processes; default no. Any failure ends in a worker all the same. Needs Airflow
+        3.3; where it cannot work (``outlets``, ``on_success_callback``, ``post_execute``, ``do_xcom_push=False``,
+        ``airflow dags test``) the task ends in a worker, and its log says why.
+    :param start_from_trigger: let the triggerer submit as well, which spares both; default no. A later try starts in a
+        worker, and so does a task that is mapped, or has an ``on_execute_callback`` or ``pre_execute``.
     :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
         task before anything is sent.
     """
@@ -80,6 +91,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         poll_interval: float | None = None,
         timeout: float | timedelta = LONGEST_TRAINING,
         wait_for_completion: bool = True,
+        end_from_trigger: bool = False,
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,9 +111,43 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
             self.timeout = seconds("timeout", timeout)
             self._refuse_wrong_literals()
+        self.end_from_trigger = end_from_trigger or start_from_trigger
+        self._is_to_start_in_triggerer = start_from_trigger
+        self.start_from_trigger = start_from_trigger and why_a_worker_starts(self) is None
+        if self.start_from_trigger:
+            self.start_trigger_args = start_trigger_args(self)
 
     def execute(self, context: Context) -> str:
         """Submit the training, or go on with the one of an earlier try; publish its id, and wait for it."""
+        self._say_why_in_a_worker(context)
+        return self._train(context)
+
+    def execute_complete(self, context: Context, event: Any = None) -> str:
+        """Go on after the trigger: fetch the result, raise what ended the wait, or start, where the trigger did not."""
+        from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
+
+        if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
+            start_over(context, XCOM_KEYS)
+            return self._train(context)
+        if self.start_from_trigger:
+            take_over(context)
+        if self.end_from_trigger:
+            reclaim(context)
+        return super().execute_complete(context, event)
+
+    def ends_in_triggerer(self) -> bool:
+        """Return whether the task is to end in the triggerer, and can."""
+        return self.end_from_trigger and why_a_worker_ends(self) is None
+
+    def _say_why_in_a_worker(self, context: Context) -> None:
+        if self.end_from_trigger and (reason := why_a_worker_ends(self)) is not None:
+            self.log.warning("The task starts and ends in a worker: %s.", reason)
+        elif self._is_to_start_in_triggerer:
+            is_mapped = (context["ti"].map_index or -1) >= 0
+            reason = why_a_worker_starts(self) or ("it is mapped" if is_mapped else "no scheduler started it")
+            self.log.warning("The task starts in a worker: %s.", reason)
+
+    def _train(self, context: Context) -> str:
         parse_id("akkio_conn_id", self.akkio_conn_id)
         request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
         hook = AkkioHook(self.akkio_conn_id)
@@ -119,6 +166,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             return training.akkio_task_id
         if state is not None and state.known is TrainingStatus.SUCCEEDED:
             return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
+        if self.ends_in_triggerer():
+            handover.keep(training, ends_in_triggerer=True)
         return self.await_training(context, training, waits_from + self.timeout)
 
     def _adopt(self, hook: AkkioHook, handover: Handover) -> tuple[SubmittedTraining | None, TrainingState | None]:

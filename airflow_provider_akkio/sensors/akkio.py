@@ -15,8 +15,11 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_akkio.api.messages import quoted
-from airflow_provider_akkio.api.training import LONGEST_TRAINING, SubmittedTraining, parse_id, still_running
+from airflow_provider_akkio.api.advice import still_running
+from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.api.request import parse_id
+from airflow_provider_akkio.api.training import SubmittedTraining
+from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, naming, seconds

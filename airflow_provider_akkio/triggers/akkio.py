@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_akkio import exceptions
-from airflow_provider_akkio.api.messages import quoted
-from airflow_provider_akkio.api.training import SubmittedTraining, still_running
+from airflow_provider_akkio.api.advice import still_running
+from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.triggers.xcoms import OwnXComs
 
 
 class Ending(StrEnum):
@@ -25,6 +27,7 @@ class Ending(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     OUT_OF_EXECUTION_TIME = "out of execution time"
+    NOT_STARTED = "not started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class TrainingEvent:
     The result itself is not in it: Airflow logs every event whole, and stores it in the task's row. The resumed task
     fetches it.
 
-    :param akkio_task_id: id of the training.
+    :param akkio_task_id: id of the training; empty if there is none.
     :param ending: how the wait ended.
     :param location: where the result lies, if it succeeded and Akkio said so.
     :param error: name of the exception to raise in the task, if it failed.
@@ -61,6 +64,16 @@ class TrainingEvent:
             raise AkkioError(
                 f"The trigger's event is none that this version of the provider knows: {quoted(repr(payload))}."
             ) from None
+
+    @classmethod
+    def of_failure(cls, error: AkkioError, ending: Ending = Ending.FAILED, akkio_task_id: str = "") -> Self:
+        """Return the event that an error makes.
+
+        :param error: what ended the wait.
+        :param ending: how.
+        :param akkio_task_id: id of the training; default none.
+        """
+        return cls(akkio_task_id=akkio_task_id, ending=ending, error=type(error).__name__, message=str(error))
 
     def to_payload(self) -> dict[str, Any]:
         """Return the event as plain JSON."""
@@ -90,6 +103,7 @@ class AkkioTrainTrigger(BaseTrigger):
     :param poll_interval: seconds between two questions; by default what
         :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
     :param akkio_conn_id: id of the connection.
+    :param ends_task: leave the result in XCom and end the task, where the training has succeeded; default no.
     """
 
     def __init__(
@@ -103,6 +117,7 @@ class AkkioTrainTrigger(BaseTrigger):
         duration: float | None = None,
         poll_interval: float | None = None,
         akkio_conn_id: str,
+        ends_task: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's constructor has no annotations
         self.akkio_task_id = akkio_task_id
@@ -113,6 +128,7 @@ class AkkioTrainTrigger(BaseTrigger):
         self.duration = duration
         self.poll_interval = poll_interval
         self.akkio_conn_id = akkio_conn_id
+        self.ends_task = ends_task
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to go on with in another process; no secret is among them."""
@@ -125,12 +141,22 @@ class AkkioTrainTrigger(BaseTrigger):
             "duration": self.duration,
             "poll_interval": self.poll_interval,
             "akkio_conn_id": self.akkio_conn_id,
+            "ends_task": self.ends_task,
         }
 
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render nothing: the task has, before it deferred."""
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield one event with the payload of a :class:`TrainingEvent`."""
-        event = await self._wait()
-        if self.trigger_id is not None:  # ``airflow dags test`` runs triggers without a triggerer, and resumes at once
+        """Wait, and yield one event: that the task has ended, or the payload of a :class:`TrainingEvent`."""
+        event, result = await self._wait()
+        if self.trigger_id is None:  # ``airflow dags test`` runs triggers without a triggerer, and resumes at once
+            if self.ends_task:
+                self.log.warning("The task ends in a worker: only a triggerer can end it, and there is none here.")
+        elif self.ends_task and result is not None and await self._leave(result):
+            yield TaskSuccessEvent()
+            return
+        else:
             await asyncio.sleep(max(0.0, self.resume_at - time.time()))
         yield TriggerEvent(event.to_payload())
 
@@ -138,25 +164,36 @@ class AkkioTrainTrigger(BaseTrigger):
         """Say that the training goes on, since Akkio has no call to cancel it."""
         self.log.warning(still_running(self.akkio_task_id))
 
-    async def _wait(self) -> TrainingEvent:
+    async def _wait(self) -> tuple[TrainingEvent, TrainingResult | None]:
         training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         hook = AkkioHook(self.akkio_conn_id)
         try:
             # The result is fetched to know that it can be had: an outage is better waited out here than in a worker.
-            state, _ = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval))
+            state, result = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval))
         except AkkioError as error:
             is_execution = isinstance(error, AkkioTrainingTimeout) and deadline < self.deadline
-            return self._failed(error, Ending.OUT_OF_EXECUTION_TIME if is_execution else Ending.FAILED)
+            return self._failed(error, Ending.OUT_OF_EXECUTION_TIME if is_execution else Ending.FAILED), None
         except Exception as error:
             self.log.exception("The wait for training %s broke.", self.akkio_task_id)
             broken = AkkioError(
                 f"The wait broke ({type(error).__name__}: {quoted(str(error))}). {still_running(self.akkio_task_id)}"
             )
-            return self._failed(broken, Ending.FAILED)
-        return TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
+            return self._failed(broken, Ending.FAILED), None
+        ended = TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
+        return ended, result if self.ends_task else None
+
+    async def _leave(self, result: TrainingResult) -> bool:
+        """Leave a result in XCom as a worker would, the return value last; return whether that worked."""
+        xcoms = OwnXComs(self.task_instance)
+        try:
+            for key, value in {**result.parts(), "return_value": result.model_id}.items():
+                await xcoms.set(key, value)
+        except Exception:  # an XCom backend may be any service, with errors of its own
+            self.log.exception("The result could not be stored from here; a worker does it.")
+            return False
+        self.log.info("Akkio trained model %s.", result.model_id)
+        return True
 
     def _failed(self, error: AkkioError, ending: Ending) -> TrainingEvent:
-        return TrainingEvent(
-            akkio_task_id=self.akkio_task_id, ending=ending, error=type(error).__name__, message=str(error)
-        )
+        return TrainingEvent.of_failure(error, ending, self.akkio_task_id)
