@@ -156,9 +156,10 @@ class AirflowApi:
             one["key"]: self._request("GET", f"{path}/{one['key']}?map_index={map_index}")["value"] for one in listed
         }
 
-    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """Return the log of a task's try, as text; each exception is a line with its class and message."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        path += f"?full_content=true&map_index={map_index}"
         return "\n".join(text for line in self._request("GET", path)["content"] for text in _log_lines(line))
 
     def text(self, path: str) -> str:

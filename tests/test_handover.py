@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainRequest
+from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.training import SubmittedTraining
 from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown, AkkioUnavailable
-from airflow_provider_akkio.handover import KEY, Handover, forget, forget_what_a_person_clears
+from airflow_provider_akkio.handover import Handover, forget, forget_what_a_person_clears
+from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from tests.scripted import ScriptedAkkio, accepted, result, status
 

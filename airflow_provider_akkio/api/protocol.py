@@ -385,7 +385,7 @@ def _failed(akkio_task_id: str, state: TrainingState) -> AkkioTrainingFailed:
 
 
 def _timeout(training: SubmittedTraining, deadline: float, last: TrainingState, why: str = "") -> AkkioTrainingTimeout:
-    seconds = deadline - training.submitted_at
+    seconds = max(0.0, deadline - training.submitted_at)
     return AkkioTrainingTimeout(
         f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s; its "
         f"last status is {quoted(last.status)}.{why} {still_running(training.akkio_task_id)}",

@@ -143,7 +143,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         if self.end_from_trigger and (reason := why_a_worker_ends(self)) is not None:
             self.log.warning("The task starts and ends in a worker: %s.", reason)
         elif self._is_to_start_in_triggerer:
-            is_mapped = (context["ti"].map_index or -1) >= 0
+            is_mapped = context["ti"].map_index not in (None, -1)
             reason = why_a_worker_starts(self) or ("it is mapped" if is_mapped else "no scheduler started it")
             self.log.warning("The task starts in a worker: %s.", reason)
 

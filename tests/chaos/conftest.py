@@ -77,7 +77,7 @@ class Case:
 
     def wait_until_waiting(self) -> None:
         """Wait until the training has been asked for, in the triggerer if the task is deferrable."""
-        wanted = "deferred" if self.dag_id == "chaos_deferrable" else "running"
+        wanted = "running" if self.dag_id == "chaos_blocking" else "deferred"
 
         def is_waiting() -> bool:
             [task] = self.stack.api.tasks(self.dag_id, self.run_id)
@@ -153,26 +153,29 @@ class Chaos:
     gates: Iterator[Gate]
     rows: list[Row]
 
-    def start(self, fault: str, *, deferrable: bool, gate: Gate | None = None, force: bool = True, **conf: Any) -> Case:
+    def start(
+        self, fault: str, wait: str = "deferrable", *, gate: Gate | None = None, force: bool = True, **conf: Any
+    ) -> Case:
         """Start a training.
 
         :param fault: what is going to happen to it, for the table.
-        :param deferrable: whether it is waited for in the triggerer.
+        :param wait: ``deferrable`` in the triggerer, ``blocking`` in a worker, ``ended`` by the triggerer, or
+            ``started`` by it as well.
         :param gate: its gate; default a new one.
         :param force: whether a second submission would be billed.
         :param conf: further parameters of the DAG.
         """
         gate = next(self.gates) if gate is None else gate
-        dag_id = "chaos_deferrable" if deferrable else "chaos_blocking"
+        dag_id = f"chaos_{wait}"
         run_id = self.stack.api.trigger(dag_id, conf={"gate": gate.name, "force": force, **conf})
         return Case(fault, gate, self.stack, dag_id, force, run_id, self.rows)
 
-    def start_both(self, fault: str) -> list[Case]:
-        """Start a training that is waited for in the triggerer, and one in the worker; return once they wait.
+    def start_each(self, fault: str) -> list[Case]:
+        """Start a training that is waited for in a worker, and others in the triggerer; return once they wait.
 
         They go on for as long as their gates are held.
         """
-        cases = [self.start(fault, deferrable=deferrable, gate=self.held_gate()) for deferrable in (True, False)]
+        cases = [self.start(fault, wait, gate=self.held_gate()) for wait in ("deferrable", "blocking", "started")]
         for case in cases:
             case.wait_until_waiting()
         return cases

@@ -17,7 +17,8 @@ from tests.chaos.gate import KILLED_IN_BETWEEN, MINUTE, OUTAGES, REFUSING, THROT
 UNKNOWN = AkkioSubmitOutcomeUnknown.__name__
 Cases = dict[tuple[object, ...], Case]
 FIELDS = ("alcohol", "malic_acid", "ash", "magnesium", "flavanoids", "hue", "proline", "total_phenols")
-WAITS = pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+WAITS = pytest.mark.parametrize("wait", ["deferrable", "blocking"])
+TRIGGERED = pytest.mark.parametrize("wait", ["deferrable", "ended", "started"])
 FAULTS = pytest.mark.parametrize("fault", OUTAGES, ids=lambda fault: fault.name)
 
 
@@ -25,10 +26,10 @@ FAULTS = pytest.mark.parametrize("fault", OUTAGES, ids=lambda fault: fault.name)
 def cases(chaos: Chaos) -> Cases:
     """Every case, started before the first one is waited for: the outages pass side by side."""
     started: Cases = {}
-    for fault, deferrable in product(OUTAGES, (True, False)):
+    for fault, wait in product(OUTAGES, ("deferrable", "blocking")):
         gate = next(chaos.gates)
         gate.break_down(fault, "status", "result")
-        started["polls", fault, deferrable] = chaos.start(f"a minute: {fault.name}", deferrable=deferrable, gate=gate)
+        started["polls", fault, wait] = chaos.start(f"a minute: {fault.name}", wait, gate=gate)
     for (number, fault), force in product(enumerate((*OUTAGES, KILLED_IN_BETWEEN)), (True, False)):
         gate = next(chaos.gates)
         if fault is REFUSING:
@@ -38,14 +39,13 @@ def cases(chaos: Chaos) -> Cases:
         name = f"submission, a minute: {fault.name}" if fault.seconds else f"submission: {fault.name}"
         # Without force, a training is told apart by its parameters alone.
         ignored = [] if force else [FIELDS[number]]
-        started["submission", fault, force] = chaos.start(
-            name, deferrable=True, gate=gate, force=force, ignore_fields=ignored
-        )
-    for victim, deferrable in product(("task", "worker"), (True, False)):
+        started["submission", fault, force] = chaos.start(name, gate=gate, force=force, ignore_fields=ignored)
+    for victim, wait in product(("task", "worker"), ("deferrable", "blocking")):
         name = f"SIGKILL of the {victim} after the submission"
-        started["killed", victim, deferrable] = chaos.start(name, deferrable=deferrable, dies=victim)
-    started["cleared", "waits"] = chaos.start("cleared when it waits", deferrable=True, gate=chaos.held_gate())
-    started["cleared", "has finished"] = chaos.start("cleared when it has finished", deferrable=True)
+        started["killed", victim, wait] = chaos.start(name, wait, dies=victim)
+    for wait in ("deferrable", "ended", "started"):
+        started["cleared", "waits", wait] = chaos.start("cleared when it waits", wait, gate=chaos.held_gate())
+        started["cleared", "has finished", wait] = chaos.start("cleared when it has finished", wait)
     for force in (True, False):
         refused = started["submission", REFUSING, force]
         refused.wait_until_running()
@@ -53,8 +53,9 @@ def cases(chaos: Chaos) -> Cases:
     return started
 
 
-def test_clearing_a_task_that_waits_goes_on_with_its_training(cases: Cases) -> None:
-    case = cases["cleared", "waits"]
+@TRIGGERED
+def test_clearing_a_task_that_waits_goes_on_with_its_training(cases: Cases, wait: str) -> None:
+    case = cases["cleared", "waits", wait]
     case.wait_until_waiting()
     case.clear()
     case.gate.is_held = False
@@ -62,8 +63,9 @@ def test_clearing_a_task_that_waits_goes_on_with_its_training(cases: Cases) -> N
     assert (len(case.gate.accepted), case.tries) == (1, 2)
 
 
-def test_clearing_a_task_that_has_finished_trains_again(cases: Cases) -> None:
-    case = cases["cleared", "has finished"]
+@TRIGGERED
+def test_clearing_a_task_that_has_finished_trains_again(cases: Cases, wait: str) -> None:
+    case = cases["cleared", "has finished", wait]
     assert case.ends() == "success"
     case.clear()
     case.succeeds(trainings=2)
@@ -72,8 +74,8 @@ def test_clearing_a_task_that_has_finished_trains_again(cases: Cases) -> None:
 
 @FAULTS
 @WAITS
-def test_a_minute_without_akkio_ends_no_wait(cases: Cases, fault: Fault, deferrable: bool) -> None:
-    case = cases["polls", fault, deferrable]
+def test_a_minute_without_akkio_ends_no_wait(cases: Cases, fault: Fault, wait: str) -> None:
+    case = cases["polls", fault, wait]
     case.succeeds()
     assert (len(case.gate.accepted), case.tries) == (1, 1)
     assert case.gate.faulty_requests > 0
@@ -100,8 +102,8 @@ def test_submitting_again_trains_once_where_akkio_takes_it_for_the_same(cases: C
 
 @pytest.mark.parametrize("victim", ["task", "worker"])
 @WAITS
-def test_the_next_try_goes_on_with_the_training_of_a_killed_one(cases: Cases, victim: str, deferrable: bool) -> None:
-    case = cases["killed", victim, deferrable]
+def test_the_next_try_goes_on_with_the_training_of_a_killed_one(cases: Cases, victim: str, wait: str) -> None:
+    case = cases["killed", victim, wait]
     case.succeeds()
     assert (len(case.gate.accepted), case.tries) == (1, 2)
 

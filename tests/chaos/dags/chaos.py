@@ -1,4 +1,4 @@
-"""One training by way of a gate, in the triggerer and in the worker, by a task that may be made to die."""
+"""One training by way of a gate, waited for in each way, by a task that may be made to die."""
 
 from __future__ import annotations
 
@@ -22,9 +22,16 @@ class Mortal(AkkioTrainOperator):
         return super().await_training(context, training, deadline)
 
 
-for deferrable in (True, False):
+WAITS = {
+    "deferrable": {},
+    "blocking": {"deferrable": False},
+    "ended": {"end_from_trigger": True},
+    "started": {"start_from_trigger": True},
+}
+
+for wait, arguments in WAITS.items():
     with DAG(
-        "chaos_deferrable" if deferrable else "chaos_blocking",
+        f"chaos_{wait}",
         schedule=None,
         start_date=datetime(2026, 1, 1),
         max_active_runs=64,
@@ -37,7 +44,7 @@ for deferrable in (True, False):
             ignore_fields="{{ params.ignore_fields }}",
             force="{{ params.force }}",
             akkio_conn_id="{{ params.gate }}",
-            deferrable=deferrable,
             retries=5,
             retry_delay=timedelta(seconds=2),
+            **arguments,
         )

@@ -1,0 +1,55 @@
+"""Runs triggers as a triggerer does, in a task of ``dag.test()``, so that a real Airflow answers what they ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+
+Acts = Callable[[dict[str, Any]], None]
+
+_acts: list[Acts] = []
+
+
+def act(context: dict[str, Any]) -> None:
+    """Do, in a task, what the test has prepared."""
+    [acts] = _acts
+    acts(context)
+
+
+@contextmanager
+def acting(acts: Acts) -> Iterator[None]:
+    """Prepare what a task is to do."""
+    _acts.append(acts)
+    try:
+        yield
+    finally:
+        _acts.remove(acts)
+
+
+def run(trigger: Any, context: dict[str, Any], **of_task_instance: Any) -> list[TriggerEvent]:
+    """Run a trigger to its end, and return its events.
+
+    :param trigger: made anew, as a triggerer does.
+    :param context: the task's.
+    :param of_task_instance: what is to be another in the task instance that the trigger gets.
+    """
+    ti = context["ti"]
+    names = ("id", "dag_id", "task_id", "run_id", "map_index", "try_number")
+    trigger._task_instance = SimpleNamespace(**{name: getattr(ti, name) for name in names} | of_task_instance)
+    trigger.trigger_id = 1
+    trigger.render_template_fields(context)
+
+    async def collect() -> list[TriggerEvent]:
+        return [event async for event in trigger.run()]
+
+    return asyncio.run(collect())
+
+
+def ends(events: list[TriggerEvent]) -> bool:
+    """Return whether one event says that the task has succeeded."""
+    return [type(event) for event in events] == [TaskSuccessEvent]
