@@ -12,13 +12,13 @@ from airflow_provider_akkio.api.request import TrainRequest
 from airflow_provider_akkio.api.training import SubmittedTraining
 from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown, AkkioUnavailable
 from airflow_provider_akkio.handover import Handover, forget, forget_what_a_person_clears
-from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
+from airflow_provider_akkio.submission import KEY
 from tests.scripted import ScriptedAkkio, accepted, result, status
 
 REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
 FORCED = TrainRequest(dataset_id="D1", predict_fields="x", force=True)
-TRAINING = SubmittedTraining("T1", 1_000_000.0)
+TRAINING = SubmittedTraining("T1", 1_000_000.0, duration=10)
 
 
 class Store(dict[str, Any]):

@@ -19,9 +19,11 @@ from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import PROJECT
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import README, block, blocks, table_column
+from tests.scripted import ScriptedAkkio, accepted, result, status
 
 RUN_HERE = {
     "from airflow.providers.common.compat.sdk import DAG, task",
+    "from airflow.providers.common.compat.sdk import DAG\n",
     "pip install airflow-provider-akkio",
     "pip install 'airflow-provider-akkio[sandbox]'",
     "export AIRFLOW_CONN_AKKIO_DEFAULT='akkio://",
@@ -40,7 +42,7 @@ def account_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("AIRFLOW_CONN_AKKIO_DEFAULT", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    account = AkkioHook()._account()
+    account = AkkioHook().get_account()
     return account.key, account.site.api_root, account.timeout
 
 
@@ -63,6 +65,15 @@ def test_the_first_example_trains_a_model(run_dag: DagRunner, monkeypatch: pytes
         run = run_dag.file(source, "retrain_leads")
     assert run.state == "success"
     assert len(run.xcoms("train")["stats"][0]) == 2
+
+
+def test_the_example_without_a_worker_starts_in_the_triggerer(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
+    connected.script("new", accepted())
+    connected.script("status", status("SUCCEEDED"))
+    connected.script("result", result())
+    run = run_dag.file(block("from airflow.providers.common.compat.sdk import DAG\n"), "retrain_without_a_worker")
+    assert run.dag_run.dag.get_task("train").start_from_trigger
+    assert run.xcoms("train")["return_value"] == "M1"
 
 
 def test_the_example_with_the_sandbox_is_a_passing_test(airflow_database: None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from airflow_provider_akkio import exceptions
-from airflow_provider_akkio.handover import KEY
+from airflow_provider_akkio.submission import KEY
 from tests.airflow_runs import DagRunner
 from tests.chaos.conftest import HEADER
 from tests.documentation.blocks import RELIABILITY, block, blocks
