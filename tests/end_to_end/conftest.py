@@ -1,4 +1,4 @@
-"""A whole Airflow, started once for the tests of a module."""
+"""A whole Airflow, started once for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from dev.airflow_api import AirflowApi
 from dev.stack import EXAMPLES, SANDBOX_KEY, Stack, running_stack
+from tests.statsd import StatsdServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,14 +20,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.end_to_end)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="package")
+def statsd() -> Iterator[StatsdServer]:
+    """Where Airflow sends its metrics."""
+    with StatsdServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def stack(statsd: StatsdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Airflow with the example DAGs, the DAGs of this folder, and a sandbox whose trainings take four seconds."""
     dags = tmp_path_factory.mktemp("dags")
     for folder in (EXAMPLES, Path(__file__).parent / "dags"):
         shutil.copytree(folder, dags, dirs_exist_ok=True)
     keys = {"akkio_default": SANDBOX_KEY, "akkio_wrong_key": "wrong-key"}
-    with running_stack(dags=dags, pace=4.0, keys=keys) as running:
+    with running_stack(dags=dags, pace=4.0, keys=keys, settings=statsd.settings) as running:
         yield running
 
 

@@ -7,6 +7,7 @@ import pytest
 from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
 from tests.page import CLASS_KEYS
+from tests.statsd import StatsdServer
 
 
 def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:
@@ -108,3 +109,16 @@ def test_each_failure_tells_what_happened_and_is_tried_once(
     assert (task.state, task.try_number) == ("failed", 1)
     [said] = [line for line in airflow.log("failures", failed_run, task_id).splitlines() if line.startswith(error)]
     assert reason in said
+
+
+def test_workers_and_the_triggerer_send_the_numbers(airflow: AirflowApi, statsd: StatsdServer) -> None:
+    run(airflow, "akkio_train")
+    sent = statsd.sent("airflow.akkio.")
+    assert set(sent) >= {
+        "airflow.akkio.polls",
+        "airflow.akkio.training_seconds",
+        "airflow.akkio.detection_delay_seconds",
+    }
+    assert set(sent["airflow.akkio.polls"]) == {"1|c"}
+    milliseconds = [float(value.removesuffix("|ms")) for value in sent["airflow.akkio.training_seconds"]]
+    assert 4000 < max(milliseconds) < 120_000
