@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos check lock clean
+.PHONY: help install demo up test chaos bench check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: $(INSTALLED) ## Run every test but those of make chaos, a whole Airflow in
 
 chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (five to seven minutes)
 	@$(BIN)/python -m pytest --verbose tests/chaos
+
+bench: $(INSTALLED) ## Measure what the package costs and how fast it notices an end, and show it as a table
+	@$(BIN)/python -m benchmarks
 
 check: $(INSTALLED) ## Lint, check types and layers, check docker-compose.yaml, build the wheel
 	@$(BIN)/ruff check .

@@ -1,0 +1,98 @@
+"""How much is measured: all of it, or a little to see that everything works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The sizes of all measures.
+
+    :param polling: triggers whose polls' CPU time is compared with a bare loop's.
+    :param rounds: how often each of the two is measured.
+    :param seconds: how long each time.
+    :param waiting: triggers whose memory is measured, and the sizes whose growth is.
+    :param blocking: triggers that start at once while the loop is watched.
+    :param watched: seconds for which it is watched.
+    :param idle: seconds for which an idle loop is watched.
+    :param asking: trainings that want their ends within the rate.
+    :param asking_seconds: seconds for which they may ask.
+    :param simulated: trainings of each length and kind in virtual time.
+    :param real: trainings in real time.
+    :param real_seconds: how long each of these takes.
+    :param interpreters: fresh interpreters that import an operator.
+    :param in_flight: numbers of trainings in flight under load.
+    :param load_target: the one of them that has a goal.
+    :param load_seconds: virtual seconds of the load that count, at least.
+    :param load_ends: ends of trainings that count, about, at least.
+    :param batch: trainings that are submitted at once.
+    :param picture: where the picture of the load goes; ``None`` draws none.
+    """
+
+    polling: int
+    rounds: int
+    seconds: float
+    waiting: tuple[int, ...]
+    blocking: int
+    watched: float
+    idle: float
+    asking: int
+    asking_seconds: float
+    simulated: int
+    real: int
+    real_seconds: int
+    interpreters: int
+    in_flight: tuple[int, ...]
+    load_target: int
+    load_seconds: float
+    load_ends: int
+    batch: int
+    picture: Path | None
+
+
+_PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "delay-under-load.svg"
+
+FULL = Scale(
+    polling=300,
+    rounds=7,
+    seconds=4,
+    waiting=(100, 1000, 10000),
+    blocking=1000,
+    watched=15,
+    idle=15,
+    asking=1000,
+    asking_seconds=60,
+    simulated=500,
+    real=30,
+    real_seconds=10,
+    interpreters=7,
+    in_flight=(10, 30, 100, 300, 1000, 3000),
+    load_target=1000,
+    load_seconds=6000,
+    load_ends=800,
+    batch=1000,
+    picture=_PICTURE,
+)
+QUICK = Scale(
+    polling=30,
+    rounds=1,
+    seconds=1,
+    waiting=(20, 60),
+    blocking=30,
+    watched=1,
+    idle=1,
+    asking=10,
+    asking_seconds=2,
+    simulated=5,
+    real=5,
+    real_seconds=3,
+    interpreters=1,
+    in_flight=(10, 30),
+    load_target=30,
+    load_seconds=1500,
+    load_ends=10,
+    batch=30,
+    picture=None,
+)

@@ -1,0 +1,139 @@
+"""An Akkio that does as little as possible, so that the other side's cost shows; a program of its own.
+
+It serves TLS on the loopback interface. What it answers lies in the task id, so that it keeps no state:
+``running-…`` never ends, ``ended-…`` has ended, ``until-<seconds since the epoch>-…`` ends then. It takes orders from
+its standard input, one a line, and ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+CHAIN, KEY, AUTHORITY = "chain.pem", "key.pem", "authority.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the server has seen since it was started.
+
+    :param requests: how many requests arrived.
+    :param refused: how many of them got a 429.
+    :param connections: how many connections were opened.
+    :param most_connections: how many were open at once, at most.
+    :param most_in_one_second: how many requests arrived within one second, at most.
+    """
+
+    requests: int
+    refused: int
+    connections: int
+    most_connections: int
+    most_in_one_second: int
+
+
+def _answer(status: str, body: object) -> bytes:
+    text = json.dumps(body).encode()
+    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
+
+
+_RUNNING = _answer("200 OK", {"status": "IN_PROGRESS", "metadata": {"type": "IN_PROGRESS"}})
+_SUCCEEDED = _answer("200 OK", {"status": "SUCCEEDED", "metadata": {"type": "SUCCEEDED"}})
+_RESULT = _answer("200 OK", {"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
+_REFUSED = _answer("429 Too Many Requests", {"detail": "too many requests"})
+
+
+@dataclass(slots=True)
+class _Akkio:
+    """What all connections share.
+
+    :param most_per_second: requests within one second that are answered; more get a 429. 0 answers all.
+    """
+
+    most_per_second: int
+    last_second: deque[float] = field(default_factory=deque)
+    requests: int = 0
+    refused: int = 0
+    opened: int = 0
+    most_open: int = 0
+    open_now: int = 0
+    most_in_one_second: int = 0
+
+    def answer(self, target: bytes) -> bytes:
+        self._count()
+        if self.most_per_second and len(self.last_second) > self.most_per_second:
+            self.refused += 1
+            return _REFUSED
+        _, task_id, endpoint = target.rsplit(b"/", 2)
+        if endpoint == b"result":
+            return _RESULT
+        kind, _, rest = task_id.partition(b"-")
+        if kind == b"until":
+            return _SUCCEEDED if time.time() >= float(rest.partition(b"-")[0]) else _RUNNING
+        return _SUCCEEDED if kind == b"ended" else _RUNNING
+
+    def counts(self) -> Counts:
+        return Counts(self.requests, self.refused, self.opened, self.most_open, self.most_in_one_second)
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        while self.last_second and self.last_second[0] <= now - 1:
+            self.last_second.popleft()
+        self.last_second.append(now)
+        self.requests += 1
+        self.most_in_one_second = max(self.most_in_one_second, len(self.last_second))
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, with any number of requests without a body.
+
+    :param akkio: what it shares with the others.
+    """
+
+    def __init__(self, akkio: _Akkio) -> None:
+        self._akkio = akkio
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._akkio.opened += 1
+        self._akkio.open_now += 1
+        self._akkio.most_open = max(self._akkio.most_open, self._akkio.open_now)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._akkio.open_now -= 1
+
+    def data_received(self, data: bytes) -> None:
+        *heads, self._received = (self._received + data).split(b"\r\n\r\n")
+        for head in heads:
+            self._transport.write(self._akkio.answer(head.split(b" ", 2)[1]))
+
+
+def _take_orders(akkio: _Akkio, ended: asyncio.Event) -> None:
+    order = sys.stdin.readline()
+    if not order:
+        ended.set()
+    elif order.strip() == "counts":
+        print(json.dumps(asdict(akkio.counts())), flush=True)
+    else:
+        raise ValueError(f"no such order: {order!r}")
+
+
+async def _serve(folder: Path, most_per_second: int) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / CHAIN, folder / KEY)
+    akkio, ended, loop = _Akkio(most_per_second), asyncio.Event(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(akkio), "127.0.0.1", 0, ssl=context, backlog=1024)
+    loop.add_reader(sys.stdin, _take_orders, akkio, ended)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
