@@ -118,7 +118,7 @@ def _delay_row(scale: Scale, kind: delay.Knowledge, found: Mapping[str, Mapping[
 
 
 def delay_under_load(scale: Scale) -> list[Row]:
-    """Measure the mean delay of trainings that share the rate and of which nothing is known, beside the best possible."""
+    """Measure the mean delay of trainings of which nothing is known and that share the rate, beside the best."""
     steady = {
         count: in_fresh_interpreter(load.steady, count=count, seconds=_load_seconds(scale, count))
         for count in scale.in_flight
