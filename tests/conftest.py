@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import secrets
 import shutil
@@ -39,7 +40,8 @@ def akkio() -> Iterator[ScriptedAkkio]:
 def connected(akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> ScriptedAkkio:
     """The scripted Akkio, with the connection ``akkio_default`` leading to it."""
     for name, value in akkio_connection(akkio.url, "the-key").items():
-        monkeypatch.setenv(name, value)
+        fields = json.loads(value) | {"extra": {"requests_per_second": 1000}}
+        monkeypatch.setenv(name, json.dumps(fields))
     return akkio
 
 

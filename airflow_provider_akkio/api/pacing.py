@@ -44,7 +44,7 @@ def next_poll_in(
     - With nothing to go by, equal turns are best: one round of the account's trainings, within 5 % and 14 % of the time
       passed.
 
-    :param elapsed: seconds since the training can have begun.
+    :param elapsed: seconds since the training can have begun; below zero where another machine's clock is ahead.
     :param duration: seconds that Akkio was asked to spend on it.
     :param estimate: seconds that Akkio expects it to take.
     :param is_waiting: whether Akkio has not begun with it.
@@ -52,7 +52,7 @@ def next_poll_in(
     :return: seconds, from 1 up.
     """
     if elapsed < FIRST_QUESTION:
-        return max(FIRST_QUESTION - elapsed, SHORTEST_INTERVAL)
+        return min(max(FIRST_QUESTION - elapsed, SHORTEST_INTERVAL), FIRST_QUESTION)
     if is_waiting:
         return min(elapsed / 2, 60.0)
     expected = estimate or duration

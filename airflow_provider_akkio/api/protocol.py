@@ -211,7 +211,7 @@ class AkkioProtocol:
         now = running_at = wanted_at = self._clock()
         idle_until = training.submitted_at
         if poll_interval is None and training.duration is not None and now - training.submitted_at < FIRST_QUESTION:
-            wanted_at = min(now + next_poll_in(now - training.submitted_at), deadline)
+            wanted_at = max(now, min(now + next_poll_in(now - training.submitted_at), deadline))
             yield Pause(wanted_at - now)
         while True:
             try:

@@ -97,13 +97,12 @@ class Allowance:
 
 
 _allowances: dict[tuple[str, str], Allowance] = {}
-_lock = threading.Lock()
 
 
 def allowance_of(account: Account) -> Allowance:
     """Return the one allowance of an account; the rate is that of the connection which asked last."""
-    with _lock:
-        allowance = _allowances.setdefault((account.site.origin, account.key), Allowance(account.requests_per_second))
+    # No lock, which a thread might hold while the process forks: to set a default is one step for a dictionary.
+    allowance = _allowances.setdefault((account.site.origin, account.key), Allowance(account.requests_per_second))
     allowance.requests_per_second = account.requests_per_second
     return allowance
 

@@ -40,8 +40,7 @@ class AsynchronousClient:
         self._shared: SharedSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._shared = await acquire(self._account)
-        self._session = await self._shared.session()
+        self._shared, self._session = await acquire(self._account)
         self._time_limit = time_limit(self._account)
         return self
 

@@ -58,8 +58,8 @@ class SharedSession:
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Identity, SharedSession]] = WeakKeyDictionary()
 
 
-async def acquire(account: Account) -> SharedSession:
-    """Return the session of this event loop for an account; :func:`release` it afterwards.
+async def acquire(account: Account) -> tuple[SharedSession, aiohttp.ClientSession]:
+    """Return what this event loop shares for an account, and its open session; :func:`release` it afterwards.
 
     :raises AkkioConnectionError: if the certificates that it trusts cannot be read.
     """
@@ -67,11 +67,11 @@ async def acquire(account: Account) -> SharedSession:
     shared = sessions.setdefault(_identity(account), SharedSession(account))
     shared.users += 1
     try:
-        await shared.session()
+        session = await shared.session()
     except BaseException:
         await release(account, shared)
         raise
-    return shared
+    return shared, session
 
 
 async def release(account: Account, shared: SharedSession) -> None:

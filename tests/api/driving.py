@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.messages import Answer, Conversation, NoAnswer, Outcome, Pause, Request
+from airflow_provider_akkio.api.messages import (
+    Answer,
+    Conversation,
+    NoAnswer,
+    Outcome,
+    Pause,
+    Request,
+)
+from airflow_provider_akkio.api.meter import Metric
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 
 ACCOUNT = Account("akkio_default", Site("https://api.akkio.com"), "an-api-key")
@@ -33,6 +42,20 @@ LOST = NoAnswer("reset", was_sent=True)
 
 
 @dataclass
+class Numbers:
+    """Remembers what was counted and timed."""
+
+    counts: Counter[Metric] = field(default_factory=Counter)
+    times: dict[Metric, list[float]] = field(default_factory=dict)
+
+    def count(self, metric: Metric) -> None:
+        self.counts[metric] += 1
+
+    def time(self, metric: Metric, seconds: float) -> None:
+        self.times.setdefault(metric, []).append(seconds)
+
+
+@dataclass
 class Talk:
     """Answers the requests of a conversation, the last answer again and again, and lets its pauses pass at once."""
 
@@ -40,11 +63,14 @@ class Talk:
     now: float = STARTED_AT
     requests: list[Request] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=Numbers)
+    round_seconds: float = 0.0
     most_steps: int = 100_000
 
     def hold(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
         """Hold a conversation to its end."""
-        conversation = start(AkkioProtocol(ACCOUNT, clock=lambda: self.now))
+        conversation = start(AkkioProtocol(ACCOUNT, lambda: self.now, self.numbers, lambda: self.round_seconds))
         replies = iter(self.replies)
         reply: Answer | NoAnswer | None = None
         last: Answer | NoAnswer | None = None
@@ -59,6 +85,7 @@ class Talk:
                 reply = None
             else:
                 self.requests.append(step)
+                self.asked_at.append(self.now)
                 last = reply = next(replies, last)
         raise AssertionError(f"the conversation has not ended after {self.most_steps} steps")
 

@@ -35,6 +35,18 @@ def test_a_time_limit_that_is_none_is_refused(value: Any) -> None:
         read(extra={"timeout": value})
 
 
+@pytest.mark.parametrize(("given", "rate"), [(None, 5.0), ("", 5.0), (2, 2.0), ("0.5", 0.5), (7.5, 7.5)])
+def test_five_requests_a_second_are_sent_or_what_the_extra_says(given: Any, rate: float) -> None:
+    assert read(extra={"requests_per_second": given}).requests_per_second == rate
+    assert read().requests_per_second == 5.0
+
+
+@pytest.mark.parametrize("value", [0, -1, "often", True, [], float("inf"), float("nan")])
+def test_a_rate_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(AkkioConnectionError, match="'akkio_default': extra requests_per_second must be a number"):
+        read(extra={"requests_per_second": value})
+
+
 @pytest.mark.parametrize(
     ("given", "verify"),
     [

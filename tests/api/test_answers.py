@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.api.answers import read_answer
-from airflow_provider_akkio.api.messages import Answer, NoAnswer, quoted, retry_after_seconds
+from airflow_provider_akkio.api.messages import Answer, NoAnswer, retry_after_seconds
+from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.exceptions import (
     AkkioMalformedAnswer,
     AkkioRequestRefused,

@@ -23,7 +23,8 @@ from yarl import URL
 from airflow_provider_akkio.api import protocol
 from airflow_provider_akkio.api.messages import Answer, Method, NoAnswer
 from airflow_provider_akkio.api.protocol import AkkioProtocol
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
+from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
 from airflow_provider_akkio.exceptions import AkkioError
 from tests.api.conftest import Tried
 from tests.api.driving import ACCOUNT, STARTED_AT, Talk, answer, status

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider_akkio.api.messages import Answer, NoAnswer
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState, TrainRequest
+from airflow_provider_akkio.api.meter import Metric
+from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState
 from airflow_provider_akkio.exceptions import (
     AkkioForbidden,
     AkkioMalformedAnswer,
@@ -24,6 +27,7 @@ from airflow_provider_akkio.exceptions import (
 from tests.api.driving import LOST, MODEL, NOT_FOUND, STARTED_AT, UNREACHABLE, Talk, answer, status
 
 TRAINING = SubmittedTraining("T1", STARTED_AT)
+FRESH = replace(TRAINING, duration=10)
 DEADLINE = STARTED_AT + 1000
 ACCEPTED = answer({"task_id": "T1"}, 201)
 REFUSALS = {401: AkkioUnauthorized, 403: AkkioForbidden, 422: AkkioUnprocessable, 302: AkkioUntrustedAddress}
@@ -46,17 +50,22 @@ def submit(talk: Talk, **parameters: object) -> SubmittedTraining:
     return talk.hold(lambda akkio: akkio.submit(request))
 
 
-def wait(talk: Talk, deadline: float = DEADLINE, poll_interval: float | None = None) -> str | None:
-    return talk.hold(lambda akkio: akkio.wait(TRAINING, deadline, poll_interval)).location
+def wait(
+    talk: Talk,
+    deadline: float = DEADLINE,
+    poll_interval: float | None = None,
+    training: SubmittedTraining = TRAINING,
+) -> str | None:
+    return talk.hold(lambda akkio: akkio.wait(training, deadline, poll_interval)).location
 
 
 class TestSubmitting:
     def test_an_accepted_training_counts_from_akkios_answer(self) -> None:
-        assert submit(Talk([ACCEPTED])) == TRAINING
+        assert submit(Talk([ACCEPTED])) == FRESH
 
     @pytest.mark.parametrize("code", [200, 201, 202])
     def test_any_success_with_a_task_id_is_an_acceptance(self, code: int) -> None:
-        assert submit(Talk([answer({"task_id": "T1"}, code)])) == TRAINING
+        assert submit(Talk([answer({"task_id": "T1"}, code)]), duration=300) == replace(FRESH, duration=300)
 
     @pytest.mark.parametrize("force", [True, False])
     def test_is_tried_again_five_times_if_nothing_was_sent(self, force: bool) -> None:
@@ -69,7 +78,7 @@ class TestSubmitting:
     @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
     def test_is_repeated_after_an_unknown_outcome_if_akkio_then_gives_the_same_model(self, outcome: Answer) -> None:
         talk = Talk([outcome, ACCEPTED])
-        assert submit(talk, force=False) == SubmittedTraining("T1", talk.now)
+        assert submit(talk, force=False) == SubmittedTraining("T1", talk.now, 10)
         assert len(talk.requests) == 2
 
     @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
@@ -120,16 +129,74 @@ class TestWaiting:
         talk = Talk([status(first), status("IN_PROGRESS", estimate_seconds=5), status("SUCCEEDED", location="/x")])
         assert wait(talk) == "/x"
 
-    def test_polls_every_two_seconds_at_first_and_every_thirty_in_the_end(self) -> None:
-        talk = Talk([status("IN_PROGRESS")] * 40 + [status("SUCCEEDED")])
+    def test_polls_less_and_less_often_where_nothing_tells_when_the_end_is_to_come(self) -> None:
+        talk = Talk([status("IN_PROGRESS")] * 60 + [status("SUCCEEDED")])
         wait(talk)
-        assert talk.pauses[0] == 2.0
-        assert talk.pauses == sorted(talk.pauses)
-        assert talk.pauses[-1] == 30.0
+        assert talk.pauses[:2] == [2.0, 1.0]
+        assert talk.pauses[1:] == sorted(talk.pauses[1:])
+        assert talk.pauses[-1] == pytest.approx(0.05 * (talk.now - talk.pauses[-1] - STARTED_AT))
+
+    def test_asks_first_two_seconds_after_the_submission(self) -> None:
+        talk = Talk([status("SUCCEEDED")], now=STARTED_AT + 0.5)
+        wait(talk, training=FRESH)
+        assert talk.asked_at == [STARTED_AT + 2]
+
+    @pytest.mark.parametrize(("training", "after"), [(TRAINING, 0.5), (FRESH, 2.0), (FRESH, 500.0)])
+    def test_asks_at_once_for_a_training_of_somebody_else_or_of_some_time_ago(
+        self, training: SubmittedTraining, after: float
+    ) -> None:
+        talk = Talk([status("SUCCEEDED")], now=STARTED_AT + after)
+        wait(talk, training=training)
+        assert talk.pauses == []
+
+    def test_asks_two_seconds_later_at_most_where_the_clock_is_behind_the_submitters(self) -> None:
+        talk = Talk([status("SUCCEEDED")], now=STARTED_AT - 600)
+        wait(talk, training=FRESH)
+        assert talk.pauses == [2.0]
+
+    @pytest.mark.parametrize("deadline", [STARTED_AT - 5, STARTED_AT, STARTED_AT + 0.5])
+    def test_a_deadline_before_the_first_question_puts_it_off_no_further(self, deadline: float) -> None:
+        talk = Talk([status("IN_PROGRESS")])
+        with pytest.raises(AkkioTrainingTimeout):
+            wait(talk, deadline, training=FRESH)
+        assert talk.asked_at == [max(deadline, STARTED_AT)]
+        assert all(seconds >= 0 for seconds in talk.pauses)
+
+    def test_follows_akkios_estimate_once_it_is_known(self) -> None:
+        talk = Talk([*[status("IN_PROGRESS", estimate_seconds=100)] * 4, status("SUCCEEDED")])
+        wait(talk, training=replace(FRESH, duration=300))
+        assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 35.5, 88, 96, 104])
+
+    def test_leaves_the_early_questions_out_where_an_account_has_many_trainings(self) -> None:
+        talk = Talk([*[status("IN_PROGRESS", estimate_seconds=100)] * 2, status("SUCCEEDED")], round_seconds=20.0)
+        wait(talk, training=FRESH)
+        assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 88, 96])
+
+    def test_expects_the_end_later_while_akkio_has_not_begun(self) -> None:
+        talk = Talk([*[status("PENDING")] * 3, *[status("IN_PROGRESS", estimate_seconds=100)] * 2, status("SUCCEEDED")])
+        wait(talk, training=FRESH)
+        begun = 4.5  # when it was last seen waiting
+        assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 3, 4.5, 6.75, begun + 35.5, begun + 88])
+
+    def test_asks_the_last_question_at_the_deadline(self) -> None:
+        talk = Talk([status("IN_PROGRESS", estimate_seconds=100_000)])
+        with pytest.raises(AkkioTrainingTimeout):
+            wait(talk, training=FRESH)
+        assert [at - STARTED_AT for at in talk.asked_at] == [2, 1000]
+
+    def test_each_status_question_says_since_when_it_is_wanted_and_nothing_else_does(self) -> None:
+        submitting = Talk([ACCEPTED])
+        training = submit(submitting)
+        talk = Talk([status("IN_PROGRESS"), LOST, status("SUCCEEDED"), MODEL])
+        talk.hold(lambda akkio: akkio.finish(training, DEADLINE))
+        first, second = STARTED_AT + 2, STARTED_AT + 4
+        wanted_at = [one.wanted_at for one in submitting.requests + talk.requests]
+        assert wanted_at == [0, first, second, second, 0]
+        assert talk.asked_at[2] > second, "what is asked again has been wanted since it was asked first"
 
     def test_a_poll_interval_of_the_authors_overrides_the_pacing(self) -> None:
         talk = Talk([status("IN_PROGRESS")] * 5 + [status("SUCCEEDED")])
-        wait(talk, poll_interval=0.5)
+        wait(talk, poll_interval=0.5, training=FRESH)
         assert talk.pauses == [0.5] * 5
 
     @pytest.mark.parametrize("name", ["FAILED", "UNKNOWN_TIMEOUT"])
@@ -320,3 +387,36 @@ class TestRevisiting:
     def test_ends_with_a_refusal(self, code: int, error: type[Exception]) -> None:
         with pytest.raises(error):
             self.revisit(Answer(code))
+
+
+class TestCounting:
+    def test_counts_each_poll_and_each_that_failed(self) -> None:
+        talk = Talk([LOST, Answer(500), Answer(200, b"<html>"), status("IN_PROGRESS"), status("SUCCEEDED"), MODEL])
+        talk.hold(lambda akkio: akkio.finish(TRAINING, DEADLINE))
+        assert talk.numbers.counts == {Metric.POLLS: 5, Metric.POLL_ERRORS: 3}
+
+    def test_counts_whatever_is_throttled(self) -> None:
+        throttled = [Answer(429), Answer(503, retry_after="1")]
+        submitting = Talk([*throttled, ACCEPTED])
+        training = submit(submitting)
+        talk = Talk([*throttled, status("SUCCEEDED"), *throttled, MODEL])
+        talk.hold(lambda akkio: akkio.finish(training, DEADLINE))
+        assert submitting.numbers.counts + talk.numbers.counts == {
+            Metric.POLLS: 3,
+            Metric.POLL_ERRORS: 2,
+            Metric.RATE_LIMITED: 6,
+        }
+
+    def test_times_a_training_and_how_late_its_end_may_have_been_seen(self) -> None:
+        talk = Talk([status("IN_PROGRESS", estimate_seconds=100)] * 3 + [status("SUCCEEDED")])
+        wait(talk, training=FRESH)
+        assert talk.numbers.times == {
+            Metric.TRAINING_SECONDS: [pytest.approx(96)],
+            Metric.DETECTION_DELAY_SECONDS: [pytest.approx(8)],
+        }
+
+    def test_times_no_training_that_failed(self) -> None:
+        talk = Talk([status("FAILED")])
+        with pytest.raises(AkkioTrainingFailed):
+            wait(talk)
+        assert talk.numbers.times == {}

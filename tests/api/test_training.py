@@ -7,12 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.training import (
-    TrainingResult,
-    TrainingState,
-    TrainRequest,
-    parse_id,
-)
+from airflow_provider_akkio.api.request import TrainRequest, parse_id
+from airflow_provider_akkio.api.training import TrainingResult, TrainingState
 from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioParameterError
 

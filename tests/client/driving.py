@@ -8,13 +8,23 @@ from typing import Any
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.messages import Answer, Conversation, Method, NoAnswer, Pause, Request
+from airflow_provider_akkio.api.messages import (
+    Answer,
+    Conversation,
+    Method,
+    NoAnswer,
+    Pause,
+    Request,
+)
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
 from tests.scripted import ScriptedAkkio
 
 Talk = Callable[..., list[Answer | NoAnswer]]
 Exchange = Callable[[Account, Request], Answer | NoAnswer]
+
+UNHINDERED = 1000.0
+"""A rate that holds up no test; of its own accord, a connection sends five requests a second."""
 
 
 def exchanges(requests: tuple[Request, ...]) -> Conversation[list[Answer | NoAnswer]]:
@@ -41,7 +51,8 @@ def asynchronous(account: Account, *requests: Request) -> list[Answer | NoAnswer
 
 
 def account(url: str, timeout: float = 10.0, **fields: Any) -> Account:
-    return Account("akkio_default", Site(url), "the-key", timeout, **fields)
+    fields = {"key": "the-key", "requests_per_second": UNHINDERED} | fields
+    return Account("akkio_default", Site(url), timeout=timeout, **fields)
 
 
 def get(akkio: ScriptedAkkio) -> Request:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState, TrainRequest
+from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
 from airflow_provider_akkio.exceptions import (
     AkkioConnectionError,
     AkkioParameterError,
@@ -53,7 +54,7 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
 def test_a_training_is_submitted(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("new", accepted("T7"))
     training = hook.submit_training(REQUEST)
-    assert training == SubmittedTraining("T7", training.submitted_at)
+    assert training == SubmittedTraining("T7", training.submitted_at, REQUEST.duration)
     assert connected.received[0].body == REQUEST.to_json()
 
 
