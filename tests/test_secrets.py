@@ -18,7 +18,7 @@ import pytest
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.training import TrainRequest
+from airflow_provider_akkio.api.request import TrainRequest
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient, open_session
 from airflow_provider_akkio.client.headers import request_headers

@@ -73,6 +73,8 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
 def _is_too_deep(body: dict[str, Any]) -> bool:
     level: list[dict[str, Any] | list[Any]] = [body]
     for _ in range(MAX_NESTING):
+        if not level:
+            return False
         inner = (one.values() if isinstance(one, dict) else one for one in level)
         level = [value for values in inner for value in values if isinstance(value, dict | list)]
     return bool(level)

@@ -13,10 +13,10 @@ SUBMIT_PATIENCE = 3600.0
 
 _OPENS, _CLOSES, _STEP = 0.88, 1.28, 0.08
 """The window around the expected end, and the steps through it, as shares of the time expected."""
-_LATE = 0.14
-"""What an interval is of the time that has passed, once the expected end has: the end is seen 7 % late on average."""
-_DENSEST = 0.05
-"""The same, at least, where nothing tells when the end is to come."""
+_LATE = 0.1
+"""What an interval is of the time that has passed, once the expected end has: the end is seen 5 % late on average."""
+_DENSEST, _SPARSEST = 0.05, 0.14
+"""The same, at least and at most, where nothing tells when the end is to come."""
 _THIRD = 0.355
 """Where a training ends, and a little more, that takes a third of its estimate."""
 
@@ -57,7 +57,7 @@ def next_poll_in(
         return min(elapsed / 2, 60.0)
     expected = estimate or duration
     if expected is None:
-        interval = min(max(round_seconds, _DENSEST * elapsed), _LATE * elapsed)
+        interval = min(max(round_seconds, _DENSEST * elapsed), _SPARSEST * elapsed)
     elif elapsed >= _CLOSES * expected:
         interval = _LATE * elapsed
     elif elapsed >= (_OPENS - _STEP / 2) * expected:

@@ -312,11 +312,18 @@ class AkkioProtocol:
             raise
 
     def _read(self, ask: Callable[[], Conversation[Value]], deadline: float | None) -> Conversation[Value]:
+        try:
+            return (yield from ask())
+        except AkkioUnavailable as error:
+            first: AkkioUnavailable | None = error
         until = self._clock() + READ_PATIENCE if deadline is None else deadline
         patience = _Patience(self._clock, until, AkkioMalformedAnswer, MAX_MALFORMED_IN_A_ROW - 1)
         for attempt in patience.attempts(lambda error: isinstance(error, AkkioUnavailable)):
             yield from patience.pauses()
             with attempt:
+                if first is not None:  # most questions are answered at once, and need none of this
+                    failure, first = first, None
+                    raise failure
                 value = yield from ask()
         return value
 
@@ -367,7 +374,8 @@ def _has_fallen_back(before: TrainingState, now: TrainingState) -> bool:
 
 
 def _log_change(akkio_task_id: str, before: TrainingState, now: TrainingState, unknown: set[str]) -> None:
-    log.debug("Training %s: %s", akkio_task_id, quoted(str(now)))
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("Training %s: %s", akkio_task_id, quoted(str(now)))
     if now.known is None:
         if now.status not in unknown:
             log.warning(

@@ -21,8 +21,6 @@ from airflow_provider_akkio.api.meter import Meter, NoMeter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.shared import SharedSession, acquire, release, time_limit
 
-_CHUNK_BYTES = 64 * 1024
-
 
 class AsynchronousClient:
     """Drives conversations on the running event loop; use it as an asynchronous context manager.
@@ -96,7 +94,7 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
     body = bytearray()
     defect = None
     try:
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        while chunk := await response.content.readany():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 defect = "is longer than 32 MiB"

@@ -6,9 +6,11 @@ import asyncio
 import math
 import ssl
 from typing import Literal, TypeAlias
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from yarl import URL
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.client.allowance import MAX_CONNECTIONS, allowance_of
@@ -87,13 +89,25 @@ def _identity(account: Account) -> _Identity:
 
 
 def _open(account: Account, context: ssl.SSLContext | Literal[False]) -> aiohttp.ClientSession:
+    proxy, proxy_auth = _proxy(URL(account.site.origin))
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS),
         headers=request_headers(account),
         timeout=time_limit(account),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,
+        proxy=proxy,
+        proxy_auth=proxy_auth,
     )
+
+
+def _proxy(origin: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """Return the proxy that the environment names; aiohttp itself would look for it at each request, in a thread."""
+    named = getproxies().get(origin.scheme)
+    if not named or proxy_bypass(origin.host or ""):
+        return None, None
+    proxy = URL(named if "://" in named else f"http://{named}")
+    auth = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password or "")
+    return proxy.with_user(None), auth
 
 
 def time_limit(account: Account) -> aiohttp.ClientTimeout:

@@ -198,6 +198,10 @@ class AkkioHook(BaseHook):
 
     async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
         """Do what :meth:`run` does, on the event loop."""
+        from asgiref.sync import sync_to_async
+
+        # Their import takes long enough to hold up the others on the event loop.
+        await sync_to_async(_load_asynchronous_client, thread_sensitive=False)()
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
         from airflow_provider_akkio.metrics import AirflowMeter
 
@@ -224,6 +228,11 @@ class AkkioHook(BaseHook):
         account = _account(connection, await get_async_extra_dejson(connection))
         await sync_to_async(mask_secret)(account.key)
         return account
+
+
+def _load_asynchronous_client() -> None:
+    import airflow_provider_akkio.client.asynchronous
+    import airflow_provider_akkio.metrics  # noqa: F401
 
 
 def _account(connection: Connection, extra: Any) -> Account:
