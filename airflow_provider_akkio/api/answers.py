@@ -59,13 +59,13 @@ def _json_object(purpose: str, answer: Answer) -> dict[str, Any]:
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer {quoted(answer.defect)}; it begins: {quoted(text)}")
     try:
         whole = answer.body.decode("utf-8-sig")
-        body = json.loads(whole, parse_constant=_null, parse_float=_finite)
+        body = _JSON.decode(whole)
         body = _storable(body) if r"\u" in whole else body
     except (ValueError, RecursionError):
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is not JSON; it begins: {quoted(text)}") from None
     if not isinstance(body, dict):
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is no JSON object; it begins: {quoted(text)}")
-    if _is_too_deep(body):
+    if whole.count("{") + whole.count("[") > MAX_NESTING and _is_too_deep(body):
         raise AkkioMalformedAnswer(f"{purpose}: Akkio's answer is nested too deeply; it begins: {quoted(text)}")
     return body
 
@@ -88,6 +88,9 @@ def _finite(digits: str) -> float | None:
     """Read a number that is too large for a float as null, as :func:`_null` does."""
     number = float(digits)
     return number if math.isfinite(number) else None
+
+
+_JSON = json.JSONDecoder(parse_constant=_null, parse_float=_finite)
 
 
 def _storable(value: Any) -> Any:

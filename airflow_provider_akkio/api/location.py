@@ -69,7 +69,8 @@ class Site:
         """
         if any(segment in (".", "..") for segment in segments):
             raise AkkioUntrustedAddress(f"{'/'.join(segments)!r} holds an id that leads to another address.")
-        return "/".join([self.api_root, *(quote(segment, safe="") for segment in segments)])
+        quoted_segments = [one if one.isascii() and one.isalnum() else quote(one, safe="") for one in segments]
+        return "/".join([self.api_root, *quoted_segments])
 
     def resolve(self, location: str) -> str:
         """Return the URL that a ``location`` of Akkio's means.

@@ -24,26 +24,31 @@ def without_key(answer: Answer | NoAnswer, key: str) -> Answer | NoAnswer:
     :param answer: what came back.
     :param key: the API key.
     """
-    if len(key) < _SHORTEST_KEY or not re.search(r"[A-Za-z0-9]", key):
+    letters, pattern = _spellings(key)
+    if not letters:
         return answer
     if isinstance(answer, NoAnswer):
-        return replace(answer, reason=_redacted(answer.reason.encode(errors="replace"), key).decode())
-    defect = answer.defect and _redacted(answer.defect.encode(errors="replace"), key).decode()
-    return replace(answer, body=_redacted(answer.body, key), defect=defect)
+        return replace(answer, reason=_redacted(answer.reason, pattern))
+    if letters not in answer.body and answer.defect is None:
+        return answer
+    defect = answer.defect and _redacted(answer.defect, pattern)
+    return replace(answer, body=pattern.sub(REDACTED.encode(), answer.body), defect=defect)
 
 
-def _redacted(text: bytes, key: str) -> bytes:
-    letters, pattern = _spellings(key)
-    return pattern.sub(REDACTED.encode(), text) if letters in text else text
+def _redacted(text: str, pattern: re.Pattern[bytes]) -> str:
+    return pattern.sub(REDACTED.encode(), text.encode(errors="replace")).decode()
 
 
 @lru_cache(maxsize=16)
 def _spellings(key: str) -> tuple[bytes, re.Pattern[bytes]]:
     """Return the longest part of a key that no quoting changes, by which most texts are told, and what finds it all.
 
-    A search that begins with a letter is quick; what stands before the key's first one gives nothing away.
+    A search that begins with a letter is quick; what stands before the key's first one gives nothing away. There is no
+    such part of a key that is not looked for.
     """
     letters = max(re.findall(r"[A-Za-z0-9]*", key), key=len)
+    if len(key) < _SHORTEST_KEY or not letters:
+        return b"", re.compile(b"")
     from_letter = re.sub(r"^[^A-Za-z0-9]+", "", key)
     pattern = "".join(_spelling(character, len(list(run))) for character, run in groupby(from_letter))
     return letters.encode(), re.compile(pattern.encode())

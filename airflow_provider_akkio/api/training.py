@@ -14,6 +14,7 @@ from airflow_provider_akkio.api.vocabulary import TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioMalformedAnswer
 
 _LONGEST_ESTIMATE = 1e9
+_STATUSES = dict(TrainingStatus.__members__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class TrainingState:
     @property
     def known(self) -> TrainingStatus | None:
         """The status, if it is one that Akkio documents."""
-        return TrainingStatus.__members__.get(self.status)
+        return _STATUSES.get(self.status)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
