@@ -63,9 +63,12 @@ def counted_at_the_far_end(rate: float, on_their_way: list[tuple[float, float, O
     clock = Clock()
     allowance = Allowance(rate, clock)
     under_way: list[tuple[float, int, float, Outcome]] = []
-    counted = []
+    counted: list[float] = []
+    tries = 0
     for number, (latency, share, answer) in enumerate(on_their_way):
         while seconds := allowance.take():
+            tries += 1
+            assert tries < 1000, "it goes on"
             clock.now += seconds
             if under_way and under_way[0][0] <= clock.now:
                 clock.now, _, taken_at, came = heappop(under_way)

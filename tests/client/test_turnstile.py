@@ -71,9 +71,10 @@ def test_what_has_no_time_goes_before_all_that_have_and_in_the_order_of_asking(c
 def test_nobody_overtakes_those_who_queue(clock: Clock, passing: Passing) -> None:
     async def main() -> None:
         tasks = await passing.queued(("queues", 10.0))
-        await asyncio.sleep(20.0 - 10.0)
-        late = asyncio.create_task(passing.send("late", 20.0))
-        await asyncio.gather(*tasks, late)
+        await tasks[0]
+        clock.now += 1
+        await passing.send("late", 20.0)
+        await asyncio.gather(*tasks)
 
     run(clock, main())
     assert passing.passed == ["holder", "queues", "late"]

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+END = 5000.0
+
 
 @dataclass
 class Clock:
@@ -31,6 +33,7 @@ class _Leap(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert timeout is not None, "nobody would ever go on"
         self._clock.now += timeout
+        assert self._clock.now < END, "somebody tries for ever"
         return super().select(0)
 
 
