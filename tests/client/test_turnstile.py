@@ -92,15 +92,18 @@ def test_who_gives_up_waiting_holds_nobody_up(clock: Clock, passing: Passing) ->
 
 def test_who_is_cancelled_in_the_moment_of_being_let_through_gives_the_place_on(clock: Clock, passing: Passing) -> None:
     async def main() -> None:
-        tasks = await passing.queued(("first", 10.0), ("second", 20.0))
-        await tasks[0]
-        clock.now += 1
+        await passing.turnstile.enter(0.0)
+        tasks = [asyncio.create_task(passing.send(name)) for name in ("first", "second")]
+        await asyncio.sleep(1.01)
+        passing.allowance.put_back()
         passing.turnstile.let_next()
-        tasks[1].cancel()
+        at = clock.now
+        tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        assert clock.now == at, "it takes no timer"
 
     run(clock, main())
-    assert passing.passed == ["holder", "second"]
+    assert passing.passed == ["second"]
     clock.now += 1
     assert passing.allowance.take() == 0, "no place was lost"
 
