@@ -10,6 +10,7 @@ import sys
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,21 @@ def environment(home: str) -> dict[str, str]:
 
     :param home: the folder that Airflow may write to.
     """
-    foreign = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
     return foreign | {
+        "PYTHONPYCACHEPREFIX": _bytecode().name,
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(home) / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+
+
+@cache
+def _bytecode() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for compiled modules, which every installation has; it is gone with this process."""
+    return tempfile.TemporaryDirectory(prefix="akkio-bytecode-")
 
 
 def _main(module: str, function: str, arguments: str) -> None:

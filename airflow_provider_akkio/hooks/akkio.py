@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from asyncio import AbstractEventLoop, Semaphore, get_running_loop
+from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
@@ -21,8 +26,13 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.protocol import AkkioProtocol
     from airflow_provider_akkio.api.request import TrainRequest
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+    from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 
 DEFAULT_CONNECTION = "akkio_default"
+
+_CLIENT = "airflow_provider_akkio.client.asynchronous"
+_AT_ONCE = 8
+_semaphores: WeakKeyDictionary[AbstractEventLoop, Semaphore] = WeakKeyDictionary()
 
 
 class AkkioHook(BaseHook):
@@ -197,16 +207,25 @@ class AkkioHook(BaseHook):
             return client.run(start(client.protocol))
 
     async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
-        """Do what :meth:`run` does, on the event loop."""
+        """Do what :meth:`run` does, on the event loop.
+
+        Of many that begin at once, a few connect at a time: all together would hold up the loop.
+        """
+        async with AsyncExitStack() as stack:
+            async with _few_at_once():
+                client = await stack.enter_async_context(await self._aclient())
+            return await client.run(start(client.protocol))
+
+    async def _aclient(self) -> AsynchronousClient:
         from asgiref.sync import sync_to_async
 
-        # Their import takes long enough to hold up the others on the event loop.
-        await sync_to_async(_load_asynchronous_client, thread_sensitive=False)()
+        if not hasattr(sys.modules.get(_CLIENT), "AsynchronousClient"):
+            # To import it takes long enough to hold up the others on the loop.
+            await sync_to_async(import_module, thread_sensitive=False)(_CLIENT)
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
         from airflow_provider_akkio.metrics import AirflowMeter
 
-        async with AsynchronousClient(await self.aget_account(), AirflowMeter(self.akkio_conn_id)) as client:
-            return await client.run(start(client.protocol))
+        return AsynchronousClient(await self.aget_account(), AirflowMeter(self.akkio_conn_id))
 
     def get_account(self) -> Account:
         """Return what the connection says; its key is masked in Airflow's logs from then on.
@@ -230,9 +249,8 @@ class AkkioHook(BaseHook):
         return account
 
 
-def _load_asynchronous_client() -> None:
-    import airflow_provider_akkio.client.asynchronous
-    import airflow_provider_akkio.metrics  # noqa: F401
+def _few_at_once() -> Semaphore:
+    return _semaphores.setdefault(get_running_loop(), Semaphore(_AT_ONCE))
 
 
 def _account(connection: Connection, extra: Any) -> Account:
