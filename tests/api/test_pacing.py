@@ -67,7 +67,7 @@ def test_without_an_estimate_the_duration_is_expected_and_asked_for_at_each_doub
 
 @pytest.mark.parametrize("elapsed", [128, 200, 5000])
 def test_after_the_expected_end_the_interval_grows_with_the_time_passed(elapsed: float) -> None:
-    assert next_poll_in(elapsed, estimate=100) == next_poll_in(elapsed, duration=100) == pytest.approx(0.14 * elapsed)
+    assert next_poll_in(elapsed, estimate=100) == next_poll_in(elapsed, duration=100) == pytest.approx(0.1 * elapsed)
 
 
 @pytest.mark.parametrize(("round_seconds", "then"), [(0, 35.5), (8, 35.5), (8.1, 88), (1000, 88)])
