@@ -174,8 +174,8 @@ def test_a_head_that_does_not_end_is_cut_when_the_time_is_over(
 def test_a_connection_that_is_used_again_keeps_to_the_limit_too(talk: Talk) -> None:
     with ScriptedAkkio(keep_alive=True) as akkio:
         akkio.script("status", Reply(200), trickling_head, Reply(200))
-        with at_most(5):
-            before, cut, after = talk(account(akkio.url, timeout=1), *[get(akkio)] * 3)
+        with at_most(8):
+            before, cut, after = talk(account(akkio.url, timeout=2), *[get(akkio)] * 3)
         assert before == after == Answer(200, b"{}")
         assert isinstance(cut, NoAnswer)
         first, second, third = [received.port for received in akkio.received]
