@@ -32,5 +32,10 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.hooks.akkio"]}],
         "operators": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.operators.akkio"]}],
         "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.sensors.akkio"]}],
-        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.triggers.akkio"]}],
+        "triggers": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_akkio.triggers.akkio", "airflow_provider_akkio.triggers.start"],
+            }
+        ],
     }

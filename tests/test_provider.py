@@ -16,7 +16,17 @@ import jsonschema
 import airflow_provider_akkio
 from airflow_provider_akkio import __version__, get_provider_info
 
-HEAVY = ("requests", "aiohttp", "urllib3", "sklearn", "fastapi", "airflow.triggers", "asgiref")
+HEAVY = (
+    "requests",
+    "aiohttp",
+    "urllib3",
+    "sqlalchemy",
+    "tenacity",
+    "sklearn",
+    "fastapi",
+    "airflow.triggers",
+    "asgiref",
+)
 
 
 def test_the_provider_info_is_of_airflows_own_schema() -> None:
@@ -59,7 +69,7 @@ def test_every_module_that_it_names_is_there() -> None:
         for entry in info[part]
         for name in entry["python-modules"]
     ]
-    assert len(modules) == 4
+    assert len(modules) == 5
     for module in modules:
         importlib.import_module(module)
 
@@ -69,6 +79,7 @@ def test_a_dag_file_loads_no_http_library_and_no_trigger() -> None:
         "import sys; from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator; "
         "before = set(sys.modules); "
         "import airflow_provider_akkio.operators.akkio, airflow_provider_akkio.sensors.akkio; "
+        "airflow_provider_akkio.get_provider_info(); "
         f"print([one for one in set(sys.modules) - before if one.startswith({HEAVY!r})])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)

@@ -10,6 +10,7 @@ from dev.stack import PROJECT
 
 README = PROJECT / "README.md"
 RELIABILITY = PROJECT / "docs" / "reliability.md"
+PERFORMANCE = PROJECT / "docs" / "performance.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
