@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,11 @@ class Handover:
         from airflow_provider_akkio.api.training import SubmittedTraining
 
         kept = _kept(self._store)
-        if kept is None or (kept.ends_in_triggerer and _left_its_result(self._context)):
+        if kept is None:
+            self._refuse_what_was_lost()
+            return None
+        if kept.ends_in_triggerer and RETURN_VALUE in _cleared_xcoms(self._context):
+            forget(self._context)
             return None
         if kept.fingerprint != self._fingerprint:
             log.warning(
@@ -65,6 +69,16 @@ class Handover:
                 f"An earlier try of this task ended while it submitted a training. {NOT_SUBMITTED_AGAIN}"
             )
         return SubmittedTraining(kept.akkio_task_id, kept.submitted_at, self._duration)
+
+    def _refuse_what_was_lost(self) -> None:
+        """Refuse to pay again where a triggerer submitted, and the DAG was changed before anything else went on."""
+        from airflow_provider_akkio.submission import KEY
+
+        if self.is_billed_again and KEY in _cleared_xcoms(self._context):
+            raise AkkioSubmitOutcomeUnknown(
+                "An earlier try of this task submitted a training from the triggerer, and its log has the id. "
+                f"{NOT_SUBMITTED_AGAIN}"
+            )
 
     @contextmanager
     def submitting(self) -> Iterator[None]:
@@ -84,8 +98,8 @@ class Handover:
             forget(self._context)
             raise
 
-    def keep(self, training: SubmittedTraining, *, ends_in_triggerer: bool = False) -> None:
-        """Keep a training for the next try.
+    def keep(self, training: SubmittedTraining, *, ends_in_triggerer: bool = False) -> bool:
+        """Keep a training for the next try, and return whether that worked.
 
         It has begun, so a store that fails is no reason to lose it: this try goes on.
 
@@ -93,7 +107,7 @@ class Handover:
         :param ends_in_triggerer: whether a triggerer is to end the task, which cannot :func:`forget` the training then.
         """
         if self._store is None:
-            return
+            return False
         try:
             self._store.set(*self._entry(training.akkio_task_id, training.submitted_at, ends_in_triggerer))
         except Exception:  # a store may be any service, with errors of its own
@@ -102,6 +116,8 @@ class Handover:
                 training.akkio_task_id,
                 training.akkio_task_id,
             )
+            return False
+        return True
 
     def _entry(
         self, akkio_task_id: str | None, submitted_at: float, ends_in_triggerer: bool = False
@@ -131,6 +147,20 @@ def take_over(context: Context) -> None:
         return
     store.set(KEY, entry)
     XCom.delete(key=KEY, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+def submitted_by_this_try(context: Context) -> SubmittedTraining | None:
+    """Return the training that a triggerer submitted and was about to end the task with, if there is one.
+
+    :param context: the context of a task that a triggerer did not start this time.
+    """
+    from airflow_provider_akkio.api.training import SubmittedTraining
+    from airflow_provider_akkio.submission import KEY
+
+    akkio_task_id = pull_own(context, "akkio_task_id") if context["ti"].try_number == 1 else None
+    if akkio_task_id is None or pull_own(context, KEY) is not None:
+        return None
+    return SubmittedTraining(akkio_task_id, time.time())
 
 
 def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
@@ -209,10 +239,10 @@ def _kept(store: Any) -> Submission | None:
     return None if store is None else Submission.from_entry(store.get(KEY))
 
 
-def _left_its_result(context: Context) -> bool:
-    """Return whether the try before this one left a return value, as the last thing before its end.
+def _cleared_xcoms(context: Context) -> Sequence[str]:
+    """Return the keys of the XComs that the try before this one left, a return value as the last thing before its end.
 
-    Airflow has a worker delete the XComs of earlier tries before the task begins; which they were is not public.
+    Airflow has a worker delete them before the task begins; which they were is not public.
     """
-    from_server = getattr(context["ti"], "_ti_context_from_server", None)
-    return RETURN_VALUE in (getattr(from_server, "xcom_keys_to_clear", None) or ())
+    from_server = getattr(context.get("ti"), "_ti_context_from_server", None)
+    return getattr(from_server, "xcom_keys_to_clear", None) or ()

@@ -43,6 +43,7 @@ class AwaitsTraining(_Base):
     deferrable: bool
     poll_interval: float | None
     _awaited: str | None = None
+    _ends_task = False
 
     def await_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
         """Wait until the training has ended; when ``deferrable``, the wait happens in the triggerer.
@@ -80,10 +81,6 @@ class AwaitsTraining(_Base):
         result = AkkioHook(self.akkio_conn_id).get_training_result(ended.akkio_task_id, ended.location)
         return self.push_result(context, result)
 
-    def ends_in_triggerer(self) -> bool:
-        """Return whether the trigger may end the task, which it does where the training has succeeded."""
-        return False
-
     def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""
         if self._awaited is not None:
@@ -109,7 +106,7 @@ class AwaitsTraining(_Base):
                 duration=training.duration,
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
-                ends_task=self.ends_in_triggerer(),
+                ends_task=self._ends_task,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,21 @@ from airflow_provider_akkio.waiting import DEFERRAL_GRACE
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
+
+
+class ReadLate:
+    """An attribute that Airflow reads when it serializes a task: policies have changed the task by then.
+
+    :param read: returns its value for a task.
+    :param of_class: its value for the class, which Airflow reads for a mapped task.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], of_class: Any) -> None:
+        self._read = read
+        self._of_class = of_class
+
+    def __get__(self, task: Any, _: type | None = None) -> Any:
+        return self._of_class if task is None else self._read(task)
 
 
 _TRIGGER = "airflow_provider_akkio.triggers.start.AkkioStartTrigger"
@@ -42,6 +57,7 @@ def why_a_worker_starts(task: Any) -> str | None:
     reasons = {
         "its on_execute_callback needs a worker": task.on_execute_callback,
         "its pre_execute needs a worker": _is_hooked(task, "pre_execute"),
+        "its templates are rendered in a way of the DAG's own": _renders_in_its_own_way(task),
         "a parameter is made of XComs in a way that needs a worker": not all(
             _is_simple(getattr(task, name)) for name in task.template_fields
         ),
@@ -70,6 +86,12 @@ def _is_hooked(task: Any, method: str) -> bool:
 
     is_overridden = getattr(type(task), method) is not getattr(BaseOperator, method)
     return is_overridden or getattr(task, f"_{method}_hook", None) is not None
+
+
+def _renders_in_its_own_way(task: Any) -> bool:
+    dag = task.dag if task.has_dag() else None
+    names = ("jinja_environment_kwargs", "render_template_as_native_obj")
+    return bool(getattr(task, names[1], False)) or any(getattr(dag, name, None) for name in names)
 
 
 def _is_simple(value: Any) -> bool:

@@ -15,7 +15,7 @@ WAIT = """
 import time
 from airflow_provider_akkio.api.training import SubmittedTraining
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-training = SubmittedTraining("T1", time.time() - 100)
+training = SubmittedTraining("T1", time.time() - 100, duration=10)
 AkkioHook().wait_for_training(training, timeout=200, poll_interval=0.01)
 """
 IN_THE_TRIGGERER = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from airflow_provider_akkio.api.vocabulary import Duration
+
 SHORTEST_INTERVAL = 1.0
 FIRST_QUESTION = 2.0
 """Seconds after the submission at which Akkio is asked first: it may have the model already, and gives its estimate."""
@@ -17,6 +19,7 @@ _LATE = 0.1
 """What an interval is of the time that has passed, once the expected end has: the end is seen 5 % late on average."""
 _DENSEST, _SPARSEST = 0.05, 0.14
 """The same, at least and at most, where nothing tells when the end is to come."""
+_LONGEST_BELIEVED = 4.0 * Duration.PRODUCTION
 _THIRD = 0.355
 """Where a training ends, and a little more, that takes a third of its estimate."""
 
@@ -38,8 +41,9 @@ def next_poll_in(
     - Akkio's estimate, else the duration that was asked for, tells the expected end. An estimate that is within 20 %
       is met by five or six questions around it, 8 % of it apart.
     - Before, hardly anything can have happened. An estimate may be three times too long: one question at a third of it,
-      or where the duration says. A duration alone may be far too long: a question each time the time has doubled.
-      Where a round of the account's trainings takes longer than the steps of the window, these are left out.
+      or where the duration says. A duration alone, or an estimate of more than two hours, may be far too long: a
+      question each time the time has doubled. No such question comes within a round of the account's
+      trainings.
     - After, the expectation was wrong: the interval grows in proportion to the time passed.
     - With nothing to go by, equal turns are best: one round of the account's trainings, within 5 % and 14 % of the time
       passed.
@@ -64,14 +68,14 @@ def next_poll_in(
         interval = _STEP * expected
     else:
         opens = _OPENS * expected
-        early = opens if round_seconds > _STEP * expected else _early_question(elapsed, duration, estimate)
+        early = max(_early_question(elapsed, duration, estimate), elapsed + round_seconds)
         interval = (early if elapsed < early < opens else opens) - elapsed
     return max(interval, SHORTEST_INTERVAL)
 
 
 def _early_question(elapsed: float, duration: float | None, estimate: float | None) -> float:
     """Return when to ask before the window opens, in case that what is expected is far too long."""
-    if estimate is None:
+    if estimate is None or estimate > _LONGEST_BELIEVED:
         return 2 * elapsed
     if duration is not None and estimate / 4 <= duration < 0.7 * estimate:
         return 1.05 * duration

@@ -208,8 +208,8 @@ class AkkioProtocol:
         """
         akkio_task_id = training.akkio_task_id
         last, unknown = TrainingState("not known"), set[str]()
-        now = running_at = wanted_at = self._clock()
-        idle_until = training.submitted_at
+        now = wanted_at = self._clock()
+        idle_until = running_at = training.submitted_at
         if poll_interval is None and training.duration is not None and now - training.submitted_at < FIRST_QUESTION:
             wanted_at = max(now, min(now + next_poll_in(now - training.submitted_at), deadline))
             yield Pause(wanted_at - now)
@@ -223,8 +223,7 @@ class AkkioProtocol:
             _log_change(akkio_task_id, last, state, unknown)
             now = self._clock()
             if state.known is TrainingStatus.SUCCEEDED:
-                self._meter.time(Metric.TRAINING_SECONDS, now - training.submitted_at)
-                self._meter.time(Metric.DETECTION_DELAY_SECONDS, now - running_at)
+                self._time(training, now, running_at)
                 return state
             if state.known is not None and state.known.is_failed:
                 raise _failed(akkio_task_id, state)
@@ -329,6 +328,11 @@ class AkkioProtocol:
 
     def _accepted(self, duration: int, body: Mapping[str, Any]) -> SubmittedTraining:
         return SubmittedTraining.from_json(body, self._clock(), duration)
+
+    def _time(self, training: SubmittedTraining, now: float, running_at: float) -> None:
+        if training.duration is not None:  # else it is not known when it was submitted
+            self._meter.time(Metric.TRAINING_SECONDS, now - training.submitted_at)
+            self._meter.time(Metric.DETECTION_DELAY_SECONDS, now - running_at)
 
     def _interval(self, training: SubmittedTraining, state: TrainingState, now: float, idle_until: float) -> float:
         is_waiting = state.known is not None and state.known.is_waiting

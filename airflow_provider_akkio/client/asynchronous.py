@@ -12,6 +12,7 @@ from airflow_provider_akkio.api.messages import (
     MAX_BODY_BYTES,
     Answer,
     Conversation,
+    Method,
     NoAnswer,
     Outcome,
     Pause,
@@ -45,7 +46,7 @@ class AsynchronousClient:
     async def __aexit__(self, *_: object) -> None:
         if self._shared is not None:
             shared, self._shared = self._shared, None
-            await release(self._account, shared)
+            await release(shared)
 
     async def run(self, conversation: Conversation[Outcome]) -> Outcome:
         """Do what a conversation asks for until it returns; raise what it raises."""
@@ -79,8 +80,16 @@ class AsynchronousClient:
         return answer
 
     async def _send(self, request: Request) -> Answer | NoAnswer:
+        if request.method is Method.GET or self._shared is None:
+            return await self._ask(self._session, request)
+        # A connection that was idle may be closed by the server in the moment in which a submission leaves: whether
+        # a training was started would not be known.
+        async with self._shared.single_use() as session:
+            return await self._ask(session, request)
+
+    async def _ask(self, session: aiohttp.ClientSession, request: Request) -> Answer | NoAnswer:
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method, request.url, json=request.json, allow_redirects=False, timeout=self._time_limit
             ) as response:
                 return await _read(response)

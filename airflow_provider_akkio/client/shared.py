@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
-from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -15,10 +15,25 @@ from yarl import URL
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.client.allowance import MAX_CONNECTIONS, allowance_of
 from airflow_provider_akkio.client.headers import request_headers
-from airflow_provider_akkio.client.trust import trusted
+from airflow_provider_akkio.client.trust import certificates_stamp, trusted
 from airflow_provider_akkio.client.turnstile import Turnstile
+from airflow_provider_akkio.exceptions import AkkioConnectionError
 
-_Identity: TypeAlias = tuple[str, str, bool | str]
+_Identity: TypeAlias = tuple[str, str, bool | str, tuple[int, int] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How to reach a site.
+
+    :param context: whom to trust there.
+    :param proxy: through which proxy; default none.
+    :param proxy_auth: who one is there.
+    """
+
+    context: ssl.SSLContext | Literal[False]
+    proxy: URL | None = None
+    proxy_auth: aiohttp.BasicAuth | None = None
 
 
 class SharedSession:
@@ -33,6 +48,7 @@ class SharedSession:
         self._account = account
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self.identity = _identity(account)
 
     @property
     def round_seconds(self) -> float:
@@ -47,9 +63,13 @@ class SharedSession:
         async with self._opening:
             if self._session is None:
                 # To read certificates takes long enough to hold up the others on the loop.
-                context = await asyncio.to_thread(trusted, self._account)
-                self._session = _open(self._account, context)
+                self._way = await asyncio.to_thread(_way_to, self._account)
+                self._session = _open(self._account, self._way)
         return self._session
+
+    def single_use(self) -> aiohttp.ClientSession:
+        """Return a session with no connection yet, to be closed after one request; :meth:`session` comes first."""
+        return _open(self._account, self._way)
 
     async def close(self) -> None:
         """Close the session, and with it its connections."""
@@ -71,43 +91,55 @@ async def acquire(account: Account) -> tuple[SharedSession, aiohttp.ClientSessio
     try:
         session = await shared.session()
     except BaseException:
-        await release(account, shared)
+        await release(shared)
         raise
+    if account.verify is False:
+        trusted(account)  # each wait's own log is to have the warning
     return shared, session
 
 
-async def release(account: Account, shared: SharedSession) -> None:
+async def release(shared: SharedSession) -> None:
     """Close a session with its last user."""
     shared.users -= 1
     if not shared.users:
-        del _shared[asyncio.get_running_loop()][_identity(account)]
+        del _shared[asyncio.get_running_loop()][shared.identity]
         await shared.close()
 
 
 def _identity(account: Account) -> _Identity:
-    return account.site.origin, account.key, account.verify
+    return account.site.origin, account.key, account.verify, certificates_stamp(account)
 
 
-def _open(account: Account, context: ssl.SSLContext | Literal[False]) -> aiohttp.ClientSession:
-    proxy, proxy_auth = _proxy(URL(account.site.origin))
+def _open(account: Account, way: _Way) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS),
+        connector=aiohttp.TCPConnector(ssl=way.context, limit=MAX_CONNECTIONS),
         headers=request_headers(account),
         timeout=time_limit(account),
         cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=proxy,
-        proxy_auth=proxy_auth,
+        proxy=way.proxy,
+        proxy_auth=way.proxy_auth,
     )
 
 
-def _proxy(origin: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
-    """Return the proxy that the environment names; aiohttp itself would look for it at each request, in a thread."""
-    named = getproxies().get(origin.scheme)
-    if not named or proxy_bypass(origin.host or ""):
-        return None, None
-    proxy = URL(named if "://" in named else f"http://{named}")
+def _way_to(account: Account) -> _Way:
+    """Return how to reach an account's site; the environment's proxy is chosen as ``requests`` does, once for all."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    origin = account.site.origin
+    context: ssl.SSLContext | Literal[False] = account.verify is not False and trusted(account)
+    named = select_proxy(origin, get_environ_proxies(origin))
+    if named is None:
+        return _Way(context)
+    try:
+        proxy = URL(named if "://" in named else f"http://{named}")
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise AkkioConnectionError(
+            f"Connection {account.connection!r}: the environment names a proxy for {origin} that is none for HTTP."
+        )
     auth = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password or "")
-    return proxy.with_user(None), auth
+    return _Way(context, proxy.with_user(None), auth)
 
 
 def time_limit(account: Account) -> aiohttp.ClientTimeout:

@@ -42,6 +42,17 @@ def trusted(account: Account) -> ssl.SSLContext | Literal[False]:
         ) from None
 
 
+def certificates_stamp(account: Account) -> tuple[int, int] | None:
+    """Return what changes when the certificates of an account do; ``None`` if there are none, or none to be read."""
+    if account.verify is False:
+        return None
+    try:
+        stamp = Path(account.verify if isinstance(account.verify, str) else _usual_certificates()).stat()
+    except OSError:
+        return None
+    return stamp.st_mtime_ns, stamp.st_size
+
+
 def _usual_certificates() -> str:
     """Return whom ``requests`` trusts: a submission that works must not be followed by polls that fail."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()

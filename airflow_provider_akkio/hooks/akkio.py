@@ -245,7 +245,7 @@ class AkkioHook(BaseHook):
 
         connection = await get_async_connection(self.akkio_conn_id, hook=self)
         account = _account(connection, await get_async_extra_dejson(connection))
-        await sync_to_async(mask_secret)(account.key)
+        await sync_to_async(mask_secret, thread_sensitive=False)(account.key)
         return account
 
 

@@ -18,12 +18,13 @@ from airflow_provider_akkio.handover import (
     forget_what_a_person_clears,
     reclaim,
     start_over,
+    submitted_by_this_try,
     take_over,
 )
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
-from airflow_provider_akkio.workerless import start_trigger_args, why_a_worker_ends, why_a_worker_starts
+from airflow_provider_akkio.workerless import ReadLate, start_trigger_args, why_a_worker_ends, why_a_worker_starts
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -76,6 +77,11 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    start_from_trigger: Any = ReadLate(
+        lambda task: task.is_to_start_in_triggerer and not why_a_worker_starts(task), False
+    )
+    start_trigger_args: Any = ReadLate(lambda task: start_trigger_args(task) if task.start_from_trigger else None, None)
+    is_to_start_in_triggerer = False
 
     def __init__(
         self,
@@ -112,10 +118,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             self.timeout = seconds("timeout", timeout)
             self._refuse_wrong_literals()
         self.end_from_trigger = end_from_trigger or start_from_trigger
-        self._is_to_start_in_triggerer = start_from_trigger
-        self.start_from_trigger = start_from_trigger and why_a_worker_starts(self) is None
-        if self.start_from_trigger:
-            self.start_trigger_args = start_trigger_args(self)
+        self.is_to_start_in_triggerer = start_from_trigger
 
     def execute(self, context: Context) -> str:
         """Submit the training, or go on with the one of an earlier try; publish its id, and wait for it."""
@@ -127,12 +130,17 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
         if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
+            if (training := submitted_by_this_try(context)) is not None:
+                return self.await_training(context, training, time.time() + self.timeout)
             start_over(context, XCOM_KEYS)
             return self._train(context)
-        if self.start_from_trigger:
-            take_over(context)
-        if self.end_from_trigger:
-            reclaim(context)
+        try:
+            if self.is_to_start_in_triggerer:
+                take_over(context)
+            if self.end_from_trigger:
+                reclaim(context)
+        except Exception:  # what the trigger says counts, whatever a store says
+            self.log.exception("What is kept for a later try could not be brought up to date.")
         return super().execute_complete(context, event)
 
     def ends_in_triggerer(self) -> bool:
@@ -142,7 +150,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     def _say_why_in_a_worker(self, context: Context) -> None:
         if self.end_from_trigger and (reason := why_a_worker_ends(self)) is not None:
             self.log.warning("The task starts and ends in a worker: %s.", reason)
-        elif self._is_to_start_in_triggerer:
+        elif self.is_to_start_in_triggerer:
             is_mapped = context["ti"].map_index not in (None, -1)
             reason = why_a_worker_starts(self) or ("it is mapped" if is_mapped else "no scheduler started it")
             self.log.warning("The task starts in a worker: %s.", reason)
@@ -166,8 +174,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             return training.akkio_task_id
         if state is not None and state.known is TrainingStatus.SUCCEEDED:
             return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
-        if self.ends_in_triggerer():
-            handover.keep(training, ends_in_triggerer=True)
+        self._ends_task = self.ends_in_triggerer() and handover.keep(training, ends_in_triggerer=True)
         return self.await_training(context, training, waits_from + self.timeout)
 
     def _adopt(self, hook: AkkioHook, handover: Handover) -> tuple[SubmittedTraining | None, TrainingState | None]:

@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from tenacity import before_sleep_log, retry, stop_after_attempt, wait_exponential
 
 from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN
+from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.request import TrainRequest, parse_id
 from airflow_provider_akkio.api.training import SubmittedTraining
 from airflow_provider_akkio.exceptions import AkkioError, AkkioSubmitOutcomeUnknown
@@ -89,15 +90,15 @@ class AkkioStartTrigger(BaseTrigger):
         """Submit, wait, and yield one event: that the task has ended, or the payload of a :class:`TrainingEvent`."""
         try:
             event = await self._start()
-        except Exception as error:  # noqa: BLE001 - nothing is known to have been sent: a worker meets it too, or does better
-            self.log.warning("The task starts in a worker: %s: %s", type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001 - a worker meets it too, or does better; it finds what was submitted
+            self.log.warning("The task starts in a worker: %s: %s", type(error).__name__, quoted(str(error)))
             event = TrainingEvent(akkio_task_id="", ending=Ending.NOT_STARTED)
         if event is not None:
             yield TriggerEvent(event.to_payload())
         if self._wait is not None:
             async for ended in self._wait.run():
                 if isinstance(ended, TaskSuccessEvent):
-                    await self._tidy()
+                    await self._tidy(self._wait)
                 yield ended
 
     async def on_kill(self) -> None:
@@ -108,15 +109,19 @@ class AkkioStartTrigger(BaseTrigger):
     async def _start(self) -> TrainingEvent | None:
         """Find the training, or submit it; return an event if that ends it here."""
         if self.task_instance is None or self.task_instance.try_number != 1:
+            self.log.info(
+                "The task starts in a worker: this is a later try, which may go on with an earlier one's training."
+            )
             return TrainingEvent(akkio_task_id="", ending=Ending.NOT_STARTED)
         xcoms = OwnXComs(self.task_instance)
+        kept = Submission.from_entry(await xcoms.get(KEY))
+        finished = None if kept else await xcoms.get("akkio_task_id")
         rendered = await sync_to_async(render, thread_sensitive=False)(
             {**self.request, "akkio_conn_id": self.akkio_conn_id}, self._context, self.get_template_env()
         )
+        self._context = None
         conn_id = parse_id("akkio_conn_id", rendered.pop("akkio_conn_id"))
         request = TrainRequest(**rendered)
-        kept = Submission.from_entry(await xcoms.get(KEY))
-        finished = None if kept else await xcoms.get("akkio_task_id")
         hook = AkkioHook(conn_id)
         await hook.aget_account()
         try:
@@ -124,6 +129,7 @@ class AkkioStartTrigger(BaseTrigger):
                 raise AkkioSubmitOutcomeUnknown(f"The triggerer ended while it submitted. {NOT_SUBMITTED_AGAIN}")
             if kept is not None and kept.akkio_task_id is not None:
                 training = SubmittedTraining(kept.akkio_task_id, kept.submitted_at, request.duration)
+                await xcoms.set("akkio_task_id", training.akkio_task_id)
             elif finished is not None:
                 training = SubmittedTraining(finished, time.time())
             else:
@@ -142,8 +148,8 @@ class AkkioStartTrigger(BaseTrigger):
             training = await hook.asubmit_training(request)
         except AkkioSubmitOutcomeUnknown:
             raise
-        except AkkioError:
-            await xcoms.delete(KEY)
+        except Exception:  # whatever it is, nothing was started
+            await self._delete(xcoms)
             raise
         kept = Submission(
             fingerprint=fingerprint, akkio_task_id=training.akkio_task_id, submitted_at=training.submitted_at
@@ -155,11 +161,20 @@ class AkkioStartTrigger(BaseTrigger):
             self.log.exception("Training %s could not be kept for another triggerer.", training.akkio_task_id)
         return training
 
-    async def _tidy(self) -> None:
-        """Leave the XComs that a worker leaves; a triggerer that dies now still finds the training's id in them."""
+    async def _tidy(self, wait: AkkioTrainTrigger) -> None:
+        """Leave the XComs that a worker leaves; a triggerer that dies meanwhile finds the training by one of them."""
+        xcoms = OwnXComs(self.task_instance)
         try:
-            await OwnXComs(self.task_instance).delete(KEY)
-        except Exception:  # the task has succeeded, whatever an XCom backend says
+            await xcoms.set("akkio_task_id", wait.akkio_task_id)
+        except Exception:
+            self.log.exception("Training %s: its id could not be stored.", wait.akkio_task_id)
+        else:
+            await self._delete(xcoms)
+
+    async def _delete(self, xcoms: OwnXComs) -> None:
+        try:
+            await xcoms.delete(KEY)
+        except Exception:  # what happened to the training counts, whatever an XCom backend says
             self.log.exception("The XCom %r could not be removed.", KEY)
 
     def _wait_for(self, training: SubmittedTraining, conn_id: str) -> AkkioTrainTrigger:

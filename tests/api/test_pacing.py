@@ -65,13 +65,18 @@ def test_without_an_estimate_the_duration_is_expected_and_asked_for_at_each_doub
     assert elapsed + next_poll_in(elapsed, duration=100) == pytest.approx(then)
 
 
+def test_an_estimate_of_hours_stops_no_questions() -> None:
+    assert 10 + next_poll_in(10, duration=10, estimate=60_000) == 20
+    assert 10 + next_poll_in(10, estimate=60_000) == 20
+
+
 @pytest.mark.parametrize("elapsed", [128, 200, 5000])
 def test_after_the_expected_end_the_interval_grows_with_the_time_passed(elapsed: float) -> None:
     assert next_poll_in(elapsed, estimate=100) == next_poll_in(elapsed, duration=100) == pytest.approx(0.1 * elapsed)
 
 
-@pytest.mark.parametrize(("round_seconds", "then"), [(0, 35.5), (8, 35.5), (8.1, 88), (1000, 88)])
-def test_a_loaded_account_leaves_the_early_questions_out(round_seconds: float, then: float) -> None:
+@pytest.mark.parametrize(("round_seconds", "then"), [(0, 35.5), (25, 35.5), (30, 40), (78, 88), (1000, 88)])
+def test_an_early_question_comes_no_sooner_than_a_round_of_the_account(round_seconds: float, then: float) -> None:
     assert 10 + next_poll_in(10, estimate=100, round_seconds=round_seconds) == pytest.approx(then)
     assert next_poll_in(90, estimate=100, round_seconds=round_seconds) == pytest.approx(8)
 

@@ -161,7 +161,7 @@ def test_a_task_that_the_trigger_did_not_start_is_done_by_the_worker(
 
 def test_the_xcoms_of_an_earlier_try_are_gone(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", status("FAILED", error="too few rows"))
-    run = left_to_a_worker(run_dag, before={"model_id": "M0", "akkio_task_id": "T0", "return_value": "M0"})
+    run = left_to_a_worker(run_dag, before={"model_id": "M0", "return_value": "M0"})
     assert run.state == "failed"
     assert run.xcoms("train") == {"akkio_task_id": "T1"}
 
@@ -173,6 +173,80 @@ def test_a_training_that_an_earlier_triggerer_submitted_is_gone_on_with(
     assert run.xcoms("train") == XCOMS
     assert not trained.asked("new")
     assert run.kept() == []
+
+
+def test_a_task_that_a_triggerer_was_about_to_end_is_ended_by_the_worker(
+    run_dag: DagRunner, trained: ScriptedAkkio
+) -> None:
+    before = {"akkio_task_id": "T1", "model_id": "M1", "return_value": "M1"}
+    run = left_to_a_worker(run_dag, "force=True", before=before)
+    assert run.xcoms("train") == XCOMS
+    assert not trained.asked("new")
+
+
+def test_what_a_triggerer_submitted_before_the_dag_was_changed_is_not_paid_twice(
+    run_dag: DagRunner, trained: ScriptedAkkio
+) -> None:
+    changed = """
+class Changed(AkkioTrainOperator):
+    def execute(self, context):
+        if context["ti"].try_number == 1:
+            context["ti"].xcom_push(key={key!r}, value={entry!r})
+            raise RuntimeError("as if a person had cleared it")
+        return super().execute(context)
+
+train = Changed(
+    task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, force=True, retries=1,
+    retry_delay=timedelta(0)
+)
+"""
+    run = run_dag(changed.format(key=KEY, entry=kept("T1")))
+    assert isinstance(run.failure, AkkioSubmitOutcomeUnknown)
+    assert not trained.asked("new")
+
+
+def test_a_task_whose_training_could_not_be_kept_is_not_ended_by_the_triggerer(
+    run_dag: DagRunner,
+    trained: ScriptedAkkio,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    no_store = """
+class NoStore(AkkioTrainOperator):
+    def execute(self, context):
+        def refuse(*_, **__):
+            raise OSError("no store")
+        context["task_state_store"].set = refuse
+        return super().execute(context)
+
+train = NoStore(
+    task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, end_from_trigger=True
+)
+"""
+    run = run_dag(no_store)
+    assert run.xcoms("train") == XCOMS
+    assert "could not be kept for a later try" in caplog.text
+    assert "only a triggerer can end it" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "starts"),
+    [
+        ("task.outlets = ['an asset']", False),
+        ("task.on_execute_callback = [print]", False),
+        ("task.dag.render_template_as_native_obj = True", False),
+        ("task.dag.jinja_environment_kwargs = {'variable_start_string': '[['}", False),
+        ("task.dataset_id = 'D2'", True),
+    ],
+)
+def test_what_a_policy_changes_counts(run_dag: DagRunner, change: str, starts: bool) -> None:
+    with run_dag.parsed("train = AkkioTrainOperator(task_id='train', dataset_id='D1', start_from_trigger=True)") as dag:
+        task = dag.get_task("train")
+        exec(change, {"task": task})  # noqa: S102 - the change is this test's own
+        assert task.start_from_trigger is starts
+        assert (task.start_trigger_args is not None) is starts
+        if starts:
+            assert task.start_trigger_args.trigger_kwargs["dataset_id"] == "D2"
 
 
 def test_a_submission_that_an_earlier_triggerer_died_in_is_not_repeated(

@@ -167,6 +167,27 @@ def test_another_triggerer_goes_on_with_the_training(in_task: InTask, trained: S
     assert len(trained.asked("new")) == 1
 
 
+def test_a_triggerer_that_dies_between_its_two_notes_loses_neither(in_task: InTask, trained: ScriptedAkkio) -> None:
+    set_xcom = OwnXComs.set
+
+    async def dies(self: OwnXComs, key: str, value: Any) -> None:
+        if key == "akkio_task_id":
+            raise KeyboardInterrupt
+        await set_xcom(self, key, value)
+
+    def acts(context: dict[str, Any]) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(OwnXComs, "set", dies)
+            with pytest.raises(KeyboardInterrupt):
+                triggerer.run(trigger(), context)
+        assert set(xcoms(context)) == {KEY}
+        assert triggerer.ends(triggerer.run(trigger(), context))
+        assert triggerer.ends(triggerer.run(trigger(), context))
+
+    assert in_task(acts).xcoms("train") == XCOMS
+    assert len(trained.asked("new")) == 1
+
+
 def test_another_triggerer_finds_a_task_that_was_about_to_end(in_task: InTask, trained: ScriptedAkkio) -> None:
     def acts(context: dict[str, Any]) -> None:
         assert triggerer.ends(triggerer.run(trigger(), context))
