@@ -19,7 +19,7 @@ from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
 from airflow_provider_akkio.client import shared
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.exceptions import AkkioConnectionError
-from tests.client.driving import Talk, account, asynchronous, blocking, exchanges, get
+from tests.client.driving import Talk, account, asynchronous, blocking, exchanges, get, post
 from tests.scripted import Answering, Reply, ScriptedAkkio
 
 GOOD = Answer(200, b"{}")
@@ -220,3 +220,13 @@ def test_each_client_keeps_to_the_rate(talk: Talk, akkio: ScriptedAkkio) -> None
     assert talk(account(akkio.url, requests_per_second=1), *[get(akkio)] * 2) == [GOOD] * 2
     first, second = noting.asked_at
     assert second - first >= 1
+
+
+def test_a_submission_goes_over_a_connection_of_its_own() -> None:
+    with ScriptedAkkio(keep_alive=True) as akkio:
+        akkio.script("new", Reply(201, {"task_id": "T1"}))
+        akkio.script("status", Reply())
+        asynchronous(account(akkio.url), get(akkio), post(akkio), post(akkio), get(akkio))
+        first, submission, another, last = [received.port for received in akkio.received]
+        assert first == last
+        assert len({first, submission, another}) == 3
