@@ -29,12 +29,12 @@ def statsd() -> Iterator[StatsdServer]:
 
 @pytest.fixture(scope="package")
 def stack(statsd: StatsdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Airflow with the example DAGs, the DAGs of this folder, and a sandbox whose trainings take four seconds."""
+    """Airflow with the example DAGs, the DAGs of this folder, and a sandbox whose trainings take seven seconds."""
     dags = tmp_path_factory.mktemp("dags")
     for folder in (EXAMPLES, Path(__file__).parent / "dags"):
         shutil.copytree(folder, dags, dirs_exist_ok=True)
     keys = {"akkio_default": SANDBOX_KEY, "akkio_wrong_key": "wrong-key"}
-    with running_stack(dags=dags, pace=4.0, keys=keys, settings=statsd.settings) as running:
+    with running_stack(dags=dags, pace=7.0, keys=keys, settings=statsd.settings) as running:
         yield running
 
 

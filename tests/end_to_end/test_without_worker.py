@@ -19,7 +19,6 @@ FAILING = {
     "wrong_key": "AkkioUnauthorized",
     "wrong_once_rendered": "AkkioParameterError",
     "unknown_template": "UndefinedError",
-    "out_of_time": "AkkioTrainingTimeout",
 }
 TRIED_TWICE = ("no_such_field", "no_such_connection", "unknown_template")
 

@@ -55,7 +55,6 @@ for way, arguments in WAYS.items():
         AkkioTrainOperator(task_id="wrong_key", dataset_id=LEADS, akkio_conn_id="akkio_wrong_key")
         AkkioTrainOperator(task_id="wrong_once_rendered", dataset_id=LEADS, duration="{{ 11 }}")
         AkkioTrainOperator(task_id="unknown_template", dataset_id="{{ no_such_macro }}")
-        AkkioTrainOperator(task_id="out_of_time", dataset_id=LEADS, force=True, timeout=1, retries=0)
 
 with DAG("need_a_worker", schedule=None, start_date=datetime(2026, 1, 1)):
     train = {"dataset_id": LEADS, "predict_fields": "Positive Lead", "start_from_trigger": True}
