@@ -32,7 +32,7 @@ up: $(INSTALLED) ## Serve Airflow with its web page, the example DAGs and the sa
 test: $(INSTALLED) ## Run every test but those of make chaos, a whole Airflow included, and measure the coverage
 	@$(BIN)/python -m pytest --ignore=tests/chaos --cov --cov-report=term-missing
 
-chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (five to seven minutes)
+chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (six to eight minutes)
 	@$(BIN)/python -m pytest --verbose tests/chaos
 
 bench: $(INSTALLED) ## Measure what the package costs and how fast it notices an end, and show it as a table
