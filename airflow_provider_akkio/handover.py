@@ -94,7 +94,7 @@ class Handover:
             yield
         except AkkioSubmitOutcomeUnknown:
             raise
-        except Exception:  # whatever it is, nothing was started
+        except Exception:  # the client makes errors of Akkio's of whatever happens once a request has left
             forget(self._context)
             raise
 
@@ -138,15 +138,13 @@ def take_over(context: Context) -> None:
 
     :param context: the task's context.
     """
-    from airflow.sdk.execution_time.xcom import XCom
-
     from airflow_provider_akkio.submission import KEY
 
-    ti, store = context["ti"], _store(context)
+    store = _store(context)
     if store is None or (entry := pull_own(context, KEY)) is None:
         return
     store.set(KEY, entry)
-    XCom.delete(key=KEY, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+    _delete_own(context, KEY)
 
 
 def submitted_by_this_try(context: Context) -> SubmittedTraining | None:
@@ -172,15 +170,12 @@ def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
     :param context: the task's context.
     :param xcom_keys: of all that the task leaves.
     """
-    from airflow.sdk.execution_time.xcom import XCom
-
     kept = _kept(_store(context))
     if kept is not None and kept.ends_in_triggerer and pull_own(context, RETURN_VALUE) is not None:
         forget(context)
     take_over(context)
-    ti = context["ti"]
     for key in xcom_keys:
-        XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+        _delete_own(context, key)
 
 
 def reclaim(context: Context) -> None:
@@ -201,6 +196,13 @@ def pull_own(context: Context, key: str) -> Any:
     """Return an XCom of the task's own, ``None`` if there is none."""
     ti = context["ti"]
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+
+
+def _delete_own(context: Context, key: str) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    ti = context["ti"]
+    XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
 def forget(context: Context) -> None:

@@ -14,7 +14,7 @@ from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.allowance import Allowance
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
-from airflow_provider_akkio.client.shared import SharedSession
+from airflow_provider_akkio.client.shared import SharedSession, identity_of
 from airflow_provider_akkio.client.turnstile import Turnstile
 
 START = 1e6
@@ -110,6 +110,6 @@ def virtual_session(requests_per_second: float) -> SharedSession:
 
     :param requests_per_second: what the account may ask for in a second.
     """
-    shared = SharedSession(ACCOUNT)
+    shared = SharedSession(ACCOUNT, identity_of(ACCOUNT))
     shared.turnstile = Turnstile(Allowance(requests_per_second, asyncio.get_running_loop().time))
     return shared

@@ -94,7 +94,7 @@ def test_an_airflow_without_a_store_keeps_nothing() -> None:
     with old.submitting():
         old.keep(TRAINING)
     assert old.earlier_training() is None
-    forget({})  # type: ignore[typeddict-item]
+    forget({})  # type: ignore[typeddict-item] # an Airflow without a store
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ class TestTheOperator:
     def test_hands_an_earlier_training_on_without_waiting(self, trained: ScriptedAkkio, kept: Store) -> None:
         assert execute(kept, wait_for_completion=False) == "T1"
         assert not trained.asked("new")
-        assert kept.story == ["push akkio_task_id"]
+        assert kept.story == ["set", "push akkio_task_id"]
 
     def test_takes_a_training_that_was_pending_for_over_a_day_as_lost(
         self, connected: ScriptedAkkio, capsys: pytest.CaptureFixture[str]

@@ -34,3 +34,6 @@ class NoMeter:
 
     def time(self, metric: Metric, seconds: float) -> None:
         """Do nothing."""
+
+
+NO_METER = NoMeter()

@@ -26,7 +26,7 @@ from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN, still_running
 from airflow_provider_akkio.api.answers import read_answer
 from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request
-from airflow_provider_akkio.api.meter import Meter, Metric, NoMeter
+from airflow_provider_akkio.api.meter import NO_METER, Meter, Metric
 from airflow_provider_akkio.api.pacing import FIRST_QUESTION, READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
 from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.request import TrainRequest
@@ -47,7 +47,6 @@ MAX_SUBMIT_RETRIES = 5
 MAX_MALFORMED_IN_A_ROW = 10
 _TRAIN = ("models", "train")
 _UNUSED_TRAINING = "airflow-connection-test"
-_NO_METER = NoMeter()
 _backoff = wait_exponential_jitter(initial=1, max=60, jitter=1)
 
 
@@ -121,7 +120,7 @@ class AkkioProtocol:
         self,
         account: Account,
         clock: Callable[[], float] = time.time,
-        meter: Meter = _NO_METER,
+        meter: Meter = NO_METER,
         round_seconds: Callable[[], float] = float,
     ) -> None:
         self._account = account

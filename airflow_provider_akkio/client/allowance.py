@@ -16,6 +16,8 @@ MAX_CONNECTIONS = 8
 
 _SLOWEST = 1 / 32
 _RECOVERS = 1 / 20
+_UNTIL_ANSWERED = 0.05
+"""Seconds after which to look again where all places wait for their answers."""
 
 
 class Allowance:
@@ -54,7 +56,7 @@ class Allowance:
             if self._under_way < MAX_CONNECTIONS and self._under_way + len(self._free_at) < places:
                 self._under_way += 1
                 return 0.0
-            return self._free_at[0] - now if self._free_at else 0.05
+            return self._free_at[0] - now if self._free_at else _UNTIL_ANSWERED
 
     def give_back(self, taken_at: float, answer: Answer | NoAnswer | None) -> None:
         """Give a place back once its request has ended.

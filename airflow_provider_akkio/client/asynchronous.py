@@ -18,7 +18,7 @@ from airflow_provider_akkio.api.messages import (
     Pause,
     Request,
 )
-from airflow_provider_akkio.api.meter import Meter, NoMeter
+from airflow_provider_akkio.api.meter import NO_METER, Meter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.shared import SharedSession, acquire, release, time_limit
 
@@ -33,8 +33,8 @@ class AsynchronousClient:
     :param meter: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: Account, meter: Meter | None = None) -> None:
-        self.protocol = AkkioProtocol(account, meter=meter or NoMeter(), round_seconds=self._round_seconds)
+    def __init__(self, account: Account, meter: Meter = NO_METER) -> None:
+        self.protocol = AkkioProtocol(account, meter=meter, round_seconds=self._round_seconds)
         self._account = account
         self._shared: SharedSession | None = None
 

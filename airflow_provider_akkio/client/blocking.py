@@ -26,7 +26,7 @@ from airflow_provider_akkio.api.messages import (
     Pause,
     Request,
 )
-from airflow_provider_akkio.api.meter import Meter, NoMeter
+from airflow_provider_akkio.api.meter import NO_METER, Meter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.allowance import allowance_of
 from airflow_provider_akkio.client.headers import request_headers
@@ -44,8 +44,8 @@ class BlockingClient:
     :param meter: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: Account, meter: Meter | None = None) -> None:
-        self.protocol = AkkioProtocol(account, meter=meter or NoMeter())
+    def __init__(self, account: Account, meter: Meter = NO_METER) -> None:
+        self.protocol = AkkioProtocol(account, meter=meter)
         self._allowance = allowance_of(account)
         self._session = open_session(account)
         self._session.mount(f"{account.site.origin}/", PunctualAdapter(account.timeout))

@@ -40,15 +40,16 @@ class SharedSession:
     """An account's session on one event loop, open while anybody uses it.
 
     :param account: whose origin, key and certificates it is for.
+    :param identity: see :func:`identity_of`.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, identity: _Identity) -> None:
         self.turnstile = Turnstile(allowance_of(account))
         self.users = 0
         self._account = account
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self.identity = _identity(account)
+        self.identity = identity
 
     @property
     def round_seconds(self) -> float:
@@ -86,7 +87,9 @@ async def acquire(account: Account) -> tuple[SharedSession, aiohttp.ClientSessio
     :raises AkkioConnectionError: if the certificates that it trusts cannot be read.
     """
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    shared = sessions.setdefault(_identity(account), SharedSession(account))
+    identity = identity_of(account)
+    if (shared := sessions.get(identity)) is None:
+        shared = sessions[identity] = SharedSession(account, identity)
     shared.users += 1
     try:
         session = await shared.session()
@@ -106,7 +109,8 @@ async def release(shared: SharedSession) -> None:
         await shared.close()
 
 
-def _identity(account: Account) -> _Identity:
+def identity_of(account: Account) -> _Identity:
+    """Return what tells an account's session from others: renewed certificates make it another one."""
     return account.site.origin, account.key, account.verify, certificates_stamp(account)
 
 

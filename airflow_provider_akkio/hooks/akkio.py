@@ -220,7 +220,7 @@ class AkkioHook(BaseHook):
         from asgiref.sync import sync_to_async
 
         if not hasattr(sys.modules.get(_CLIENT), "AsynchronousClient"):
-            # To import it takes long enough to hold up the others on the loop.
+            # To import it takes long enough to hold up the loop; another thread may have imported half of it.
             await sync_to_async(import_module, thread_sensitive=False)(_CLIENT)
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
         from airflow_provider_akkio.metrics import AirflowMeter

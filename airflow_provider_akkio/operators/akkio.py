@@ -166,15 +166,16 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             with handover.submitting():
                 training = hook.submit_training(request)
             self._awaited = training.akkio_task_id
-            handover.keep(training)
             waits_from = training.submitted_at
+        has_succeeded = state is not None and state.known is TrainingStatus.SUCCEEDED
+        ends_in_triggerer = self.ends_in_triggerer() and not has_succeeded
+        self._ends_task = handover.keep(training, ends_in_triggerer=ends_in_triggerer) and ends_in_triggerer
         if self.do_xcom_push:
             context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
         if not self.wait_for_completion:
             return training.akkio_task_id
-        if state is not None and state.known is TrainingStatus.SUCCEEDED:
+        if state is not None and has_succeeded:
             return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
-        self._ends_task = self.ends_in_triggerer() and handover.keep(training, ends_in_triggerer=True)
         return self.await_training(context, training, waits_from + self.timeout)
 
     def _adopt(self, hook: AkkioHook, handover: Handover) -> tuple[SubmittedTraining | None, TrainingState | None]:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SPARE_SECONDS = 5.0
 """Seconds by which the wait ends before Airflow's own limit of the deferral, so that its message is the task's."""
 
+_NOT_STARTED = TrainingEvent(akkio_task_id="", ending=Ending.NOT_STARTED)
+
 
 class AkkioStartTrigger(BaseTrigger):
     """Does for a task's first try what :class:`~airflow_provider_akkio.operators.akkio.AkkioTrainOperator` does.
@@ -92,7 +94,7 @@ class AkkioStartTrigger(BaseTrigger):
             event = await self._start()
         except Exception as error:  # noqa: BLE001 - a worker meets it too, or does better; it finds what was submitted
             self.log.warning("The task starts in a worker: %s: %s", type(error).__name__, quoted(str(error)))
-            event = TrainingEvent(akkio_task_id="", ending=Ending.NOT_STARTED)
+            event = _NOT_STARTED
         if event is not None:
             yield TriggerEvent(event.to_payload())
         if self._wait is not None:
@@ -112,7 +114,7 @@ class AkkioStartTrigger(BaseTrigger):
             self.log.info(
                 "The task starts in a worker: this is a later try, which may go on with an earlier one's training."
             )
-            return TrainingEvent(akkio_task_id="", ending=Ending.NOT_STARTED)
+            return _NOT_STARTED
         xcoms = OwnXComs(self.task_instance)
         kept = Submission.from_entry(await xcoms.get(KEY))
         finished = None if kept else await xcoms.get("akkio_task_id")
@@ -148,7 +150,7 @@ class AkkioStartTrigger(BaseTrigger):
             training = await hook.asubmit_training(request)
         except AkkioSubmitOutcomeUnknown:
             raise
-        except Exception:  # whatever it is, nothing was started
+        except Exception:  # the client makes errors of Akkio's of whatever happens once a request has left
             await self._delete(xcoms)
             raise
         kept = Submission(
@@ -166,7 +168,7 @@ class AkkioStartTrigger(BaseTrigger):
         xcoms = OwnXComs(self.task_instance)
         try:
             await xcoms.set("akkio_task_id", wait.akkio_task_id)
-        except Exception:
+        except Exception:  # as in _delete; what is kept stays then, and tells the id
             self.log.exception("Training %s: its id could not be stored.", wait.akkio_task_id)
         else:
             await self._delete(xcoms)

@@ -328,3 +328,28 @@ train = Ended(
     run = run_dag(ended.format(key=KEY, entry=kept("T0", ends_in_triggerer=True)))
     assert run.xcoms("train") == XCOMS
     assert len(trained.asked("new")) == 1
+
+
+def test_a_result_that_a_later_try_takes_in_its_worker_is_the_workers(
+    run_dag: DagRunner, trained: ScriptedAkkio
+) -> None:
+    dies_twice = """
+class DiesTwice(AkkioTrainOperator):
+    def execute(self, context):
+        if context["ti"].try_number == 1:
+            context["task_state_store"].set({key!r}, {entry!r})
+            raise RuntimeError("as if the triggerer's event was lost")
+        model_id = super().execute(context)
+        if context["ti"].try_number == 2:
+            context["ti"].xcom_push(key="return_value", value=model_id)
+            raise RuntimeError("as if the worker had died")
+        return model_id
+
+train = DiesTwice(
+    task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, force=True, end_from_trigger=True,
+    retries=2, retry_delay=timedelta(0)
+)
+"""
+    run = run_dag(dies_twice.format(key=KEY, entry=kept("T1", ends_in_triggerer=True)))
+    assert run.xcoms("train") == XCOMS
+    assert not trained.asked("new")

@@ -270,7 +270,7 @@ def test_it_ends_before_airflows_own_limit(in_task: InTask, trained: ScriptedAkk
 
     def acts(context: dict[str, Any]) -> None:
         limited = trigger()
-        limited.timeout_after = datetime.now(UTC) + timedelta(seconds=5.3)  # type: ignore[attr-defined]
+        limited.timeout_after = datetime.now(UTC) + timedelta(seconds=5.3)  # type: ignore[attr-defined] # the triggerer sets it
         assert failure(triggerer.run(limited, context)).ending is Ending.OUT_OF_EXECUTION_TIME
 
     in_task(acts)
