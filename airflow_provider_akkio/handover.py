@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class Handover:
         if kept is None:
             self._refuse_what_was_lost()
             return None
-        if kept.ends_in_triggerer and RETURN_VALUE in _cleared_xcoms(self._context):
+        if kept.ends_in_triggerer and _ended_in_triggerer(_cleared_xcoms(self._context)):
             forget(self._context)
             return None
         if kept.fingerprint != self._fingerprint:
@@ -98,8 +98,8 @@ class Handover:
             forget(self._context)
             raise
 
-    def keep(self, training: SubmittedTraining, *, ends_in_triggerer: bool = False) -> bool:
-        """Keep a training for the next try, and return whether that worked.
+    def keep(self, training: SubmittedTraining, *, ends_in_triggerer: bool = False) -> dict[str, Any] | None:
+        """Keep a training for the next try, and return what is kept; ``None`` if that did not work.
 
         It has begun, so a store that fails is no reason to lose it: this try goes on.
 
@@ -107,21 +107,22 @@ class Handover:
         :param ends_in_triggerer: whether a triggerer is to end the task, which cannot :func:`forget` the training then.
         """
         if self._store is None:
-            return False
+            return None
+        key, entry = self._entry(training.akkio_task_id, training.submitted_at, ends_in_triggerer)
         try:
-            self._store.set(*self._entry(training.akkio_task_id, training.submitted_at, ends_in_triggerer))
+            self._store.set(key, entry)
         except Exception:  # a store may be any service, with errors of its own
             log.exception(
                 "Training %s could not be kept for a later try; AkkioTrainSensor(akkio_task_id=%r) can pick it up.",
                 training.akkio_task_id,
                 training.akkio_task_id,
             )
-            return False
-        return True
+            return None
+        return entry
 
     def _entry(
         self, akkio_task_id: str | None, submitted_at: float, ends_in_triggerer: bool = False
-    ) -> tuple[str, Mapping[str, Any]]:
+    ) -> tuple[str, dict[str, Any]]:
         from airflow_provider_akkio.submission import KEY, Submission
 
         kept = Submission(
@@ -147,20 +148,6 @@ def take_over(context: Context) -> None:
     _delete_own(context, KEY)
 
 
-def submitted_by_this_try(context: Context) -> SubmittedTraining | None:
-    """Return the training that a triggerer submitted and was about to end the task with, if there is one.
-
-    :param context: the context of a task that a triggerer did not start this time.
-    """
-    from airflow_provider_akkio.api.training import SubmittedTraining
-    from airflow_provider_akkio.submission import KEY
-
-    akkio_task_id = pull_own(context, "akkio_task_id") if context["ti"].try_number == 1 else None
-    if akkio_task_id is None or pull_own(context, KEY) is not None:
-        return None
-    return SubmittedTraining(akkio_task_id, time.time())
-
-
 def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
     """Make a task that a triggerer did not start as it is when a worker starts it.
 
@@ -170,8 +157,11 @@ def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
     :param context: the task's context.
     :param xcom_keys: of all that the task leaves.
     """
+    from airflow_provider_akkio.submission import KEY
+
     kept = _kept(_store(context))
-    if kept is not None and kept.ends_in_triggerer and pull_own(context, RETURN_VALUE) is not None:
+    left = [key for key in (RETURN_VALUE, KEY) if pull_own(context, key) is not None]
+    if kept is not None and kept.ends_in_triggerer and _ended_in_triggerer(left):
         forget(context)
     take_over(context)
     for key in xcom_keys:
@@ -241,8 +231,15 @@ def _kept(store: Any) -> Submission | None:
     return None if store is None else Submission.from_entry(store.get(KEY))
 
 
+def _ended_in_triggerer(keys: Sequence[str]) -> bool:
+    """Return whether the XComs that a try left say that a triggerer ended its task, and that Airflow knew of it."""
+    from airflow_provider_akkio.submission import KEY
+
+    return RETURN_VALUE in keys and KEY not in keys
+
+
 def _cleared_xcoms(context: Context) -> Sequence[str]:
-    """Return the keys of the XComs that the try before this one left, a return value as the last thing before its end.
+    """Return the keys of the XComs that the try before this one left.
 
     Airflow has a worker delete them before the task begins; which they were is not public.
     """

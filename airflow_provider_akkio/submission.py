@@ -13,7 +13,7 @@ from typing import Any, Self
 log = logging.getLogger(__name__)
 
 KEY = "akkio_training"
-"""Under which it lies in the task's state store, or in its XComs while a triggerer waits that submitted it."""
+"""Under which it lies in the task's state store, and in its XComs while a triggerer has submitted or ends the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class AwaitsTraining(_Base):
     deferrable: bool
     poll_interval: float | None
     _awaited: str | None = None
-    _ends_task = False
+    _kept: dict[str, Any] | None = None
 
     def await_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
         """Wait until the training has ended; when ``deferrable``, the wait happens in the triggerer.
@@ -106,7 +106,7 @@ class AwaitsTraining(_Base):
                 duration=training.duration,
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
-                ends_task=self._ends_task,
+                kept=self._kept,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),

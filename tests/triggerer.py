@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_akkio.triggers.own_task import OwnTask
 
 Acts = Callable[[dict[str, Any]], None]
 
@@ -31,11 +34,22 @@ def acting(acts: Acts) -> Iterator[None]:
         _acts.remove(acts)
 
 
-def run(trigger: Any, context: dict[str, Any], **of_task_instance: Any) -> list[TriggerEvent]:
+def run(
+    trigger: Any,
+    context: dict[str, Any],
+    *,
+    state: str = "deferred",
+    then: str | None = "success",
+    **of_task_instance: Any,
+) -> list[TriggerEvent]:
     """Run a trigger to its end, and return its events.
+
+    The task's state is a stand-in: Airflow takes a task of ``dag.test()`` for one that runs.
 
     :param trigger: made anew, as a triggerer does.
     :param context: the task's.
+    :param state: what Airflow says of the task while it waits.
+    :param then: what it says once the trigger has ended the task.
     :param of_task_instance: what is to be another in the task instance that the trigger gets.
     """
     ti = context["ti"]
@@ -44,10 +58,19 @@ def run(trigger: Any, context: dict[str, Any], **of_task_instance: Any) -> list[
     trigger.trigger_id = 1
     trigger.render_template_fields(context)
 
-    async def collect() -> list[TriggerEvent]:
-        return [event async for event in trigger.run()]
+    events: list[TriggerEvent] = []
 
-    return asyncio.run(collect())
+    async def state_now(_: OwnTask) -> str | None:
+        return then if ends(events) else state
+
+    async def collect() -> None:
+        async for event in trigger.run():
+            events.append(event)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OwnTask, "state", state_now)
+        asyncio.run(collect())
+    return events
 
 
 def ends(events: list[TriggerEvent]) -> bool:

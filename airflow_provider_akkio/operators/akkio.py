@@ -18,7 +18,6 @@ from airflow_provider_akkio.handover import (
     forget_what_a_person_clears,
     reclaim,
     start_over,
-    submitted_by_this_try,
     take_over,
 )
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
@@ -130,14 +129,11 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
         if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
-            if (training := submitted_by_this_try(context)) is not None:
-                return self.await_training(context, training, time.time() + self.timeout)
             start_over(context, XCOM_KEYS)
             return self._train(context)
         try:
-            if self.is_to_start_in_triggerer:
-                take_over(context)
             if self.end_from_trigger:
+                take_over(context)
                 reclaim(context)
         except Exception:  # what the trigger says counts, whatever a store says
             self.log.exception("What is kept for a later try could not be brought up to date.")
@@ -169,7 +165,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             waits_from = training.submitted_at
         has_succeeded = state is not None and state.known is TrainingStatus.SUCCEEDED
         ends_in_triggerer = self.ends_in_triggerer() and not has_succeeded
-        self._ends_task = handover.keep(training, ends_in_triggerer=ends_in_triggerer) and ends_in_triggerer
+        kept = handover.keep(training, ends_in_triggerer=ends_in_triggerer)
+        self._kept = kept if ends_in_triggerer else None
         if self.do_xcom_push:
             context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
         if not self.wait_for_completion:

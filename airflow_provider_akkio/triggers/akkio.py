@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
+from airflow.providers.common.compat.sdk import TaskInstanceState
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_akkio import exceptions
@@ -18,7 +19,11 @@ from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.triggers.xcoms import OwnXComs
+from airflow_provider_akkio.submission import KEY
+from airflow_provider_akkio.triggers.own_task import OwnTask
+
+_LOOK_EVERY = 0.2
+_TIMES_TO_LOOK = 150
 
 
 class Ending(StrEnum):
@@ -103,7 +108,9 @@ class AkkioTrainTrigger(BaseTrigger):
     :param poll_interval: seconds between two questions; by default what
         :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
     :param akkio_conn_id: id of the connection.
-    :param ends_task: leave the result in XCom and end the task, where the training has succeeded; default no.
+    :param kept: what is kept of the submission, as plain JSON. With it, the trigger leaves the result in XCom and ends
+        the task, where the training has succeeded; until Airflow knows of that, it lies among the XComs. Default none:
+        a worker ends the task.
     """
 
     def __init__(
@@ -117,7 +124,7 @@ class AkkioTrainTrigger(BaseTrigger):
         duration: float | None = None,
         poll_interval: float | None = None,
         akkio_conn_id: str,
-        ends_task: bool = False,
+        kept: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's constructor has no annotations
         self.akkio_task_id = akkio_task_id
@@ -128,7 +135,8 @@ class AkkioTrainTrigger(BaseTrigger):
         self.duration = duration
         self.poll_interval = poll_interval
         self.akkio_conn_id = akkio_conn_id
-        self.ends_task = ends_task
+        self.kept = kept
+        self._has_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to go on with in another process; no secret is among them."""
@@ -141,7 +149,7 @@ class AkkioTrainTrigger(BaseTrigger):
             "duration": self.duration,
             "poll_interval": self.poll_interval,
             "akkio_conn_id": self.akkio_conn_id,
-            "ends_task": self.ends_task,
+            "kept": self.kept,
         }
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
@@ -151,10 +159,12 @@ class AkkioTrainTrigger(BaseTrigger):
         """Wait, and yield one event: that the task has ended, or the payload of a :class:`TrainingEvent`."""
         event, result = await self._wait()
         if self.trigger_id is None:  # ``airflow dags test`` runs triggers without a triggerer, and resumes at once
-            if self.ends_task:
+            if self.kept is not None:
                 self.log.warning("The task ends in a worker: only a triggerer can end it, and there is none here.")
-        elif self.ends_task and result is not None and await self._leave(result):
+        elif self.kept is not None and result is not None and await self._leave(self.kept, result):
+            self._has_ended = True
             yield TaskSuccessEvent()
+            await self._wait_until_airflow_knows()
             return
         else:
             await asyncio.sleep(max(0.0, self.resume_at - time.time()))
@@ -162,7 +172,13 @@ class AkkioTrainTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""
-        self.log.warning(still_running(self.akkio_task_id))
+        if not self._has_ended:
+            self.log.warning(still_running(self.akkio_task_id))
+
+    async def cleanup(self) -> None:
+        """Remove what is kept if Airflow ended the trigger in the moment in which it knew that the task has ended."""
+        if self._has_ended:
+            await self._is_airflow_to_learn_yet()
 
     async def _wait(self) -> tuple[TrainingEvent, TrainingResult | None]:
         training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
@@ -181,19 +197,45 @@ class AkkioTrainTrigger(BaseTrigger):
             )
             return self._failed(broken, Ending.FAILED), None
         ended = TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
-        return ended, result if self.ends_task else None
+        return ended, result
 
-    async def _leave(self, result: TrainingResult) -> bool:
-        """Leave a result in XCom as a worker would, the return value last; return whether that worked."""
-        xcoms = OwnXComs(self.task_instance)
+    async def _leave(self, kept: dict[str, Any], result: TrainingResult) -> bool:
+        """Leave a result in XCom as a worker would, the return value last; return whether the task can end so."""
+        task = OwnTask(self.task_instance)
+        xcoms = {KEY: kept, "akkio_task_id": self.akkio_task_id, **result.parts(), "return_value": result.model_id}
         try:
-            for key, value in {**result.parts(), "return_value": result.model_id}.items():
-                await xcoms.set(key, value)
+            if await task.state() != TaskInstanceState.DEFERRED:
+                return False
+            for key, value in xcoms.items():
+                await task.set_xcom(key, value)
         except Exception:  # an XCom backend may be any service, with errors of its own
             self.log.exception("The result could not be stored from here; a worker does it.")
             return False
         self.log.info("Akkio trained model %s.", result.model_id)
         return True
+
+    async def _wait_until_airflow_knows(self) -> None:
+        """Remove what is kept once Airflow has recorded the task's success, and never before.
+
+        A person may clear the task in the moment in which it ends: then the next try finds what is kept, and goes on
+        with the training. A result alone does not tell whether Airflow took it.
+        """
+        for _ in range(_TIMES_TO_LOOK):
+            if not await self._is_airflow_to_learn_yet():
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _is_airflow_to_learn_yet(self) -> bool:
+        task = OwnTask(self.task_instance)
+        try:
+            state = await task.state()
+            if state == TaskInstanceState.SUCCESS:
+                await task.delete_xcom(KEY)
+                self._has_ended = False
+        except Exception:  # the task has succeeded, whatever an XCom backend says
+            self.log.exception("The XCom %r could not be removed.", KEY)
+            return False
+        return state == TaskInstanceState.DEFERRED
 
     def _failed(self, error: AkkioError, ending: Ending) -> TrainingEvent:
         return TrainingEvent.of_failure(error, ending, self.akkio_task_id)

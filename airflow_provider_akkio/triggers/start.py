@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 from tenacity import before_sleep_log, retry, stop_after_attempt, wait_exponential
 
@@ -19,8 +19,8 @@ from airflow_provider_akkio.exceptions import AkkioError, AkkioSubmitOutcomeUnkn
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.submission import KEY, Submission, fingerprint_of
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
+from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.rendering import render
-from airflow_provider_akkio.triggers.xcoms import OwnXComs
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +99,17 @@ class AkkioStartTrigger(BaseTrigger):
             yield TriggerEvent(event.to_payload())
         if self._wait is not None:
             async for ended in self._wait.run():
-                if isinstance(ended, TaskSuccessEvent):
-                    await self._tidy(self._wait)
                 yield ended
 
     async def on_kill(self) -> None:
         """Say that the training goes on, if there is one."""
         if self._wait is not None:
             await self._wait.on_kill()
+
+    async def cleanup(self) -> None:
+        """Do what the wait has left to do."""
+        if self._wait is not None:
+            await self._wait.cleanup()
 
     async def _start(self) -> TrainingEvent | None:
         """Find the training, or submit it; return an event if that ends it here."""
@@ -115,9 +118,8 @@ class AkkioStartTrigger(BaseTrigger):
                 "The task starts in a worker: this is a later try, which may go on with an earlier one's training."
             )
             return _NOT_STARTED
-        xcoms = OwnXComs(self.task_instance)
-        kept = Submission.from_entry(await xcoms.get(KEY))
-        finished = None if kept else await xcoms.get("akkio_task_id")
+        task = OwnTask(self.task_instance)
+        kept = Submission.from_entry(await task.get_xcom(KEY))
         rendered = await sync_to_async(render, thread_sensitive=False)(
             {**self.request, "akkio_conn_id": self.akkio_conn_id}, self._context, self.get_template_env()
         )
@@ -127,59 +129,47 @@ class AkkioStartTrigger(BaseTrigger):
         hook = AkkioHook(conn_id)
         await hook.aget_account()
         try:
-            if kept is not None and kept.akkio_task_id is None:
+            if kept is None:
+                kept = await self._submit(hook, request, task)
+            elif kept.akkio_task_id is not None:
+                await task.set_xcom("akkio_task_id", kept.akkio_task_id)
+            if kept.akkio_task_id is None:
                 raise AkkioSubmitOutcomeUnknown(f"The triggerer ended while it submitted. {NOT_SUBMITTED_AGAIN}")
-            if kept is not None and kept.akkio_task_id is not None:
-                training = SubmittedTraining(kept.akkio_task_id, kept.submitted_at, request.duration)
-                await xcoms.set("akkio_task_id", training.akkio_task_id)
-            elif finished is not None:
-                training = SubmittedTraining(finished, time.time())
-            else:
-                training = await self._submit(hook, request, xcoms)
         except AkkioError as error:
             return TrainingEvent.of_failure(error)
-        self._wait = self._wait_for(training, conn_id)
+        training = SubmittedTraining(kept.akkio_task_id, kept.submitted_at, request.duration)
+        self._wait = self._wait_for(training, kept, conn_id)
         return None
 
-    async def _submit(self, hook: AkkioHook, request: TrainRequest, xcoms: OwnXComs) -> SubmittedTraining:
+    async def _submit(self, hook: AkkioHook, request: TrainRequest, task: OwnTask) -> Submission:
         fingerprint = fingerprint_of(request.to_json(), hook.akkio_conn_id)
         if request.force:
             begun = Submission(fingerprint=fingerprint, akkio_task_id=None, submitted_at=time.time())
-            await xcoms.set(KEY, begun.to_entry())
+            await task.set_xcom(KEY, begun.to_entry())
         try:
             training = await hook.asubmit_training(request)
         except AkkioSubmitOutcomeUnknown:
             raise
         except Exception:  # the client makes errors of Akkio's of whatever happens once a request has left
-            await self._delete(xcoms)
+            await self._forget(task)
             raise
         kept = Submission(
             fingerprint=fingerprint, akkio_task_id=training.akkio_task_id, submitted_at=training.submitted_at
         )
         try:
-            await _set_at_last(xcoms, KEY, kept.to_entry())
-            await _set_at_last(xcoms, "akkio_task_id", training.akkio_task_id)
+            await _set_at_last(task, KEY, kept.to_entry())
+            await _set_at_last(task, "akkio_task_id", training.akkio_task_id)
         except Exception:  # an XCom backend may be any service; the training has begun, and is not lost for it
             self.log.exception("Training %s could not be kept for another triggerer.", training.akkio_task_id)
-        return training
+        return kept
 
-    async def _tidy(self, wait: AkkioTrainTrigger) -> None:
-        """Leave the XComs that a worker leaves; a triggerer that dies meanwhile finds the training by one of them."""
-        xcoms = OwnXComs(self.task_instance)
+    async def _forget(self, task: OwnTask) -> None:
         try:
-            await xcoms.set("akkio_task_id", wait.akkio_task_id)
-        except Exception:  # as in _delete; what is kept stays then, and tells the id
-            self.log.exception("Training %s: its id could not be stored.", wait.akkio_task_id)
-        else:
-            await self._delete(xcoms)
-
-    async def _delete(self, xcoms: OwnXComs) -> None:
-        try:
-            await xcoms.delete(KEY)
-        except Exception:  # what happened to the training counts, whatever an XCom backend says
+            await task.delete_xcom(KEY)
+        except Exception:  # why nothing was started counts, whatever an XCom backend says
             self.log.exception("The XCom %r could not be removed.", KEY)
 
-    def _wait_for(self, training: SubmittedTraining, conn_id: str) -> AkkioTrainTrigger:
+    def _wait_for(self, training: SubmittedTraining, kept: Submission, conn_id: str) -> AkkioTrainTrigger:
         limit = getattr(self, "timeout_after", None)
         wait = AkkioTrainTrigger(
             akkio_task_id=training.akkio_task_id,
@@ -189,7 +179,7 @@ class AkkioStartTrigger(BaseTrigger):
             duration=training.duration,
             poll_interval=self.poll_interval,
             akkio_conn_id=conn_id,
-            ends_task=True,
+            kept=kept.to_entry(),
         )
         wait.task_instance, wait.trigger_id = self.task_instance, self.trigger_id
         return wait
@@ -201,5 +191,5 @@ class AkkioStartTrigger(BaseTrigger):
     before_sleep=before_sleep_log(log, logging.WARNING),
     reraise=True,
 )
-async def _set_at_last(xcoms: OwnXComs, key: str, value: Any) -> None:
-    await xcoms.set(key, value)
+async def _set_at_last(task: OwnTask, key: str, value: Any) -> None:
+    await task.set_xcom(key, value)

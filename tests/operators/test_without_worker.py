@@ -175,11 +175,12 @@ def test_a_training_that_an_earlier_triggerer_submitted_is_gone_on_with(
     assert run.kept() == []
 
 
-def test_a_task_that_a_triggerer_was_about_to_end_is_ended_by_the_worker(
+def test_a_result_that_airflow_did_not_take_is_no_reason_to_train_anew(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
-    before = {"akkio_task_id": "T1", "model_id": "M1", "return_value": "M1"}
-    run = left_to_a_worker(run_dag, "force=True", before=before)
+    entry = kept("T1", ends_in_triggerer=True)
+    before = {"akkio_task_id": "T1", "model_id": "M1", "return_value": "M1", KEY: entry}
+    run = left_to_a_worker(run_dag, "force=True", store={KEY: entry}, before=before)
     assert run.xcoms("train") == XCOMS
     assert not trained.asked("new")
 
@@ -310,13 +311,19 @@ train = FailsAtTheEnd(
     assert not trained.asked("new")
 
 
-def test_a_later_try_after_a_triggerer_ended_the_task_trains_anew(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+@pytest.mark.parametrize(
+    ("left", "submissions"), [(["return_value"], 1), (["return_value", KEY], 0), (["model_id"], 0)]
+)
+def test_a_later_try_trains_anew_if_airflow_knew_that_a_triggerer_had_ended_the_task(
+    run_dag: DagRunner, trained: ScriptedAkkio, left: list[str], submissions: int
+) -> None:
     ended = """
 class Ended(AkkioTrainOperator):
     def execute(self, context):
         if context["ti"].try_number == 1:
             context["task_state_store"].set({key!r}, {entry!r})
-            context["ti"].xcom_push(key="return_value", value="M0")
+            for key in {left!r}:
+                context["ti"].xcom_push(key=key, value="M0")
             raise RuntimeError("as if a person had cleared it")
         return super().execute(context)
 
@@ -325,9 +332,9 @@ train = Ended(
     retries=1, retry_delay=timedelta(0)
 )
 """
-    run = run_dag(ended.format(key=KEY, entry=kept("T0", ends_in_triggerer=True)))
+    run = run_dag(ended.format(key=KEY, entry=kept("T1", ends_in_triggerer=True), left=left))
     assert run.xcoms("train") == XCOMS
-    assert len(trained.asked("new")) == 1
+    assert len(trained.asked("new")) == submissions
 
 
 def test_a_result_that_a_later_try_takes_in_its_worker_is_the_workers(

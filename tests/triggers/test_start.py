@@ -12,8 +12,8 @@ import pytest
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
+from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.start import AkkioStartTrigger
-from airflow_provider_akkio.triggers.xcoms import OwnXComs
 from tests import triggerer
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS
@@ -168,16 +168,16 @@ def test_another_triggerer_goes_on_with_the_training(in_task: InTask, trained: S
 
 
 def test_a_triggerer_that_dies_between_its_two_notes_loses_neither(in_task: InTask, trained: ScriptedAkkio) -> None:
-    set_xcom = OwnXComs.set
+    set_xcom = OwnTask.set_xcom
 
-    async def dies(self: OwnXComs, key: str, value: Any) -> None:
+    async def dies(self: OwnTask, key: str, value: Any) -> None:
         if key == "akkio_task_id":
             raise KeyboardInterrupt
         await set_xcom(self, key, value)
 
     def acts(context: dict[str, Any]) -> None:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(OwnXComs, "set", dies)
+            patched.setattr(OwnTask, "set_xcom", dies)
             with pytest.raises(KeyboardInterrupt):
                 triggerer.run(trigger(), context)
         assert set(xcoms(context)) == {KEY}
@@ -188,13 +188,37 @@ def test_a_triggerer_that_dies_between_its_two_notes_loses_neither(in_task: InTa
     assert len(trained.asked("new")) == 1
 
 
-def test_another_triggerer_finds_a_task_that_was_about_to_end(in_task: InTask, trained: ScriptedAkkio) -> None:
+def test_what_is_kept_stays_until_airflow_has_recorded_the_end(in_task: InTask, trained: ScriptedAkkio) -> None:
     def acts(context: dict[str, Any]) -> None:
-        assert triggerer.ends(triggerer.run(trigger(), context))
+        assert triggerer.ends(triggerer.run(trigger(), context, then=None))
+        assert set(xcoms(context)) == {*XCOMS, KEY}
         assert triggerer.ends(triggerer.run(trigger(), context))
 
     assert in_task(acts).xcoms("train") == XCOMS
     assert len(trained.asked("new")) == 1
+
+
+def test_nothing_is_left_for_a_task_that_a_person_has_cleared(in_task: InTask, trained: ScriptedAkkio) -> None:
+    def acts(context: dict[str, Any]) -> None:
+        assert failure(triggerer.run(trigger(), context, state="scheduled")).ending is Ending.SUCCEEDED
+        assert set(xcoms(context)) == {"akkio_task_id", KEY}
+
+    in_task(acts)
+
+
+def test_a_trigger_that_airflow_ends_first_removes_what_is_kept(in_task: InTask, trained: ScriptedAkkio) -> None:
+    def acts(context: dict[str, Any]) -> None:
+        ended = trigger()
+        assert triggerer.ends(triggerer.run(ended, context, then=None))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(OwnTask, "state", _success)
+            asyncio.run(ended.cleanup())
+
+    assert in_task(acts).xcoms("train") == XCOMS
+
+
+async def _success(_: OwnTask) -> str:
+    return "success"
 
 
 def test_a_triggerer_that_died_while_it_submitted_is_not_paid_twice(in_task: InTask, trained: ScriptedAkkio) -> None:
@@ -279,7 +303,7 @@ def test_it_ends_before_airflows_own_limit(in_task: InTask, trained: ScriptedAkk
 def test_xcoms_that_cannot_be_read_are_left_to_a_worker(
     in_task: InTask, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OwnXComs, "get", _unreachable)
+    monkeypatch.setattr(OwnTask, "get_xcom", _unreachable)
     in_task(lambda context: _expect(not_started(triggerer.run(trigger(), context))))
     assert not trained.received
 
@@ -287,14 +311,14 @@ def test_xcoms_that_cannot_be_read_are_left_to_a_worker(
 def test_a_result_that_cannot_be_stored_is_left_to_a_worker(
     in_task: InTask, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_xcom = OwnXComs.set
+    set_xcom = OwnTask.set_xcom
 
-    async def refuse(self: OwnXComs, key: str, value: Any) -> None:
+    async def refuse(self: OwnTask, key: str, value: Any) -> None:
         if key == "stats":
             raise OSError("no room")
         await set_xcom(self, key, value)
 
-    monkeypatch.setattr(OwnXComs, "set", refuse)
+    monkeypatch.setattr(OwnTask, "set_xcom", refuse)
 
     def acts(context: dict[str, Any]) -> None:
         assert failure(triggerer.run(trigger(), context)).ending is Ending.SUCCEEDED
