@@ -65,7 +65,7 @@ def run(
 
     async def collect() -> None:
         async for event in trigger.run():
-            events.append(event)
+            events.append(event)  # noqa: PERF401 - the state follows from the events as they come
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(OwnTask, "state", state_now)

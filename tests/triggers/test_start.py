@@ -182,7 +182,6 @@ def test_a_triggerer_that_dies_between_its_two_notes_loses_neither(in_task: InTa
                 triggerer.run(trigger(), context)
         assert set(xcoms(context)) == {KEY}
         assert triggerer.ends(triggerer.run(trigger(), context))
-        assert triggerer.ends(triggerer.run(trigger(), context))
 
     assert in_task(acts).xcoms("train") == XCOMS
     assert len(trained.asked("new")) == 1
