@@ -48,7 +48,7 @@ check: $(INSTALLED) ## Lint, check types and layers, check docker-compose.yaml, 
 
 lock: $(INSTALLED) ## Choose the newest versions of all dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate --no-emit-index-url \
-		--custom-compile-command "make lock" --extra sandbox --group dev --output-file requirements-dev.txt pyproject.toml
+		--custom-compile-command "make lock" --all-extras --group dev --output-file requirements-dev.txt pyproject.toml
 
 clean: ## Delete what make has made
 	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -4,6 +4,7 @@
 
     AkkioError
     ├── AkkioParameterError           a parameter is wrong; nothing was sent           (no retry, a ValueError)
+    ├── AkkioUnusableSource           a file's rows cannot be used; nothing was sent   (no retry, a ValueError)
     ├── AkkioConnectionError          the Airflow connection cannot be used            (no retry)
     ├── AkkioRequestRefused           Akkio understood the request and refused it      (no retry)
     │   ├── AkkioUnauthorized             401: no such key
@@ -14,6 +15,9 @@
     ├── AkkioUnavailable              Akkio could not be reached, or could not answer
     │   └── AkkioMalformedAnswer          what arrived is not what Akkio documents
     ├── AkkioSubmitOutcomeUnknown     a training may or may not have been started      (no retry)
+    ├── AkkioUploadIncomplete         rows arrived, and it is not safe to add the rest (no retry)
+    ├── AkkioPredictionsMismatch      Akkio's predictions do not fit the rows that were sent
+    ├── AkkioModelNotBetter           the new model does not replace the champion      (no retry)
     ├── AkkioTrainingFailed           Akkio reports that the training failed
     └── AkkioTrainingTimeout          the training did not end in time
 
@@ -33,6 +37,10 @@ class AkkioError(AirflowException):
 
 class AkkioParameterError(AkkioError, AirflowFailException, ValueError):
     """A parameter is wrong; raised when the DAG is parsed, or after rendering and before anything is sent."""
+
+
+class AkkioUnusableSource(AkkioError, AirflowFailException, ValueError):
+    """The rows of a file cannot be used; the message names the file, and the line where there is one."""
 
 
 class AkkioConnectionError(AkkioError, AirflowFailException):
@@ -92,6 +100,18 @@ class AkkioMalformedAnswer(AkkioUnavailable):
 
 class AkkioSubmitOutcomeUnknown(AkkioError, AirflowFailException):
     """The submission with ``force=True`` left, and no answer says whether a training was started."""
+
+
+class AkkioUploadIncomplete(AkkioError, AirflowFailException):
+    """Some rows arrived, others did not or may not have; to go on could add rows twice. The message says which."""
+
+
+class AkkioPredictionsMismatch(AkkioError):
+    """Akkio's predictions are not one for each row that was sent; none of them was written."""
+
+
+class AkkioModelNotBetter(AkkioError, AirflowFailException):
+    """The new model does not replace the champion, and ``fail_if_worse`` is set; the message has both numbers."""
 
 
 class AkkioTrainingFailed(AkkioError):
