@@ -147,13 +147,13 @@ def _refusal(account: Account, purpose: str, status: int, said: str) -> AkkioReq
 
 
 def _detail(body: bytes) -> str:
-    """Return what an error answer says, in one line: FastAPI's ``detail`` if it is there, else the text's beginning."""
+    """Return what an error answer says, in one line: ``detail``, or ``status`` of a legacy call, else its beginning."""
     text = body[: 16 * 1024].decode("utf-8", "replace")
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
         return quoted(text) or "no explanation"
-    detail = parsed.get("detail") if isinstance(parsed, dict) else None
+    detail = parsed.get("detail", parsed.get("status")) if isinstance(parsed, dict) else None
     if isinstance(detail, Sequence) and not isinstance(detail, str):
         detail = "; ".join(_field_error(one) for one in detail[:10] if isinstance(one, Mapping))
     return quoted(detail if isinstance(detail, str) and detail else text) or "no explanation"

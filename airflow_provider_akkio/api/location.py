@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Self
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -14,6 +15,13 @@ API_PATH = "/api/v1"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_URL = 2000
 """Most characters of an address that is followed: to unquote one that is quoted a million times would take minutes."""
+
+
+class Generation(StrEnum):
+    """Akkio's two generations of calls; the value is the path below which they lie."""
+
+    CURRENT = API_PATH
+    LEGACY = "/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class Site:
         """Read the fields of an Airflow connection.
 
         :param host: a host name, or a URL with scheme, port and path; ``None`` or empty means Akkio's own site. A path
-            that ends in ``/api/v1`` means the site above it.
+            that ends in ``/api/v1`` or ``/v1`` means the site above it.
         :param port: the port, unless ``host`` has it.
         :param schema: ``http`` or ``https``, unless ``host`` has it; ``https`` if neither does.
         :raises AkkioConnectionError: if the fields contradict each other or make no web address.
@@ -54,23 +62,26 @@ class Site:
         parts = _split(f"{scheme}://{rest}", text)
         if parts.port is not None and port is not None and parts.port != port:
             raise AkkioConnectionError(f"The connection's host names port {parts.port}, its port field {port}.")
-        return cls(_origin(parts, parts.port or port), parts.path.rstrip("/").removesuffix(API_PATH))
+        path = parts.path.rstrip("/")
+        root = API_PATH if path.endswith(API_PATH) else Generation.LEGACY
+        return cls(_origin(parts, parts.port or port), path.removesuffix(root))
 
     @property
     def api_root(self) -> str:
         """The URL below which all requests of the current API go."""
         return f"{self.origin}{self.prefix}{API_PATH}"
 
-    def url(self, *segments: str) -> str:
+    def url(self, *segments: str, generation: Generation = Generation.CURRENT) -> str:
         """Return the URL of an endpoint; each segment is quoted, so that an id cannot become a path.
 
         :param segments: the parts of the path below the API root.
+        :param generation: of which calls it is one; default the current ones.
         :raises AkkioUntrustedAddress: if one of them would lead upwards, quoted or not.
         """
         if any(segment in (".", "..") for segment in segments):
             raise AkkioUntrustedAddress(f"{'/'.join(segments)!r} holds an id that leads to another address.")
         quoted_segments = [one if one.isascii() and one.isalnum() else quote(one, safe="") for one in segments]
-        return "/".join([self.api_root, *quoted_segments])
+        return "/".join([f"{self.origin}{self.prefix}{generation}", *quoted_segments])
 
     def resolve(self, location: str) -> str:
         """Return the URL that a ``location`` of Akkio's means.

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import pendulum
 
+from airflow_provider_akkio.api.location import Generation
+
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Longest answer that is read; a longer one is not Akkio's."""
 
@@ -19,10 +21,11 @@ MAX_RETRY_AFTER = 300.0
 
 
 class Method(StrEnum):
-    """The HTTP methods that Akkio's training endpoints take."""
+    """The HTTP methods that Akkio's endpoints take."""
 
     GET = "GET"
     POST = "POST"
+    DELETE = "DELETE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,18 @@ class Request:
     """One HTTP request; the client adds the key and the time limit.
 
     :param method: the HTTP method.
-    :param url: the whole URL, always below the account's API root.
-    :param json: the body, for a ``POST``.
+    :param url: the whole URL, always below one of the account's API roots.
+    :param json: the body, for a ``POST`` or ``DELETE``.
     :param wanted_at: since when it is wanted, in seconds since the epoch: where requests queue, the one that has been
         wanted longest goes first, and by default before all that have a time.
+    :param generation: of which calls it is one, which says where the key goes.
     """
 
     method: Method
     url: str
     json: Mapping[str, Any] | None = None
     wanted_at: float = 0.0
+    generation: Generation = Generation.CURRENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,29 +11,26 @@ This is the one place that decides whether a failure is tried again:
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar, cast
-
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from typing import Any
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN, still_running
-from airflow_provider_akkio.api.answers import read_answer
+from airflow_provider_akkio.api.asking import Asking, Patience
+from airflow_provider_akkio.api.datasets import DatasetCalls
 from airflow_provider_akkio.api.messages import Conversation, Method, Pause, Request
 from airflow_provider_akkio.api.meter import NO_METER, Meter, Metric
+from airflow_provider_akkio.api.models import ModelCalls
 from airflow_provider_akkio.api.pacing import FIRST_QUESTION, READ_PATIENCE, SUBMIT_PATIENCE, next_poll_in
 from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.request import TrainRequest
 from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
 from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING, TrainingStatus
 from airflow_provider_akkio.exceptions import (
-    AkkioMalformedAnswer,
     AkkioNotFound,
     AkkioSubmitOutcomeUnknown,
     AkkioTrainingFailed,
@@ -44,71 +41,12 @@ from airflow_provider_akkio.exceptions import (
 log = logging.getLogger(__name__)
 
 MAX_SUBMIT_RETRIES = 5
-MAX_MALFORMED_IN_A_ROW = 10
 _TRAIN = ("models", "train")
 _UNUSED_TRAINING = "airflow-connection-test"
-_backoff = wait_exponential_jitter(initial=1, max=60, jitter=1)
-
-
-Value = TypeVar("Value")
-
-
-@dataclass(slots=True)
-class _Patience:
-    """How long one request is tried: tenacity counts and computes, the conversation alone waits.
-
-    :param clock: gives the present, in seconds since the epoch.
-    :param deadline: when to stop in any case, in seconds since the epoch.
-    :param counted: which failures count towards ``most``; being throttled never does.
-    :param most: how many counted failures are tried again.
-    """
-
-    clock: Callable[[], float]
-    deadline: float
-    counted: type[AkkioUnavailable]
-    most: int
-    failures: int = 0
-    asked_for: list[float] = field(default_factory=list)
-
-    def attempts(self, may_try_again: Callable[[BaseException], bool]) -> Retrying:
-        return Retrying(
-            retry=retry_if_exception(may_try_again),
-            stop=self._stop,
-            wait=self._wait,
-            sleep=self.asked_for.append,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-
-    def pauses(self) -> Iterator[Pause]:
-        while self.asked_for:
-            yield Pause(self.asked_for.pop())
-
-    def _stop(self, state: RetryCallState) -> bool:
-        error = _error(state)
-        if not isinstance(error, self.counted):
-            self.failures = 0
-        elif not error.is_throttled:
-            self.failures += 1
-        return self.failures > self.most or self.clock() >= self.deadline
-
-    def _wait(self, state: RetryCallState) -> float:
-        retry_after = _error(state).retry_after
-        seconds = _backoff(state) if retry_after is None else retry_after
-        return max(0.0, min(seconds, self.deadline - self.clock()))
-
-
-def _error(state: RetryCallState) -> AkkioUnavailable:
-    """Return the failure to decide about; the retry conditions let no other kind through."""
-    return cast("AkkioUnavailable", state.outcome and state.outcome.exception())
-
-
-def _log_retry(state: RetryCallState) -> None:
-    log.warning("%s Trying again in %.0f s.", _error(state), state.next_action.sleep if state.next_action else 0)
 
 
 class AkkioProtocol:
-    """The conversations with one account's Akkio.
+    """The conversations with one account's Akkio: those about trainings, and in ``datasets`` and ``models`` the others.
 
     :param account: where it is, and what its connection is called.
     :param clock: gives the present, in seconds since the epoch.
@@ -126,6 +64,9 @@ class AkkioProtocol:
         self._account = account
         self._clock = clock
         self._meter = meter
+        self._asking = Asking(account, clock, meter)
+        self.datasets = DatasetCalls(self._asking)
+        self.models = ModelCalls(self._asking)
         self._round_seconds = round_seconds
 
     def submit(self, request: TrainRequest) -> Conversation[SubmittedTraining]:
@@ -138,12 +79,12 @@ class AkkioProtocol:
         """
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
         message = Request(Method.POST, self._account.site.url(*_TRAIN, "new"), request.to_json())
-        patience = _Patience(self._clock, self._clock() + SUBMIT_PATIENCE, AkkioUnavailable, MAX_SUBMIT_RETRIES)
+        patience = Patience(self._clock, self._clock() + SUBMIT_PATIENCE, AkkioUnavailable, MAX_SUBMIT_RETRIES)
         try:
             for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
                 yield from patience.pauses()
                 with attempt:
-                    training = yield from self._ask(message, purpose, partial(self._accepted, request.duration))
+                    training = yield from self._asking.ask(message, purpose, partial(self._accepted, request.duration))
         except AkkioUnavailable as error:
             if not (request.force and error.outcome_is_unknown):
                 raise
@@ -171,7 +112,7 @@ class AkkioProtocol:
         """
         url = self._account.site.url(*_TRAIN, akkio_task_id, "status")
         request = Request(Method.GET, url, wanted_at=wanted_at)
-        return self._read(lambda: self._poll(akkio_task_id, request), deadline)
+        return self._asking.read(lambda: self._poll(akkio_task_id, request), deadline)
 
     def result(
         self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
@@ -189,7 +130,7 @@ class AkkioProtocol:
         url = site.url(*_TRAIN, akkio_task_id, "result") if location is None else site.resolve(location)
         request = Request(Method.GET, url)
         purpose = f"Result of training {akkio_task_id}"
-        return self._read(lambda: self._ask(request, purpose, TrainingResult.from_json), deadline)
+        return self._asking.read(lambda: self._asking.ask(request, purpose, TrainingResult.from_json), deadline)
 
     def wait(
         self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
@@ -284,46 +225,17 @@ class AkkioProtocol:
         """
         request = Request(Method.GET, self._account.site.url(*_TRAIN, _UNUSED_TRAINING, "status"))
         with suppress(AkkioNotFound):
-            yield from self._ask(request, "Testing the connection", TrainingState.from_json)
-
-    def _ask(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Value]) -> Conversation[Value]:
-        answer = yield request
-        if answer is None:
-            raise TypeError("the client that drives a conversation must answer its requests")
-        try:
-            body = read_answer(self._account, purpose, answer, self._clock())
-        except AkkioUnavailable as error:
-            if error.is_throttled:
-                self._meter.count(Metric.RATE_LIMITED)
-            raise
-        try:
-            return reader(body)
-        except AkkioMalformedAnswer as error:
-            raise AkkioMalformedAnswer(f"{purpose}: {error} It begins: {quoted(json.dumps(body))}") from None
+            yield from self._asking.ask(request, "Testing the connection", TrainingState.from_json)
 
     def _poll(self, akkio_task_id: str, request: Request) -> Conversation[TrainingState]:
         self._meter.count(Metric.POLLS)
         try:
-            return (yield from self._ask(request, f"Status of training {akkio_task_id}", TrainingState.from_json))
+            return (
+                yield from self._asking.ask(request, f"Status of training {akkio_task_id}", TrainingState.from_json)
+            )
         except AkkioUnavailable:
             self._meter.count(Metric.POLL_ERRORS)
             raise
-
-    def _read(self, ask: Callable[[], Conversation[Value]], deadline: float | None) -> Conversation[Value]:
-        try:
-            return (yield from ask())
-        except AkkioUnavailable as error:
-            first: AkkioUnavailable | None = error
-        until = self._clock() + READ_PATIENCE if deadline is None else deadline
-        patience = _Patience(self._clock, until, AkkioMalformedAnswer, MAX_MALFORMED_IN_A_ROW - 1)
-        for attempt in patience.attempts(lambda error: isinstance(error, AkkioUnavailable)):
-            yield from patience.pauses()
-            with attempt:
-                if first is not None:  # most questions are answered at once, and need none of this
-                    failure, first = first, None
-                    raise failure
-                value = yield from ask()
-        return value
 
     def _accepted(self, duration: int, body: Mapping[str, Any]) -> SubmittedTraining:
         return SubmittedTraining.from_json(body, self._clock(), duration)
@@ -362,7 +274,7 @@ class AkkioProtocol:
         """Ask once whether there is a result, for a status that may be Akkio's way of not knowing the id."""
         request = Request(Method.GET, self._account.site.url(*_TRAIN, akkio_task_id, "result"))
         try:
-            yield from self._ask(request, f"Result of training {akkio_task_id}", TrainingResult.from_json)
+            yield from self._asking.ask(request, f"Result of training {akkio_task_id}", TrainingResult.from_json)
         except (AkkioNotFound, AkkioUnavailable):
             return False
         return True

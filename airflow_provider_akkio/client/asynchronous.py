@@ -20,6 +20,7 @@ from airflow_provider_akkio.api.messages import (
 )
 from airflow_provider_akkio.api.meter import NO_METER, Meter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
+from airflow_provider_akkio.client.headers import with_key
 from airflow_provider_akkio.client.shared import SharedSession, acquire, release, time_limit
 
 
@@ -88,6 +89,7 @@ class AsynchronousClient:
             return await self._ask(session, request)
 
     async def _ask(self, session: aiohttp.ClientSession, request: Request) -> Answer | NoAnswer:
+        request = with_key(request, self._account)
         try:
             async with session.request(
                 request.method, request.url, json=request.json, allow_redirects=False, timeout=self._time_limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import time
 import warnings
@@ -29,12 +30,13 @@ from airflow_provider_akkio.api.messages import (
 from airflow_provider_akkio.api.meter import NO_METER, Meter
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.client.allowance import allowance_of
-from airflow_provider_akkio.client.headers import request_headers
+from airflow_provider_akkio.client.headers import request_headers, with_key
 from airflow_provider_akkio.client.time_limit import PunctualAdapter
 from airflow_provider_akkio.client.trust import trusted
 from airflow_provider_akkio.exceptions import AkkioUntrustedAddress
 
 _CHUNK_BYTES = 64 * 1024
+_KEY_IN_QUERY = re.compile(r"(api_key=)[^&\s]*")
 
 
 class BlockingClient:
@@ -46,6 +48,7 @@ class BlockingClient:
 
     def __init__(self, account: Account, meter: Meter = NO_METER) -> None:
         self.protocol = AkkioProtocol(account, meter=meter)
+        self._account = account
         self._allowance = allowance_of(account)
         self._session = open_session(account)
         self._session.mount(f"{account.site.origin}/", PunctualAdapter(account.timeout))
@@ -81,6 +84,7 @@ class BlockingClient:
         return answer
 
     def _send(self, request: Request) -> Answer | NoAnswer:
+        request = with_key(request, self._account)
         body = None if request.json is None else _Body(request.json)
         headers = None if body is None else {"Content-Type": "application/json"}
         try:
@@ -91,8 +95,18 @@ class BlockingClient:
             return _read(response)
 
 
+def _take_keys_out(record: logging.LogRecord) -> bool:
+    """Take the keys of legacy calls out of the addresses that urllib3 logs at DEBUG."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_KEY_IN_QUERY.sub(r"\1***", one) if isinstance(one, str) else one for one in record.args)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_take_keys_out)
+
+
 class _Body(io.BytesIO):
-    """A request body that knows whether it was sent: without its body, Akkio cannot have acted on a ``POST``."""
+    """A request body that knows whether it was sent: without its body, Akkio cannot have acted on it."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         super().__init__(json.dumps(body).encode())

@@ -16,17 +16,20 @@ from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING
 from airflow_provider_akkio.exceptions import AkkioError, AkkioForbidden, AkkioUnauthorized, AkkioUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_akkio.api.account import Account
+    from airflow_provider_akkio.api.datasets import Dataset
+    from airflow_provider_akkio.api.legacy import Listed
     from airflow_provider_akkio.api.messages import Conversation, Outcome
     from airflow_provider_akkio.api.protocol import AkkioProtocol
     from airflow_provider_akkio.api.request import TrainRequest
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
     from airflow_provider_akkio.client.asynchronous import AsynchronousClient
+    from airflow_provider_akkio.client.blocking import BlockingClient
 
 DEFAULT_CONNECTION = "akkio_default"
 
@@ -42,7 +45,8 @@ class AkkioHook(BaseHook):
     hold ``timeout``, the seconds that one request may take (default 30); ``verify``: true (default), false to take
     anybody for Akkio, or the path of the certificates to check by; and ``requests_per_second``, how many of Akkio's
     five for the whole account this process may use (default 5; of a number above one, the whole part counts). Each
-    method about a training has an asynchronous form, whose name has an ``a`` in front, for use on an event loop.
+    method about a training has an asynchronous form, whose name has an ``a`` in front, for use on an event loop; for
+    the others, :meth:`arun` takes their conversation.
 
     :param akkio_conn_id: id of the connection.
     """
@@ -193,6 +197,101 @@ class AkkioHook(BaseHook):
         )
         return result
 
+    def list_datasets(self) -> list[Listed]:
+        """Return the datasets of the account, by id and name.
+
+        :raises AkkioUnavailable: if no answer came for five minutes; so do the methods that follow.
+        """
+        return self.run(lambda akkio: akkio.datasets.list())
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """Return a dataset's name, number of rows and fields.
+
+        :param dataset_id: its id.
+        :raises AkkioNotFound: if there is none.
+        """
+        return self.run(lambda akkio: akkio.datasets.get(parse_id("dataset_id", dataset_id)))
+
+    def create_dataset(self, name: str) -> str:
+        """Make an empty dataset, one even if the answer to the first request is lost.
+
+        :param name: its name.
+        :return: its id.
+        :raises AkkioUploadIncomplete: if it cannot be told which of several new ones it is.
+        """
+        return self.run(lambda akkio: akkio.datasets.create(parse_id("dataset_name", name)))
+
+    def append_rows(self, dataset_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a dataset, each exactly once: after an unknown outcome its number of rows tells whether they came.
+
+        All go in one request; a thousand at a time is what
+        :class:`~airflow_provider_akkio.operators.akkio.AkkioUploadDatasetOperator` sends.
+
+        :param dataset_id: its id.
+        :param rows: field name to text, number or ``None``.
+        :raises AkkioUploadIncomplete: if it cannot be told whether they came, since something else adds rows, too.
+        :raises AkkioRequestRefused: if Akkio refuses them.
+        """
+
+        def append(akkio: AkkioProtocol) -> Conversation[None]:
+            already = (yield from akkio.datasets.get(dataset_id)).rows
+            yield from akkio.datasets.append(dataset_id, rows, already)
+
+        parse_id("dataset_id", dataset_id)
+        self.run(append)
+
+    def set_field_types(self, dataset_id: str, types: Mapping[str, str]) -> None:
+        """Set the types of some fields of a dataset.
+
+        :param dataset_id: its id.
+        :param types: field name to ``category``, ``string`` or ``number``.
+        :raises AkkioRequestRefused: if Akkio refuses one.
+        """
+        self.run(lambda akkio: akkio.datasets.set_types(parse_id("dataset_id", dataset_id), types))
+
+    def delete_dataset(self, dataset_id: str) -> bool:
+        """Delete a dataset.
+
+        :param dataset_id: its id.
+        :return: whether it was there.
+        """
+        return self.run(lambda akkio: akkio.datasets.delete(parse_id("dataset_id", dataset_id)))
+
+    def list_models(self) -> list[Listed]:
+        """Return the models of the account, by id and name."""
+        return self.run(lambda akkio: akkio.models.list())
+
+    def predict(
+        self, model_id: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return a model's predictions, one for each row and in their order; all rows go in one request.
+
+        :param model_id: its id.
+        :param rows: field name to text, number or ``None``.
+        :param explain: let Akkio add what led to each prediction; default no.
+        :raises AkkioPredictionsMismatch: if they are not as many as the rows.
+        :raises AkkioNotFound: if there is no such model.
+        """
+        return self.run(lambda akkio: akkio.models.predict(parse_id("model_id", model_id), rows, explain=explain))
+
+    def delete_model(self, model_id: str) -> bool:
+        """Delete a model.
+
+        :param model_id: its id.
+        :return: whether it was there.
+        """
+        return self.run(lambda akkio: akkio.models.delete(parse_id("model_id", model_id)))
+
+    def open_client(self) -> BlockingClient:
+        """Return a client for several conversations over the same connections, to be used as a context manager.
+
+        :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
+        """
+        from airflow_provider_akkio.client.blocking import BlockingClient
+        from airflow_provider_akkio.metrics import AirflowMeter
+
+        return BlockingClient(self.get_account(), AirflowMeter(self.akkio_conn_id))
+
     def run(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
         """Hold one conversation of :class:`~airflow_provider_akkio.api.protocol.AkkioProtocol`.
 
@@ -200,10 +299,7 @@ class AkkioHook(BaseHook):
         :return: its outcome.
         :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
         """
-        from airflow_provider_akkio.client.blocking import BlockingClient
-        from airflow_provider_akkio.metrics import AirflowMeter
-
-        with BlockingClient(self.get_account(), AirflowMeter(self.akkio_conn_id)) as client:
+        with self.open_client() as client:
             return client.run(start(client.protocol))
 
     async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:

@@ -20,7 +20,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from yarl import URL
 
-from airflow_provider_akkio.api import protocol
+from airflow_provider_akkio.api import asking, protocol
 from airflow_provider_akkio.api.messages import Answer, Method, NoAnswer
 from airflow_provider_akkio.api.protocol import AkkioProtocol
 from airflow_provider_akkio.api.request import TrainRequest
@@ -124,7 +124,8 @@ def _readable_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a log of its own in the log's place: pytest keeps whatever reaches the latter, thousands of messages."""
     log = logging.Logger("readable", logging.INFO)
     log.addHandler(ReadableLog())
-    monkeypatch.setattr(protocol, "log", log)
+    for module in (asking, protocol):
+        monkeypatch.setattr(module, "log", log)
 
 
 @pytest.fixture

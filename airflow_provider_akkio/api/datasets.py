@@ -1,0 +1,237 @@
+"""Datasets: made, filled so that each row arrives exactly once, and deleted.
+
+To add rows is not idempotent. So where it is not known whether Akkio acted on a request, the dataset's own number of
+rows tells, before anything is sent again. Source: the legacy part of Akkio's API documentation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+from airflow_provider_akkio.api.asking import Asking, Patience
+from airflow_provider_akkio.api.legacy import LegacyCalls
+from airflow_provider_akkio.api.messages import Conversation, Method, Pause
+from airflow_provider_akkio.api.pacing import SUBMIT_PATIENCE
+from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioUnavailable, AkkioUploadIncomplete
+
+log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
+
+MAX_RETRIES = 5
+SETTLING_PAUSES = (1.0, 3.0, 6.0)
+"""Seconds between questions before a request that was in doubt counts as lost: it may be on its way for a while."""
+
+
+class FieldType(StrEnum):
+    """The types that Akkio gives to the fields of a dataset."""
+
+    CATEGORY = "category"
+    STRING = "string"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetField:
+    """A field of a dataset.
+
+    :param name: its name, case sensitive.
+    :param type: its type as Akkio wrote it, usually one of :class:`FieldType`.
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset as Akkio describes it.
+
+    :param id: what Akkio knows it by.
+    :param name: what people know it by.
+    :param rows: how many rows it has.
+    :param fields: its fields, none before the first row.
+    """
+
+    id: str
+    name: str
+    rows: int
+    fields: tuple[DatasetField, ...]
+
+    @classmethod
+    def from_json(cls, identifier: str, body: Mapping[str, Any]) -> Self:
+        """Read an answer of ``GET /v1/datasets?id=…``; raise :class:`AkkioMalformedAnswer` without a row count."""
+        rows, fields = body.get("rows"), body.get("fields")
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
+            raise AkkioMalformedAnswer("Akkio's answer has no 'rows' that is a number.")
+        entries = fields if isinstance(fields, list) else []
+        described = [one for one in entries if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
+        return cls(
+            identifier,
+            str(body.get("name") or ""),
+            rows,
+            tuple(DatasetField(one["name"], str(one.get("type") or "")) for one in described),
+        )
+
+
+class DatasetCalls(LegacyCalls):
+    """The conversations about an account's datasets.
+
+    :param asking: puts the questions.
+    """
+
+    def __init__(self, asking: Asking) -> None:
+        super().__init__(asking, "dataset")
+
+    def get(self, dataset_id: str) -> Conversation[Dataset]:
+        """Return what Akkio says of a dataset.
+
+        :param dataset_id: its id.
+        :raises AkkioNotFound: if there is none.
+        :raises AkkioUnavailable: if no answer came for five minutes.
+        """
+        purpose = f"Dataset {quoted(dataset_id)!r}"
+        return self._read(self._get(dataset_id), purpose, lambda body: Dataset.from_json(dataset_id, body))
+
+    def create(self, name: str) -> Conversation[str]:
+        """Make an empty dataset, and no second one where the answer to the first request is lost.
+
+        :param name: its name.
+        :return: its id.
+        :raises AkkioUploadIncomplete: if more than one of that name came up meanwhile.
+        :raises AkkioUnavailable: if it could not be made.
+        """
+        before = {one.id for one in (yield from self.list()) if one.name == name}
+        request = self._send(Method.POST, {"name": name})
+        purpose = f"Creating dataset {quoted(name)!r}"
+
+        dataset_id, _ = yield from self._once(
+            lambda: self._ask(request, purpose, _dataset_id), lambda: self._new_since(before, name)
+        )
+        log.info("Created dataset %s, %s.", dataset_id, quoted(name))
+        return dataset_id
+
+    def append(self, dataset_id: str, rows: Sequence[Mapping[str, Any]], already: int) -> Conversation[bool]:
+        """Add rows to a dataset exactly once.
+
+        :param dataset_id: its id.
+        :param rows: what to add, field name to value.
+        :param already: how many rows it has, by which an unknown outcome is told.
+        :return: whether they had to be sent a second time, since the first request seemed lost.
+        :raises AkkioUploadIncomplete: if the dataset has another number of rows than this can have brought about.
+        :raises AkkioRequestRefused: if Akkio refuses the rows.
+        :raises AkkioUnavailable: if they could not be added; or, if its ``outcome_is_unknown``, may have been.
+        """
+        request = self._send(Method.POST, {"id": dataset_id, "rows": rows})
+        purpose = f"Adding rows {already + 1:,} to {already + len(rows):,} to dataset {quoted(dataset_id)!r}"
+
+        _, is_resent = yield from self._once(
+            lambda: self._ask(request, purpose, lambda _: True),
+            lambda: self._has_arrived(dataset_id, already, len(rows)),
+        )
+        return is_resent
+
+    def settled_count(self, dataset_id: str, expected: int) -> Conversation[int]:
+        """Return how many rows a dataset has; while they are fewer than expected, after asking again for ten seconds.
+
+        :param dataset_id: its id.
+        :param expected: how many it should have.
+        """
+        rows = (yield from self.get(dataset_id)).rows
+        for seconds in SETTLING_PAUSES:
+            if rows >= expected:
+                break
+            yield Pause(seconds)
+            rows = (yield from self.get(dataset_id)).rows
+        return rows
+
+    def set_types(self, dataset_id: str, types: Mapping[str, str]) -> Conversation[None]:
+        """Set the types of some fields.
+
+        :param dataset_id: the dataset's id.
+        :param types: field name to one of :class:`FieldType`.
+        :raises AkkioRequestRefused: if Akkio refuses one.
+        :raises AkkioUnavailable: if no answer came for five minutes.
+        """
+        fields = [{"name": name, "type": str(type_)} for name, type_ in types.items()]
+        request = self._send(Method.POST, {"id": dataset_id, "fields": fields})
+        return self._read(request, f"Setting the field types of dataset {quoted(dataset_id)!r}", lambda _: None)
+
+    def _once(
+        self, send: Callable[[], Conversation[Done]], look: Callable[[], Conversation[Done | None]]
+    ) -> Conversation[tuple[Done, bool]]:
+        """Have something done once: where it may have been, look for it before it is sent again.
+
+        :param send: asks for it.
+        :param look: returns what came of it, ``None`` if nothing did.
+        :return: what came of it, and whether it was sent again after an unknown outcome.
+        """
+        clock, is_resent = self._asking.clock, False
+        patience = Patience(clock, clock() + SUBMIT_PATIENCE, AkkioUnavailable, MAX_RETRIES)
+        for attempt in patience.attempts(_may_be_sent_again):
+            yield from patience.pauses()
+            with attempt:
+                try:
+                    done = yield from send()
+                except AkkioUnavailable as error:
+                    if not error.outcome_is_unknown:
+                        raise
+                    found = yield from _found_out(look(), error)
+                    if found is None:
+                        is_resent = True
+                        raise
+                    log.info("%s Akkio acted on it all the same.", error)
+                    done = found
+        return done, is_resent
+
+    def _has_arrived(self, dataset_id: str, already: int, count: int) -> Conversation[bool | None]:
+        rows = yield from self.settled_count(dataset_id, already + count)
+        if rows == already + count:
+            return True
+        if rows == already:
+            return None
+        raise AkkioUploadIncomplete(
+            f"Whether {count:,} rows were added to dataset {quoted(dataset_id)!r} is not known: no answer came, and it "
+            f"has {rows:,} rows, neither the {already:,} from before nor {already + count:,}. Does something else add "
+            "rows to it? They were not sent again, since they could then be there twice."
+        )
+
+    def _new_since(self, before: set[str], name: str) -> Conversation[str | None]:
+        for seconds in (*SETTLING_PAUSES, 0.0):
+            new = [one.id for one in (yield from self.list()) if one.name == name and one.id not in before]
+            if len(new) > 1:
+                raise AkkioUploadIncomplete(
+                    f"Whether dataset {quoted(name)!r} was created is not known: no answer came, and Akkio has "
+                    f"{len(new)} new ones of that name ({quoted(', '.join(new))}). Delete those that have no rows."
+                )
+            if new:
+                return new[0]
+            yield Pause(seconds)
+        return None
+
+
+class _Undecided(AkkioUnavailable):
+    """Whether Akkio acted on a request could not be found out."""
+
+
+def _may_be_sent_again(error: BaseException) -> bool:
+    return isinstance(error, AkkioUnavailable) and not isinstance(error, _Undecided)
+
+
+def _found_out(look: Conversation[Done], doubt: AkkioUnavailable) -> Conversation[Done]:
+    try:
+        return (yield from look)
+    except AkkioUnavailable as error:
+        raise _Undecided(f"{doubt} Whether Akkio acted on it could not be found out: {error}") from error
+
+
+def _dataset_id(body: Mapping[str, Any]) -> str:
+    identifier = body.get("dataset_id")
+    if not isinstance(identifier, str) or not identifier or not identifier.isprintable():
+        raise AkkioMalformedAnswer("Akkio's answer has no 'dataset_id'.")
+    return identifier
