@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN
 from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown
+from airflow_provider_akkio.keeping import remove, store_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -38,7 +39,7 @@ class Handover:
         from airflow_provider_akkio.submission import fingerprint_of
 
         self._context = context
-        self._store = _store(context)
+        self._store = store_of(context)
         self._fingerprint = fingerprint_of(request.to_json(), akkio_conn_id)
         self._duration = request.duration
         self.is_billed_again = request.force
@@ -141,7 +142,7 @@ def take_over(context: Context) -> None:
     """
     from airflow_provider_akkio.submission import KEY
 
-    store = _store(context)
+    store = store_of(context)
     if store is None or (entry := pull_own(context, KEY)) is None:
         return
     store.set(KEY, entry)
@@ -159,7 +160,7 @@ def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
     """
     from airflow_provider_akkio.submission import KEY
 
-    kept = _kept(_store(context))
+    kept = _kept(store_of(context))
     left = [key for key in (RETURN_VALUE, KEY) if pull_own(context, key) is not None]
     if kept is not None and kept.ends_in_triggerer and _ended_in_triggerer(left):
         forget(context)
@@ -177,7 +178,7 @@ def reclaim(context: Context) -> None:
 
     from airflow_provider_akkio.submission import KEY
 
-    store = _store(context)
+    store = store_of(context)
     if (kept := _kept(store)) is not None and kept.ends_in_triggerer:
         store.set(KEY, replace(kept, ends_in_triggerer=False).to_entry())
 
@@ -204,12 +205,7 @@ def forget(context: Context) -> None:
     """
     from airflow_provider_akkio.submission import KEY
 
-    if (store := _store(context)) is None:
-        return
-    try:
-        store.delete(KEY)
-    except Exception:  # as in Handover.keep; the task's end is not to be upset by it
-        log.exception("The entry %r of the task's state store could not be removed.", KEY)
+    remove(context, KEY)
 
 
 def forget_what_a_person_clears(context: Context) -> None:
@@ -219,10 +215,6 @@ def forget_what_a_person_clears(context: Context) -> None:
     """
     if isinstance(context.get("exception"), AkkioSubmitOutcomeUnknown | AkkioNotFound):
         forget(context)
-
-
-def _store(context: Context) -> Any:
-    return context.get("task_state_store")
 
 
 def _kept(store: Any) -> Submission | None:

@@ -119,4 +119,19 @@ class AwaitsTraining(_Base):
         if self.do_xcom_push:
             for key, value in result.parts().items():
                 context["ti"].xcom_push(key=key, value=value)
+        self._describe_assets(context, result)
         return result.model_id
+
+    def _describe_assets(self, context: Context, result: TrainingResult) -> None:
+        """Put the model and its headline metric into the events of the task's assets."""
+        from airflow.providers.common.compat.sdk import Asset
+
+        from airflow_provider_akkio.api.statistics import headline
+
+        assets = [one for one in self.outlets or () if isinstance(one, Asset)]
+        found = headline(result.stats) if assets else None
+        extra: dict[str, Any] = {"model_id": result.model_id}
+        if found is not None:
+            extra |= {"metric": found.metric, "value": found.value, "field_name": found.field_name}
+        for asset in assets:
+            context["outlet_events"][asset].extra.update(extra)

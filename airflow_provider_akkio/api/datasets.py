@@ -132,7 +132,7 @@ class DatasetCalls(LegacyCalls):
 
         _, is_resent = yield from self._once(
             lambda: self._ask(request, purpose, lambda _: True),
-            lambda: self._has_arrived(dataset_id, already, len(rows)),
+            lambda: self.has_arrived(dataset_id, already, len(rows)),
         )
         return is_resent
 
@@ -189,7 +189,15 @@ class DatasetCalls(LegacyCalls):
                     done = found
         return done, is_resent
 
-    def _has_arrived(self, dataset_id: str, already: int, count: int) -> Conversation[bool | None]:
+    def has_arrived(self, dataset_id: str, already: int, count: int) -> Conversation[bool | None]:
+        """Find out whether rows arrived whose request had no answer.
+
+        :param dataset_id: id of the dataset.
+        :param already: how many rows it had before.
+        :param count: how many were sent.
+        :return: ``True``, or ``None`` if none of them did.
+        :raises AkkioUploadIncomplete: if its number of rows is neither.
+        """
         rows = yield from self.settled_count(dataset_id, already + count)
         if rows == already + count:
             return True

@@ -142,6 +142,16 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
+def parse_flag(name: str, value: Any) -> bool:
+    """Return a yes or no that a DAG author gave.
+
+    :param name: the parameter's name.
+    :param value: a literal, or what a template left behind.
+    :raises AkkioParameterError: if it is neither.
+    """
+    return _flag(name, value)
+
+
 def parse_id(name: str, value: Any) -> str:
     """Return an id that a DAG author gave.
 

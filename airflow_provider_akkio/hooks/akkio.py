@@ -222,7 +222,7 @@ class AkkioHook(BaseHook):
         return self.run(lambda akkio: akkio.datasets.create(parse_id("dataset_name", name)))
 
     def append_rows(self, dataset_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to a dataset, each exactly once: after an unknown outcome its number of rows tells whether they came.
+        """Add rows to a dataset, each once: after an unknown outcome its number of rows tells whether they came.
 
         All go in one request; a thousand at a time is what
         :class:`~airflow_provider_akkio.operators.akkio.AkkioUploadDatasetOperator` sends.

@@ -1,0 +1,199 @@
+"""Decide whether a new model takes the place of the one in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+
+from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.api.request import parse_flag, parse_id
+from airflow_provider_akkio.exceptions import AkkioModelNotBetter, AkkioParameterError
+from airflow_provider_akkio.parameters import is_literal, naming, number
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Asset, Context
+
+    from airflow_provider_akkio.api.statistics import Measure
+
+_EVENTS_LOOKED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model in use, as the event tells that made it so.
+
+    :param model_id: its id.
+    :param extra: all that the event says.
+    """
+
+    model_id: str
+    extra: dict[str, Any]
+
+    def value_of(self, new: Measure) -> float:
+        """Return its value of a measure.
+
+        :raises AkkioParameterError: if it was promoted by another one.
+        """
+        value = self.extra.get("value")
+        by = (self.extra.get("metric"), self.extra.get("field_name"), self.extra.get("class_name"))
+        if by != (new.metric, new.field_name, new.class_name) or isinstance(value, bool | None | str):
+            shown = ", ".join(quoted(str(key)) for key in self.extra)
+            raise AkkioParameterError(
+                f"Champion {self.model_id} was not promoted by {_named(new)}: its event has {shown}, by "
+                f"metric {quoted(str(by[0]))!r}. Compare by that, or begin a new asset."
+            )
+        return float(value)
+
+
+class AkkioPromoteModelOperator(BaseOperator):
+    """Let a new model take the champion's place if it is better, and say so with an asset event.
+
+    The champion is the model that the newest event of ``asset`` names. Where the new one is better, the task succeeds
+    with an event whose ``extra`` has ``model_id``, ``metric``, ``value``, ``field_name``, ``class_name``, ``champion``
+    (the model that it replaces, ``None`` for the first) and ``champion_value``: a DAG with ``schedule=[asset]`` starts,
+    and reads the model from ``triggering_asset_events``. Where it is not, the task is skipped, and so is what follows.
+
+    The return value is the model's id.
+
+    :param model_id: the new model.
+    :param stats: its statistics, such as ``train.output["stats"]``.
+    :param metric: what to compare by, as Akkio names it; default ``f1``. Any number of the statistics will do.
+    :param class_name: the class whose metric counts; default all, each with the weight of its frequency.
+    :param field_name: the predicted field whose metric counts; needed if the model predicts several.
+    :param min_value: what the metric must reach in any case (with ``lower_is_better``: not exceed); default nothing.
+    :param min_delta: by how much it must be better than the champion's; default 0. An equal one is never better.
+    :param asset: the asset that stands for the model in use; it becomes the task's inlet and outlet.
+    :param lower_is_better: compare the other way round, as for an error; default no.
+    :param fail_if_worse: fail the task rather than skip it; default no.
+    :raises AkkioParameterError: if a parameter is wrong, or the metric is missing; the message lists those there are.
+    :raises AkkioModelNotBetter: if it is not better, with ``fail_if_worse``.
+    """
+
+    template_fields: Sequence[str] = (
+        "model_id",
+        "stats",
+        "metric",
+        "class_name",
+        "field_name",
+        "min_value",
+        "min_delta",
+        "lower_is_better",
+        "fail_if_worse",
+    )
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        stats: Any,
+        metric: str = "f1",
+        class_name: str | None = None,
+        field_name: str | None = None,
+        min_value: float | str | None = None,
+        min_delta: float | str = 0.0,
+        asset: Asset,
+        lower_is_better: bool | str = False,
+        fail_if_worse: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model_id = model_id
+        self.stats = stats
+        self.metric = metric
+        self.class_name = class_name
+        self.field_name = field_name
+        self.min_value = min_value
+        self.min_delta = min_delta
+        self.asset = asset
+        self.lower_is_better = lower_is_better
+        self.fail_if_worse = fail_if_worse
+        with naming(self.task_id):
+            self._refuse_wrong_literals()
+        self.inlets = _with(self.inlets, asset)
+        self.outlets = _with(self.outlets, asset)
+
+    def execute(self, context: Context) -> str:
+        """Compare the new model with the champion."""
+        from airflow_provider_akkio.api.statistics import measure, parse_statistics
+
+        model_id = parse_id("model_id", self.model_id)
+        new = measure(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
+        champion = self._champion(context)
+        champion_value = None if champion is None else champion.value_of(new)
+        self._compare(model_id, new, champion, champion_value)
+        context["outlet_events"][self.asset].extra = {
+            "model_id": model_id,
+            "metric": new.metric,
+            "value": new.value,
+            "field_name": new.field_name,
+            "class_name": new.class_name,
+            "champion": None if champion is None else champion.model_id,
+            "champion_value": champion_value,
+        }
+        return model_id
+
+    def _compare(self, model_id: str, new: Measure, champion: Champion | None, champion_value: float | None) -> None:
+        sign = -1.0 if parse_flag("lower_is_better", self.lower_is_better) else 1.0
+        least = None if self.min_value is None else number("min_value", self.min_value)
+        gain = number("min_delta", self.min_delta)
+        said = f"Model {model_id} has {_named(new)} {new.value:.6g}"
+        if champion is not None and champion_value is not None:
+            said += f"; champion {champion.model_id} has {champion_value:.6g}"
+            if champion.model_id == model_id:
+                self._refuse(f"{said}. It is the champion already.")
+            better_by = sign * (new.value - champion_value)
+            if not (better_by > 0 and better_by >= gain):
+                wanted = "be less" if sign < 0 else "be more"
+                self._refuse(f"{said}. To take its place, it must {wanted}{f' by at least {gain:g}' if gain else ''}.")
+        if least is not None and sign * new.value < sign * least:
+            self._refuse(f"{said}. It must be {least:g} at {'most' if sign < 0 else 'least'}.")
+        self.log.info("%s. It is promoted%s.", said, "" if champion else ", the first champion")
+
+    def _refuse(self, message: str) -> None:
+        self.log.info("%s It is not promoted.", message)
+        if parse_flag("fail_if_worse", self.fail_if_worse):
+            raise AkkioModelNotBetter(message)
+        raise AirflowSkipException(message)
+
+    def _champion(self, context: Context) -> Champion | None:
+        """Return the model of the newest event that names one; people and other tasks can make events, too."""
+        for event in _newest_first(context["inlet_events"][self.asset]):
+            model_id = (event.extra or {}).get("model_id")
+            if isinstance(model_id, str) and model_id:
+                return Champion(model_id, dict(event.extra))
+            self.log.warning("An event of %s names no model; looking at the one before.", self.asset)
+        return None
+
+    def _refuse_wrong_literals(self) -> None:
+        if not hasattr(self.asset, "uri"):
+            raise AkkioParameterError(f"asset must be an Asset, not {quoted(repr(self.asset))}.")
+        if is_literal(self.model_id):
+            parse_id("model_id", self.model_id)
+        for name in ("min_value", "min_delta"):
+            value = getattr(self, name)
+            if value is not None and is_literal(value):
+                number(name, value)
+        for name in ("lower_is_better", "fail_if_worse"):
+            if is_literal(value := getattr(self, name)):
+                parse_flag(name, value)
+
+
+def _newest_first(events: Any) -> Iterable[Any]:
+    if hasattr(events, "ascending"):
+        latest: Iterable[Any] = events.ascending(False).limit(_EVENTS_LOOKED_AT)
+        return latest
+    return list(events[-_EVENTS_LOOKED_AT:])[::-1]  # Airflow 2 and 3.0 have them in the order in which they came
+
+
+def _named(new: Measure) -> str:
+    return f"{quoted(new.metric)} of {quoted(new.field_name)}" + (
+        "" if new.class_name is None else f" = {quoted(new.class_name)}"
+    )
+
+
+def _with(assets: Any, asset: Any) -> list[Any]:
+    listed = list(assets or ())
+    return listed if asset in listed else [*listed, asset]

@@ -1,0 +1,292 @@
+"""The rows of a file on their way into a dataset, each exactly once, across the tries of a task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_akkio.exceptions import (
+    AkkioError,
+    AkkioNotFound,
+    AkkioUnavailable,
+    AkkioUploadIncomplete,
+)
+from airflow_provider_akkio.keeping import remove, store_of
+from airflow_provider_akkio.progress import ProgressLog
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_akkio.client.blocking import BlockingClient
+    from airflow_provider_akkio.tables.reading import Batch, Summary, Table
+
+log = logging.getLogger(__name__)
+
+KEY = "akkio_upload"
+"""Under which an upload lies in the task's state store until Airflow has recorded its success."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """How far an upload has come.
+
+    :param fingerprint: tells whether a later try uploads the same; see :meth:`Plan.fingerprint`.
+    :param dataset_id: into which dataset.
+    :param is_new: whether the dataset was made for it.
+    :param rows_before: how many rows the dataset had.
+    :param rows_arrived: how many rows of the file are in it for certain.
+    """
+
+    fingerprint: str
+    dataset_id: str
+    is_new: bool
+    rows_before: int
+    rows_arrived: int = 0
+
+    @classmethod
+    def from_entry(cls, entry: Any) -> Self | None:
+        """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
+        match entry:
+            case {
+                "fingerprint": str(fingerprint),
+                "dataset_id": str(dataset_id),
+                "is_new": bool(is_new),
+                "rows_before": int(rows_before),
+                "rows_arrived": int(rows_arrived),
+            }:
+                return cls(
+                    fingerprint=fingerprint,
+                    dataset_id=dataset_id,
+                    is_new=is_new,
+                    rows_before=rows_before,
+                    rows_arrived=rows_arrived,
+                )
+        return None
+
+    def to_entry(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return asdict(self)
+
+    @property
+    def rows_in_dataset(self) -> int:
+        """How many rows the dataset has if nobody else adds any."""
+        return self.rows_before + self.rows_arrived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be uploaded, and where to.
+
+    :param akkio_conn_id: id of the connection.
+    :param dataset_name: name of the dataset to make; ``None`` if there is one.
+    :param dataset_id: id of the dataset to append to; ``None`` if one is made.
+    :param types: field name to Akkio's type.
+    :param batch_rows: most rows of a request.
+    """
+
+    akkio_conn_id: str
+    dataset_name: str | None
+    dataset_id: str | None
+    types: Mapping[str, str]
+    batch_rows: int
+
+    def fingerprint(self, summary: Summary) -> str:
+        """Return a text that is the same for the same rows, cut in the same way and sent to the same place, alone."""
+        return hashlib.sha256(json.dumps([asdict(self), summary.digest], sort_keys=True).encode()).hexdigest()
+
+
+class Uploader:
+    """Takes a file's rows into a dataset, and goes on where an earlier try of the task ended.
+
+    :param context: the task's context.
+    :param client: speaks to Akkio.
+    :param plan: what to upload.
+    :param table: the file.
+    :param summary: what is known of it.
+    :param is_stopped: asked between two requests whether the task has been told to end.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        client: BlockingClient,
+        plan: Plan,
+        table: Table,
+        summary: Summary,
+        *,
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        self._context = context
+        self._client = client
+        self._datasets = client.protocol.datasets
+        self._store = store_of(context)
+        self._plan = plan
+        self._table = table
+        self._summary = summary
+        self._is_stopped = is_stopped
+        self._is_resent = False
+
+    def run(self) -> str:
+        """Upload all rows, and return the dataset's id.
+
+        :raises AkkioUploadIncomplete: if some arrived, and to go on could add rows twice.
+        :raises AkkioError: if it failed, and a later try begins anew or goes on.
+        """
+        earlier = self._earlier()
+        upload = earlier or self._begin()
+        with self._undoing(upload):
+            upload = self._send(upload, is_resumed=earlier is not None)
+            self._check(upload)
+            if self._plan.types:
+                self._client.run(self._datasets.set_types(upload.dataset_id, self._plan.types))
+        log.info("Dataset %s has %s rows more.", upload.dataset_id, f"{self._summary.rows:,}")
+        return upload.dataset_id
+
+    def _begin(self) -> Upload:
+        fingerprint = self._plan.fingerprint(self._summary)
+        if self._plan.dataset_id is not None:
+            rows = self._client.run(self._datasets.get(self._plan.dataset_id)).rows
+            upload = Upload(fingerprint=fingerprint, dataset_id=self._plan.dataset_id, is_new=False, rows_before=rows)
+        else:
+            dataset_id = self._client.run(self._datasets.create(self._plan.dataset_name or ""))
+            upload = Upload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=True, rows_before=0)
+        return self._kept(upload)
+
+    def _earlier(self) -> Upload | None:
+        """Return the upload that an earlier try began, if this one can go on with it."""
+        upload = None if self._store is None else Upload.from_entry(self._store.get(KEY))
+        if upload is None:
+            return None
+        if upload.is_new and not self._is_there(upload.dataset_id):
+            return None
+        if upload.fingerprint == self._plan.fingerprint(self._summary):
+            log.info(
+                "Going on with dataset %s, into which an earlier try took %s rows.",
+                upload.dataset_id,
+                f"{upload.rows_arrived:,}",
+            )
+            return upload
+        if upload.is_new:
+            log.warning("The file or the parameters have changed; dataset %s is deleted.", upload.dataset_id)
+            self._client.run(self._datasets.delete(upload.dataset_id))
+            return None
+        if (
+            upload.rows_arrived == 0
+            and self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_before + 1))
+            == upload.rows_before
+        ):
+            return None
+        raise AkkioUploadIncomplete(
+            f"The file or the parameters have changed since an earlier try of this task added {upload.rows_arrived:,} "
+            f"rows or more to dataset {upload.dataset_id}, which had {upload.rows_before:,} before. Nothing was added "
+            "now. See what is in the dataset; clear the task to add all rows of the file as it is."
+        )
+
+    def _is_there(self, dataset_id: str) -> bool:
+        try:
+            self._client.run(self._datasets.get(dataset_id))
+        except AkkioNotFound:
+            return False
+        return True
+
+    def _send(self, upload: Upload, *, is_resumed: bool) -> Upload:
+        progress = ProgressLog(log.info, f"Rows in dataset {upload.dataset_id}", self._summary.rows)
+        for batch in self._table.batches(self._plan.batch_rows, skip=upload.rows_arrived):
+            if self._is_stopped():
+                raise AkkioError("The task was told to end while it uploaded rows.")
+            self._append(upload, batch, may_be_there=is_resumed)
+            is_resumed = False
+            upload = self._kept(replace(upload, rows_arrived=upload.rows_arrived + len(batch.rows)))
+            progress.reached(upload.rows_arrived)
+        return upload
+
+    def _append(self, upload: Upload, batch: Batch, *, may_be_there: bool) -> None:
+        already = upload.rows_in_dataset
+        try:
+            if may_be_there and self._client.run(
+                self._datasets.has_arrived(upload.dataset_id, already, len(batch.rows))
+            ):
+                return
+            if self._client.run(self._datasets.append(upload.dataset_id, batch.rows, already)):
+                self._is_resent = True
+        except AkkioError as error:
+            if upload.is_new or (self._store is not None and isinstance(error, AkkioUnavailable)):
+                raise
+            raise self._incomplete(upload, len(batch.rows), error) from error
+
+    def _incomplete(self, upload: Upload, count: int, error: AkkioError) -> AkkioError:
+        """Return the error of an append with which no later try can go on, with what arrived."""
+        is_in_doubt = isinstance(error, AkkioUnavailable) and error.outcome_is_unknown
+        if not upload.rows_arrived and not is_in_doubt:
+            return error
+        first = upload.rows_arrived + 1
+        doubt = (
+            f" Whether rows {first:,} to {upload.rows_arrived + count:,} arrived is not known." if is_in_doubt else ""
+        )
+        return AkkioUploadIncomplete(
+            f"{error} Of the file's {self._summary.rows:,} rows, the first {upload.rows_arrived:,} are in dataset "
+            f"{upload.dataset_id}, which had {upload.rows_before:,} before.{doubt} Add the others from row {first:,} "
+            "on; to run the task again would add the first ones twice."
+        )
+
+    def _check(self, upload: Upload) -> None:
+        """See that the dataset has as many rows as it should."""
+        rows = self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_in_dataset))
+        if rows == upload.rows_in_dataset:
+            return
+        message = (
+            f"Dataset {upload.dataset_id} has {rows:,} rows, where {upload.rows_before:,} from before and "
+            f"{upload.rows_arrived:,} of the file make {upload.rows_in_dataset:,}."
+        )
+        if rows < upload.rows_in_dataset or upload.is_new or self._is_resent:
+            raise AkkioUploadIncomplete(f"{message} See what is in it before you add rows again.")
+        log.warning("%s Something else adds rows, too.", message)
+
+    @contextmanager
+    def _undoing(self, upload: Upload) -> Iterator[None]:
+        """Delete a new dataset that fails half way: no later step may take it for whole."""
+        try:
+            yield
+        except BaseException as error:
+            if not upload.is_new or not self._has_deleted(upload.dataset_id):
+                raise
+            if isinstance(error, AkkioUploadIncomplete):
+                raise AkkioError(f"{error} The dataset is deleted, so nothing is there twice.") from error
+            raise
+
+    def _has_deleted(self, dataset_id: str) -> bool:
+        try:
+            self._client.run(self._datasets.delete(dataset_id))
+        except AkkioError as error:
+            log.warning("Dataset %s, which has not all rows, could not be deleted. %s", dataset_id, error)
+            return False
+        log.info("Dataset %s, which has not all rows, is deleted.", dataset_id)
+        remove(self._context, KEY)
+        return True
+
+    def _kept(self, upload: Upload) -> Upload:
+        if self._store is not None:
+            self._store.set(KEY, upload.to_entry())
+        return upload
+
+
+def forget(context: Context) -> None:
+    """Remove what was kept; as a callback on success, so that clearing a finished task uploads again.
+
+    :param context: the task's context.
+    """
+    remove(context, KEY)
+
+
+def forget_what_a_person_clears(context: Context) -> None:
+    """Remove what was kept if the task failed with an error after which a person decides.
+
+    :param context: the task's context, with its exception.
+    """
+    if isinstance(context.get("exception"), AkkioUploadIncomplete):
+        forget(context)
