@@ -32,7 +32,7 @@ class ParquetSource(Source):
 
     def __init__(self, name: str, file: BinaryIO, digest: _Hash | None = None) -> None:
         self.name = name
-        parquet = _parquet(name)
+        parquet = parquet_module(name)
         if digest is not None:
             while block := file.read(_BLOCK):
                 digest.update(block)
@@ -40,11 +40,12 @@ class ParquetSource(Source):
         with self._readable():
             # Without pre_buffer and with a buffer, a column is read as it is decoded, not a row group at once.
             self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BLOCK)
-            self.schema: Any = self._file.schema_arrow
+            self.schema = self._file.schema_arrow
         for field in self.schema:
             if _value_converter(field.type) is None:
                 refuse(
-                    name, f"the column '{quoted(field.name)}' is of the type {quoted(str(field.type))}, not a scalar"
+                    name,
+                    f"the column '{quoted(field.name)}' is of the type {quoted(str(field.type))}, which cannot be sent",
                 )
         super().__init__(name, self.schema.names)
 
@@ -137,11 +138,16 @@ class ParquetSource(Source):
             refuse(self.name, "the file ends in .parquet, but is no Parquet file, or a broken one")
 
 
-def _parquet(name: str) -> Any:
+def parquet_module(name: str) -> Any:
+    """Return :mod:`pyarrow.parquet`.
+
+    :param name: the name of the file that needs it, as messages have it.
+    :raises AkkioUnusableSource: if it is not installed.
+    """
     try:
         from pyarrow import parquet
     except ImportError:
-        refuse(name, "reading Parquet needs airflow-provider-akkio[parquet]")
+        refuse(name, "Parquet needs airflow-provider-akkio[parquet]")
     return parquet
 
 

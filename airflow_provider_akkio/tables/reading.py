@@ -73,7 +73,7 @@ class Table:
     def __init__(self, path: ReadablePath, types: Mapping[str, str] = {}) -> None:
         self.kind: FileKind = kind_of(path.name)
         self._path = path
-        self._name = quoted(str(path))
+        self.name = quoted(str(path))
         self._types = dict(types)
         for field, type_ in types.items():
             if type_ not in _TYPES:
@@ -95,7 +95,7 @@ class Table:
                 count += len(group)
                 kinds.take(group)
             if not count:
-                refuse(self._name, "the file has no rows")
+                refuse(self.name, "the file has no rows")
             return Summary(source.fields, count, kinds.numbers(), kinds.integers(), digest.hexdigest())
 
     def batches(self, most_rows: int, skip: int = 0) -> Iterator[Batch]:
@@ -116,17 +116,25 @@ class Table:
             for group in _groups(source, most_rows, skip):
                 yield Batch(_converted(source.fields, converters, group), group)
 
+    def arrow_schema(self) -> Any:
+        """Return the Arrow schema of a Parquet file; ``None`` for other formats.
+
+        :raises AkkioUnusableSource: if the file cannot be used.
+        """
+        with self._source() as source:
+            return source.schema
+
     def _is_text(self, field: str) -> bool:
         return self._types.get(field) in _TEXT_TYPES
 
     @contextmanager
     def _source(self, digest: _Hash | None = None) -> Iterator[Source]:
-        with opened(self._path, self._name) as file:
-            source = _OPENERS[self.kind.format](self._name, file, self.kind, digest)
+        with opened(self._path, self.name) as file:
+            source = _OPENERS[self.kind.format](self.name, file, self.kind, digest)
             for field in self._types:
                 if field not in source.fields:
                     there = quoted(", ".join(source.fields))
-                    refuse(self._name, f"there is no field '{quoted(field)}'; the fields are {there}")
+                    refuse(self.name, f"there is no field '{quoted(field)}'; the fields are {there}")
             yield source
 
 

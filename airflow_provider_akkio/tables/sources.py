@@ -35,6 +35,9 @@ class Source(ABC):
     :param fields: the names of the fields.
     """
 
+    schema: Any = None
+    """The Arrow schema, where the format has one."""
+
     def __init__(self, name: str, fields: Sequence[str]) -> None:
         self.name = name
         self.fields = tuple(fields)
@@ -104,6 +107,8 @@ def opened(path: ReadablePath, name: str) -> Iterator[BinaryIO]:
 
 
 def _check_fields(name: str, fields: Sequence[str]) -> None:
+    if not fields:
+        refuse(name, "the file has no fields")
     seen: set[str] = set()
     for number, field in enumerate(fields, 1):
         if not field.strip():
