@@ -25,12 +25,14 @@ class Dataset:
     :param name: what a person reads.
     :param fields: the columns' names; the last one is predicted when a training names none.
     :param rows: the cells as text, an empty text where a value is missing.
+    :param version: how often it was changed since it was made.
     """
 
     id: str
     name: str
     fields: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...] = field(repr=False)
+    version: int = 0
 
     def cells(self, name: str) -> list[str]:
         """Return one column; raise :class:`ValueError` if there is none of that name."""

@@ -89,6 +89,8 @@ def learn(dataset: Dataset, parameters: Parameters, stopping: threading.Event) -
     :param stopping: when it is set, :class:`TrainingStopped` is raised soon.
     :raises UntrainableError: if no model can come out of it.
     """
+    if not dataset.rows:
+        raise UntrainableError(f"Dataset {dataset.id!r} has no rows.")
     causes = _find_causes(dataset, parameters)
     dataset = _sample(dataset, parameters)
     targets = [find_target(dataset, name) for name in parameters.predict_fields]

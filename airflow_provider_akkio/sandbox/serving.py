@@ -16,6 +16,7 @@ from airflow_provider_akkio.sandbox.app import create_app
 from airflow_provider_akkio.sandbox.datasets import collect_datasets
 from airflow_provider_akkio.sandbox.dialects import Dialect
 from airflow_provider_akkio.sandbox.trainings import TrainingQueue
+from airflow_provider_akkio.sandbox.uploads import DatasetStore
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,7 +50,7 @@ class Sandbox:
         port: int = 0,
     ) -> None:
         dialect = Dialect(dialect)
-        self.datasets = collect_datasets(None if data is None else Path(data))
+        self.datasets = DatasetStore(collect_datasets(None if data is None else Path(data)))
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # It takes connections from here on, so no one has to wait for the server's thread to come up.
         self._socket = socket.create_server((host, port), family=family)

@@ -36,6 +36,7 @@ class Training:
     :param dataset: the rows as they were when it was asked for.
     :param parameters: what was asked for.
     :param model_id: what its model is called, once there is one.
+    :param is_deleted: whether its model was deleted.
     """
 
     dataset: Dataset
@@ -45,6 +46,12 @@ class Training:
     seconds: float = 0.0
     model: TrainedModel | None = None
     error: str | None = None
+    is_deleted: bool = False
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether a model will come of it, or has and is still there."""
+        return self.status is not TrainingStatus.FAILED and not self.is_deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,10 @@ class UnknownTaskError(LookupError):
     """No task has this id."""
 
 
+class UnknownModelError(LookupError):
+    """No model has this id."""
+
+
 class UnfinishedTaskError(LookupError):
     """The task has no model: not yet, or never."""
 
@@ -112,7 +123,7 @@ class TrainingQueue:
         self._datasets = datasets
         self._pace = pace
         self._tasks: dict[str, Task] = {}
-        self._by_parameters: dict[Parameters, list[Training]] = {}
+        self._by_parameters: dict[tuple[Parameters, int], list[Training]] = {}
         self._waiting: queue.SimpleQueue[Training | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -124,19 +135,18 @@ class TrainingQueue:
             thread.start()
 
     def submit(self, parameters: Parameters, *, force: bool) -> Task:
-        """Return a new task for a training: the one with these parameters if there is one that did not fail.
+        """Return a new task for a training: the one with these parameters and these rows, if there is one of use.
 
         :param parameters: what to train; its dataset must exist.
         :param force: train in any case.
         """
         with self._lock:
             self.submissions += 1
-            same = self._by_parameters.setdefault(parameters, [])
-            if force or not same or same[-1].status is TrainingStatus.FAILED:
-                dataset = self._datasets[parameters.dataset_id]
-                same.append(
-                    Training(dataset=dataset, parameters=parameters, model_id=_derive_id(parameters, len(same)))
-                )
+            dataset = self._datasets[parameters.dataset_id]
+            same = self._by_parameters.setdefault((parameters, dataset.version), [])
+            if force or not same or not same[-1].is_of_use:
+                model_id = _derive_id(parameters, dataset.version, len(same))
+                same.append(Training(dataset=dataset, parameters=parameters, model_id=model_id))
                 self._waiting.put(same[-1])
             task = Task(_random_id(), same[-1], time.monotonic())
             self._tasks[task.id] = task
@@ -164,6 +174,22 @@ class TrainingQueue:
             raise UnfinishedTaskError(f"Task {task_id!r} has no result: it is {status}.")
         return Finished(training.model_id, training.model)
 
+    def models(self) -> list[tuple[str, str]]:
+        """Return the id and name of each model."""
+        return [
+            (one.model_id, f"{one.dataset.name}: {', '.join(one.parameters.predict_fields)}") for one in self._trained()
+        ]
+
+    def model(self, model_id: str) -> TrainedModel:
+        """Return a model; raise :class:`UnknownModelError` if there is none of that id."""
+        model = self._of_model(model_id).model
+        assert model is not None  # noqa: S101 - only trainings with a model are looked through
+        return model
+
+    def delete_model(self, model_id: str) -> None:
+        """Delete a model; raise :class:`UnknownModelError` if there is none of that id."""
+        self._of_model(model_id).is_deleted = True
+
     def close(self) -> None:
         """Stop the workers, at most a few seconds long; a training that is going on fails."""
         self._stopping.set()
@@ -171,6 +197,17 @@ class TrainingQueue:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join(STOPPING_SECONDS)
+
+    def _trained(self) -> list[Training]:
+        with self._lock:
+            everything = [one for trainings in self._by_parameters.values() for one in trainings]
+        return [one for one in everything if one.model is not None and one.is_of_use]
+
+    def _of_model(self, model_id: str) -> Training:
+        for training in self._trained():
+            if training.model_id == model_id:
+                return training
+        raise UnknownModelError(f"There is no model {model_id!r}.")
 
     def _find(self, task_id: str) -> Task:
         try:
@@ -182,7 +219,7 @@ class TrainingQueue:
         """Return the longest time that a training on the same dataset took, and no less than the pace."""
         with self._lock:
             everything = [one for trainings in self._by_parameters.values() for one in trainings]
-        seconds = [one.seconds for one in everything if one.seconds and one.dataset is training.dataset]
+        seconds = [one.seconds for one in everything if one.seconds and one.dataset.id == training.dataset.id]
         return max(self._pace, *seconds) if seconds else max(self._pace, FIRST_ESTIMATE)
 
     def _work(self) -> None:
@@ -212,9 +249,9 @@ def _random_id() -> str:
     return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
 
 
-def _derive_id(parameters: Parameters, number: int) -> str:
-    """Return the same id for the same parameters in every run, and another for each further training with them."""
+def _derive_id(parameters: Parameters, version: int, number: int) -> str:
+    """Return the same id for the same parameters and rows in every run, and another for each further training."""
     shown = (sorted(parameters.ignore_fields), parameters.predict_fields, int(parameters.duration))
-    text = repr((parameters.dataset_id, parameters.extra_attention, *shown, number))
+    text = repr((parameters.dataset_id, parameters.extra_attention, *shown, version, number))
     digest = hashlib.sha256(text.encode()).digest()
     return "".join(_ID_CHARACTERS[byte % len(_ID_CHARACTERS)] for byte in digest[:_ID_LENGTH])
