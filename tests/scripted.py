@@ -250,7 +250,7 @@ class ScriptedAkkio:
                 except (BrokenPipeError, ConnectionResetError, TimeoutError):
                     self.close_connection = True
 
-            do_GET = do_POST = do_CONNECT = _serve
+            do_GET = do_POST = do_DELETE = do_CONNECT = _serve
 
             def log_message(self, *_: object) -> None:
                 """Stay silent."""
