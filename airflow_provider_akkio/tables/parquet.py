@@ -36,7 +36,6 @@ class ParquetSource(Source):
         if digest is not None:
             while block := file.read(_BLOCK):
                 digest.update(block)
-            file.seek(0)
         with self._readable():
             # Without pre_buffer and with a buffer, a column is read as it is decoded, not a row group at once.
             self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BLOCK)

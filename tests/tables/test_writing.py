@@ -45,6 +45,11 @@ def test_from_csv_to_csv_each_text_stays_as_it_was(people: Path) -> None:
     assert written(people, "b.csv", SCORES).decode() == ('id,näme,x,win,p\n007,"A, ""é""\rB",1.10,yes,0.75\n8,,,no,\n')
 
 
+def test_a_carriage_return_in_a_cell_is_quoted_as_a_reader_needs_it(make_file: FileMaker) -> None:
+    source = make_file("a.csv", b'a\n"x\ry"\n')
+    assert written(source, "b.csv", [{"p": 1}]) == b'a,p\n"x\ry",1\n'
+
+
 def test_from_json_lines_to_json_lines_each_value_stays_as_it_was(make_file: FileMaker) -> None:
     source = make_file("a.jsonl", '{"a":true,"b":1.0,"c":"é"}\n{"a":"","b":NaN}\n'.encode())
     assert written(source, "b.jsonl", [{"p": [1, {"x": None}]}, {"p": float("inf")}]).decode() == (
