@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioNotFound,
+    AkkioRequestRefused,
     AkkioUnavailable,
     AkkioUploadIncomplete,
 )
@@ -130,6 +131,7 @@ class Uploader:
         self._summary = summary
         self._is_stopped = is_stopped
         self._is_resent = False
+        self._in_flight = 0
 
     def run(self) -> str:
         """Upload all rows, and return the dataset's id.
@@ -138,24 +140,23 @@ class Uploader:
         :raises AkkioError: if it failed, and a later try begins anew or goes on.
         """
         earlier = self._earlier()
-        upload = earlier or self._begin()
-        with self._undoing(upload):
-            upload = self._send(upload, is_resumed=earlier is not None)
-            self._check(upload)
+        self._upload = earlier or self._begin()
+        with self._undoing():
+            self._keep()
+            self._send(is_resumed=earlier is not None)
+            self._check()
             if self._plan.types:
-                self._client.run(self._datasets.set_types(upload.dataset_id, self._plan.types))
-        log.info("Dataset %s has %s rows more.", upload.dataset_id, f"{self._summary.rows:,}")
-        return upload.dataset_id
+                self._client.run(self._datasets.set_types(self._upload.dataset_id, self._plan.types))
+        log.info("Dataset %s has %s rows more.", self._upload.dataset_id, f"{self._summary.rows:,}")
+        return self._upload.dataset_id
 
     def _begin(self) -> Upload:
         fingerprint = self._plan.fingerprint(self._summary)
         if self._plan.dataset_id is not None:
-            rows = self._client.run(self._datasets.get(self._plan.dataset_id)).rows
-            upload = Upload(fingerprint=fingerprint, dataset_id=self._plan.dataset_id, is_new=False, rows_before=rows)
-        else:
-            dataset_id = self._client.run(self._datasets.create(self._plan.dataset_name or ""))
-            upload = Upload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=True, rows_before=0)
-        return self._kept(upload)
+            dataset = self._client.run(self._datasets.get(self._plan.dataset_id))
+            return Upload(fingerprint=fingerprint, dataset_id=dataset.id, is_new=False, rows_before=dataset.rows)
+        dataset_id = self._client.run(self._datasets.create(self._plan.dataset_name or ""))
+        return Upload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=True, rows_before=0)
 
     def _earlier(self) -> Upload | None:
         """Return the upload that an earlier try began, if this one can go on with it."""
@@ -194,48 +195,35 @@ class Uploader:
             return False
         return True
 
-    def _send(self, upload: Upload, *, is_resumed: bool) -> Upload:
-        progress = ProgressLog(log.info, f"Rows in dataset {upload.dataset_id}", self._summary.rows)
-        for batch in self._table.batches(self._plan.batch_rows, skip=upload.rows_arrived):
+    def _send(self, *, is_resumed: bool) -> None:
+        dataset_id = self._upload.dataset_id
+        progress = ProgressLog(log.info, f"Rows in dataset {dataset_id}", self._summary.rows)
+        for batch in self._table.batches(self._plan.batch_rows, skip=self._upload.rows_arrived):
             if self._is_stopped():
                 raise AkkioError("The task was told to end while it uploaded rows.")
-            self._append(upload, batch, may_be_there=is_resumed)
+            self._in_flight = len(batch.rows)
+            self._append(dataset_id, batch, may_be_there=is_resumed)
             is_resumed = False
-            upload = self._kept(replace(upload, rows_arrived=upload.rows_arrived + len(batch.rows)))
-            progress.reached(upload.rows_arrived)
-        return upload
+            self._upload = replace(self._upload, rows_arrived=self._upload.rows_arrived + self._in_flight)
+            self._in_flight = 0
+            self._keep()
+            progress.reached(self._upload.rows_arrived)
+        if self._upload.rows_arrived != self._summary.rows:
+            raise AkkioUploadIncomplete(
+                f"The file changed while it was read: it had {self._summary.rows:,} rows, and then "
+                f"{self._upload.rows_arrived:,}. These are in dataset {dataset_id}."
+            )
 
-    def _append(self, upload: Upload, batch: Batch, *, may_be_there: bool) -> None:
-        already = upload.rows_in_dataset
-        try:
-            if may_be_there and self._client.run(
-                self._datasets.has_arrived(upload.dataset_id, already, len(batch.rows))
-            ):
-                return
-            if self._client.run(self._datasets.append(upload.dataset_id, batch.rows, already)):
-                self._is_resent = True
-        except AkkioError as error:
-            if upload.is_new or (self._store is not None and isinstance(error, AkkioUnavailable)):
-                raise
-            raise self._incomplete(upload, len(batch.rows), error) from error
+    def _append(self, dataset_id: str, batch: Batch, *, may_be_there: bool) -> None:
+        already, count = self._upload.rows_in_dataset, len(batch.rows)
+        if may_be_there and self._client.run(self._datasets.has_arrived(dataset_id, already, count)):
+            return
+        if self._client.run(self._datasets.append(dataset_id, batch.rows, already)):
+            self._is_resent = True
 
-    def _incomplete(self, upload: Upload, count: int, error: AkkioError) -> AkkioError:
-        """Return the error of an append with which no later try can go on, with what arrived."""
-        is_in_doubt = isinstance(error, AkkioUnavailable) and error.outcome_is_unknown
-        if not upload.rows_arrived and not is_in_doubt:
-            return error
-        first = upload.rows_arrived + 1
-        doubt = (
-            f" Whether rows {first:,} to {upload.rows_arrived + count:,} arrived is not known." if is_in_doubt else ""
-        )
-        return AkkioUploadIncomplete(
-            f"{error} Of the file's {self._summary.rows:,} rows, the first {upload.rows_arrived:,} are in dataset "
-            f"{upload.dataset_id}, which had {upload.rows_before:,} before.{doubt} Add the others from row {first:,} "
-            "on; to run the task again would add the first ones twice."
-        )
-
-    def _check(self, upload: Upload) -> None:
+    def _check(self) -> None:
         """See that the dataset has as many rows as it should."""
+        upload = self._upload
         rows = self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_in_dataset))
         if rows == upload.rows_in_dataset:
             return
@@ -248,16 +236,35 @@ class Uploader:
         log.warning("%s Something else adds rows, too.", message)
 
     @contextmanager
-    def _undoing(self, upload: Upload) -> Iterator[None]:
-        """Delete a new dataset that fails half way: no later step may take it for whole."""
+    def _undoing(self) -> Iterator[None]:
+        """Delete a new dataset that fails half way, which no later step may take for whole; say how far an append came."""
         try:
             yield
         except BaseException as error:
-            if not upload.is_new or not self._has_deleted(upload.dataset_id):
-                raise
-            if isinstance(error, AkkioUploadIncomplete):
+            if not self._upload.is_new:
+                self._tell_what_arrived(error)
+            elif self._has_deleted(self._upload.dataset_id) and isinstance(error, AkkioUploadIncomplete):
                 raise AkkioError(f"{error} The dataset is deleted, so nothing is there twice.") from error
             raise
+
+    def _tell_what_arrived(self, error: BaseException) -> None:
+        """Say which rows of an append arrived, and fail for good if a later try could not know it."""
+        upload, first = self._upload, self._upload.rows_arrived + 1
+        is_in_doubt = self._in_flight > 0 and _may_have_acted(error)
+        if isinstance(error, AkkioUploadIncomplete) or not (upload.rows_arrived or is_in_doubt):
+            return
+        said = (
+            f"Of the file's {self._summary.rows:,} rows, the first {upload.rows_arrived:,} are in dataset "
+            f"{upload.dataset_id}, which had {upload.rows_before:,} before."
+        )
+        if is_in_doubt:
+            said += f" Whether rows {first:,} to {upload.rows_arrived + self._in_flight:,} arrived is not known."
+        if self._store is not None:
+            log.warning("%s A later try goes on there.", said)
+            return
+        raise AkkioUploadIncomplete(
+            f"{error} {said} Add the others, from row {first:,} on: to run the task again adds the first ones twice."
+        ) from error
 
     def _has_deleted(self, dataset_id: str) -> bool:
         try:
@@ -269,10 +276,16 @@ class Uploader:
         remove(self._context, KEY)
         return True
 
-    def _kept(self, upload: Upload) -> Upload:
+    def _keep(self) -> None:
         if self._store is not None:
-            self._store.set(KEY, upload.to_entry())
-        return upload
+            self._store.set(KEY, self._upload.to_entry())
+
+
+def _may_have_acted(error: BaseException) -> bool:
+    """Return whether Akkio may have acted on the request that an error ended."""
+    if isinstance(error, AkkioUnavailable):
+        return error.outcome_is_unknown
+    return not isinstance(error, AkkioRequestRefused)
 
 
 def forget(context: Context) -> None:

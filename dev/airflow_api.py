@@ -116,6 +116,15 @@ class AirflowApi:
         found = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return [TaskView(one["task_id"], one["map_index"], one["state"], one["try_number"]) for one in found]
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs, the oldest first."""
+        return [run["dag_run_id"] for run in self._request("GET", f"dags/{dag_id}/dagRuns?order_by=id")["dag_runs"]]
+
+    def asset_events(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the ``extra`` of the asset events that a DAG's tasks made, the oldest first."""
+        path = f"assets/events?source_dag_id={dag_id}&order_by=timestamp"
+        return [event["extra"] for event in self._request("GET", path)["asset_events"]]
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""
         return str(self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])

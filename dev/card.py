@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _BAR = 24
 _FIELDS = 5
 _SHOWN = 60
+_COLUMNS = 5
+_CELL = 12
 
 
 def card(xcoms: Mapping[str, Any]) -> str:
@@ -30,6 +32,19 @@ def card(xcoms: Mapping[str, Any]) -> str:
     inner = max(len(line) for line in lines)
     body = [f"│ {line:{inner}} │" for line in lines]
     return "\n".join([f"╭{'─' * (inner + 2)}╮", *body, f"╰{'─' * (inner + 2)}╯"])
+
+
+def rows_of(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return the last columns of some rows, side by side.
+
+    :param rows: rows with the same columns.
+    """
+    names = list(rows[0])[-_COLUMNS:]
+    widths = [max(len(name), *(len(row[name][:_CELL]) for row in rows)) for name in names]
+    lines = [names, *([row[name][:_CELL] for name in names] for row in rows)]
+    return "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def listing(xcoms: Mapping[str, Any]) -> str:

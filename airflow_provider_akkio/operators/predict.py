@@ -134,6 +134,10 @@ class AkkioPredictOperator(BaseOperator):
                 writer.write(batch, client.run(models.predict(self.model_id, batch.rows, explain=explain)))
                 done += len(batch.rows)
                 progress.reached(done)
+            if done != summary.rows:
+                raise AkkioError(
+                    f"{self.source} changed while it was read: it had {summary.rows:,} rows, then {done:,}."
+                )
             self._note(context)
 
     def _refuse_existing(self, context: Context, output: ObjectStoragePath) -> None:

@@ -139,7 +139,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         sign = -1.0 if parse_flag("lower_is_better", self.lower_is_better) else 1.0
         least = None if self.min_value is None else number("min_value", self.min_value)
         gain = number("min_delta", self.min_delta)
-        said = f"Model {model_id} has {_named(new)} {new.value:.6g}"
+        said = f"Model {model_id} has {new.value:.6g} ({_named(new)})"
         if champion is not None and champion_value is not None:
             said += f"; champion {champion.model_id} has {champion_value:.6g}"
             if champion.model_id == model_id:
@@ -189,9 +189,8 @@ def _newest_first(events: Any) -> Iterable[Any]:
 
 
 def _named(new: Measure) -> str:
-    return f"{quoted(new.metric)} of {quoted(new.field_name)}" + (
-        "" if new.class_name is None else f" = {quoted(new.class_name)}"
-    )
+    of_class = "" if new.class_name is None else f" for class {quoted(new.class_name)!r}"
+    return f"{quoted(new.metric)} of {quoted(new.field_name)!r}{of_class}"
 
 
 def _with(assets: Any, asset: Any) -> list[Any]:

@@ -60,13 +60,19 @@ def read_until(running: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(f"no line matches {pattern!r}:\n{''.join(lines)}")
 
 
-def test_the_demo_shows_a_training_and_leaves_nothing_behind(folder: Path) -> None:
+def test_the_demo_shows_the_loop_twice_and_leaves_nothing_behind(folder: Path) -> None:
     with program("dev.demo", folder) as running:
+        read_until(running, r"upload\s+success")
         read_until(running, r"train\s+deferred .*0 worker slots in use, 1 deferred")
+        read_until(running, r"promote\s+success")
         read_until(running, r"│ model \w{20} ")
         read_until(running, r"Positive Lead = 1: .* F1 0\.\d\d")
         read_until(running, r"█+ +\d+\.\d%")
         read_until(running, r"field_importance ")
+        read_until(running, r"predict\s+success")
+        read_until(running, "Probability Positive Lead is 1")
+        read_until(running, r"promote\s+skipped")
+        read_until(running, r"Model \w{20} has 0.* champion \w{20} has 0\.\d+.* It is not promoted")
         read_until(running, "nothing is left running")
         assert running.wait(10) == 0
 

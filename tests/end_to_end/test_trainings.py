@@ -19,7 +19,7 @@ def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:
 
 def test_no_example_is_left_out(airflow: AirflowApi) -> None:
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"akkio_train", "akkio_train_many", "akkio_train_and_wait_elsewhere"}
+    assert names == {"akkio_train", "akkio_train_many", "akkio_train_and_wait_elsewhere", "akkio_retrain_weekly"}
     assert airflow.import_errors() == []
 
 
