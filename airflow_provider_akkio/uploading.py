@@ -237,7 +237,7 @@ class Uploader:
 
     @contextmanager
     def _undoing(self) -> Iterator[None]:
-        """Delete a new dataset that fails half way, which no later step may take for whole; say how far an append came."""
+        """Delete a new dataset that fails half way, which nothing may take for whole; say how far an append came."""
         try:
             yield
         except BaseException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import shutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,12 +114,15 @@ class DagRunner:
         with self.parsed(body) as dag:
             return _run(dag)
 
-    def file(self, source: str, dag_id: str) -> FinishedRun:
+    def file(self, source: str, dag_id: str, beside: Path | None = None) -> FinishedRun:
         """Run a DAG of a whole DAG file.
 
         :param source: the file's text.
         :param dag_id: which DAG of it.
+        :param beside: a folder that the file wants beside itself.
         """
+        if beside is not None:
+            shutil.copytree(beside, self._folder / beside.name, dirs_exist_ok=True)
         with self._loaded(source, f"file_{next(_numbers)}") as module:
             tasks = [one for one in vars(module).values() if hasattr(one, "task_id") and one.dag_id == dag_id]
             return _run(tasks[0].dag)

@@ -18,7 +18,7 @@ def test_it_succeeds(path: Path, dialect: Dialect, run_dag: DagRunner, monkeypat
     with Sandbox(key="a-key", dialect=dialect) as sandbox:
         for name, value in akkio_connection(sandbox.url, "a-key").items():
             monkeypatch.setenv(name, value)
-        run = run_dag.file(path.read_text(), path.stem)
+        run = run_dag.file(path.read_text(), path.stem, beside=EXAMPLES / "rows")
     assert run.failures == []
     assert run.state == "success"
     assert sandbox.submissions >= 1

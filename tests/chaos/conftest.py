@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from dev.stack import Stack, running_stack
 from tests.chaos.gate import Gate
 
 TRAINING_SECONDS = 4.0
-GATES = 64
+GATES = 80
 REQUEST_SECONDS = 5.0
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "14",
@@ -30,6 +30,7 @@ SETTINGS = {
 XCOMS = {"akkio_task_id", "model_id", "return_value", "stats", "field_importance", "data_story"}
 
 _rows = pytest.StashKey[list["Row"]]()
+_uploads = pytest.StashKey[list["UploadRow"]]()
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,20 @@ class Row:
     outcome: str
 
 
+@dataclass(frozen=True)
+class UploadRow:
+    """A line of the table of uploads."""
+
+    fault: str
+    dataset: str
+    tries: str
+    before: str
+    rows: str
+    after: str
+    outcome: str
+
+
+UPLOAD_HEADER = UploadRow("fault", "dataset", "tries", "before", "rows", "after", "outcome")
 HEADER = Row("fault", "wait", "force", "tries", "submissions", "trainings", "outcome")
 
 
@@ -147,11 +162,15 @@ class Chaos:
     :param stack: the Airflow.
     :param gates: gates that nobody has used yet.
     :param rows: the table.
+    :param sandbox: where the trainings are done, and the datasets lie.
+    :param uploads: the table of uploads.
     """
 
     stack: Stack
     gates: Iterator[Gate]
     rows: list[Row]
+    sandbox: Sandbox
+    uploads: list[UploadRow]
 
     def start(
         self, fault: str, wait: str = "deferrable", *, gate: Gate | None = None, force: bool = True, **conf: Any
@@ -197,7 +216,8 @@ def chaos(pytestconfig: pytest.Config) -> Iterator[Chaos]:
         dags = Path(__file__).parent / "dags"
         stack = running_stack(dags=dags, akkio=sandbox.url, settings=SETTINGS | connections)
         rows = pytestconfig.stash.setdefault(_rows, [])
-        yield Chaos(cleanup.enter_context(stack), iter(gates), rows)
+        uploads = pytestconfig.stash.setdefault(_uploads, [])
+        yield Chaos(cleanup.enter_context(stack), iter(gates), rows, sandbox, uploads)
 
 
 def _connection(gate: Gate) -> str:
@@ -206,10 +226,15 @@ def _connection(gate: Gate) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the table."""
-    if rows := config.stash.get(_rows, []):
-        terminalreporter.section("what became of each training")
-        lines = [tuple(vars(row).values()) for row in (HEADER, *rows)]
+    """Print the tables."""
+    _print_table(terminalreporter, "what became of each training", HEADER, config.stash.get(_rows, []))
+    _print_table(terminalreporter, "what became of each upload", UPLOAD_HEADER, config.stash.get(_uploads, []))
+
+
+def _print_table(terminalreporter: Any, title: str, header: Any, rows: Sequence[Any]) -> None:
+    if rows:
+        terminalreporter.section(title)
+        lines = [tuple(vars(row).values()) for row in (header, *rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         for line in lines:
             cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]

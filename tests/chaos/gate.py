@@ -54,13 +54,19 @@ class Gate(ScriptedAkkio):
         self._sandbox = sandbox
         self._fault: Fault | None = None
         self._endpoints: tuple[str, ...] = ()
+        self._spared = 0
         self._began_at: float | None = None
-        for endpoint in ("new", "status", "result"):
+        for endpoint in ("new", "status", "result", "datasets"):
             self.script(endpoint, self._answer)
 
-    def break_down(self, fault: Fault, *endpoints: str) -> None:
-        """Let a fault begin with the next request to one of these endpoints."""
-        self._fault, self._endpoints, self._began_at = fault, endpoints, None
+    def break_down(self, fault: Fault, *endpoints: str, after: int = 0) -> None:
+        """Let a fault begin with the next request to one of these endpoints.
+
+        :param fault: what goes wrong.
+        :param endpoints: where; of ``datasets``, only the requests that add rows.
+        :param after: how many such requests to let through before.
+        """
+        self._fault, self._endpoints, self._began_at, self._spared = fault, endpoints, None, after
 
     @property
     def trainings(self) -> int:
@@ -75,7 +81,7 @@ class Gate(ScriptedAkkio):
 
     def _answer(self, handler: Any) -> None:
         fault = self._fault
-        if fault is None or not self._is_broken(fault, handler.path.rpartition("/")[2]):
+        if fault is None or not self._is_broken(fault, handler):
             self._pass_on(handler)(handler)
             return
         self.faulty_requests += 1
@@ -83,8 +89,12 @@ class Gate(ScriptedAkkio):
             self._pass_on(handler)
         fault.answering(self)(handler)
 
-    def _is_broken(self, fault: Fault, endpoint: str) -> bool:
-        if endpoint not in self._endpoints:
+    def _is_broken(self, fault: Fault, handler: Any) -> bool:
+        endpoint = handler.path.partition("?")[0].rpartition("/")[2]
+        if endpoint not in self._endpoints or (endpoint == "datasets" and b'"rows"' not in handler.sent):
+            return False
+        if self._spared:
+            self._spared -= 1
             return False
         if self._began_at is None:
             self._began_at = time.monotonic()
@@ -93,7 +103,7 @@ class Gate(ScriptedAkkio):
 
     def _pass_on(self, handler: Any) -> Reply:
         answer = self._ask(handler.command, handler.path, handler.headers["X-API-Key"], handler.sent)
-        if handler.command == "POST" and answer.ok:
+        if handler.path.endswith("/new") and answer.ok:
             self.accepted.append(answer.json()["task_id"])
         if self.is_held and b'"SUCCEEDED"' in answer.content:
             return status(TrainingStatus.IN_PROGRESS)
