@@ -5,18 +5,25 @@ from __future__ import annotations
 import inspect
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.exceptions import AkkioError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
+from airflow_provider_akkio.operators.akkio import (
+    AkkioPredictOperator,
+    AkkioPromoteModelOperator,
+    AkkioTrainOperator,
+    AkkioUploadDatasetOperator,
+)
 from airflow_provider_akkio.sandbox import Sandbox
-from dev.stack import PROJECT
+from dev.stack import EXAMPLES, PROJECT
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import README, block, blocks, table_column
 from tests.scripted import ScriptedAkkio, accepted, result, status
@@ -24,6 +31,7 @@ from tests.scripted import ScriptedAkkio, accepted, result, status
 RUN_HERE = {
     "from airflow.providers.common.compat.sdk import DAG, task",
     "from airflow.providers.common.compat.sdk import DAG\n",
+    "from airflow.providers.common.compat.sdk import DAG, Asset",
     "pip install airflow-provider-akkio",
     "pip install 'airflow-provider-akkio[sandbox]'",
     "export AIRFLOW_CONN_AKKIO_DEFAULT='akkio://",
@@ -138,13 +146,18 @@ def test_the_sandbox_serves_from_the_command_line() -> None:
         assert program.wait(20) == 0
 
 
-def test_the_table_of_parameters_is_the_operators() -> None:
-    signature = inspect.signature(
-        AkkioTrainOperator.__wrapped__ if hasattr(AkkioTrainOperator, "__wrapped__") else AkkioTrainOperator
-    )
-    described = dict(
-        zip(table_column("## `AkkioTrainOperator`", 0), table_column("## `AkkioTrainOperator`", 2), strict=True)
-    )
+@pytest.mark.parametrize(
+    ("operator", "heading", "column"),
+    [
+        (AkkioTrainOperator, "## `AkkioTrainOperator`", 2),
+        (AkkioUploadDatasetOperator, "#### `AkkioUploadDatasetOperator`", 1),
+        (AkkioPromoteModelOperator, "#### `AkkioPromoteModelOperator`", 1),
+        (AkkioPredictOperator, "#### `AkkioPredictOperator`", 1),
+    ],
+)
+def test_the_table_of_parameters_is_the_operators(operator: Any, heading: str, column: int) -> None:
+    signature = inspect.signature(getattr(operator, "__wrapped__", operator))
+    described = dict(zip(table_column(heading, 0), table_column(heading, column), strict=True))
     actual = {
         name: "required"
         if parameter.default is parameter.empty
@@ -153,7 +166,30 @@ def test_the_table_of_parameters_is_the_operators() -> None:
         if name != "kwargs"
     }
     assert described == actual
-    assert list(described)[: len(AkkioTrainOperator.template_fields)] == list(AkkioTrainOperator.template_fields)
+
+
+def test_the_first_parameters_are_templates() -> None:
+    described = table_column("## `AkkioTrainOperator`", 0)
+    assert described[: len(AkkioTrainOperator.template_fields)] == list(AkkioTrainOperator.template_fields)
+
+
+def test_the_loop_ends_with_predictions_of_the_promoted_model(
+    run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("leads.csv", "new_leads.csv"):
+        shutil.copy(EXAMPLES / "rows" / name, tmp_path)
+    source = block("from airflow.providers.common.compat.sdk import DAG, Asset").replace("/data", str(tmp_path))
+    with Sandbox() as sandbox:
+        host = sandbox.url.removeprefix("http://")
+        monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", f"akkio://:sandbox-key@{host}/http")
+        run = run_dag.file(source, "retrain_leads_weekly")
+        assert run.state == "success"
+        template = "{{ (triggering_asset_events.values() | first | last).extra.model_id }}"
+        assert template in source
+        promoted = run.xcoms("promote")["return_value"]
+        run = run_dag.file(source.replace(template, promoted), "predict_leads")
+    assert run.xcoms("predict")["rows"] == 40
+    assert "Probability Positive Lead is 1" in Path(run.xcoms("predict")["output"]).read_text().splitlines()[0]
 
 
 def test_the_table_of_errors_is_the_tree() -> None:
@@ -171,4 +207,16 @@ def test_the_table_of_errors_is_the_tree() -> None:
 def test_the_files_that_it_links_are_there() -> None:
     text = README.read_text(encoding="utf-8")
     links = [part.partition(")")[0] for part in text.split("](")[1:]]
-    assert [link for link in links if "://" not in link and not (PROJECT / link).exists()] == []
+    files = [link.partition("#")[0] for link in links if "://" not in link]
+    assert [file for file in files if not (PROJECT / file).exists()] == []
+
+
+def test_the_headings_that_it_links_are_there() -> None:
+    links = [part.partition(")")[0].partition("#") for part in README.read_text(encoding="utf-8").split("](")[1:]]
+    for file, _, heading in links:
+        if heading and "://" not in file:
+            page = PROJECT / file if file else README
+            lines = [
+                line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "#"
+            ]
+            assert heading in [line.lower().replace(" ", "-").replace("`", "") for line in lines]

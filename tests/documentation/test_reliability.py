@@ -6,8 +6,10 @@ import re
 
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.submission import KEY
+from airflow_provider_akkio.uploading import KEY as UPLOAD_KEY
 from tests.airflow_runs import DagRunner
-from tests.chaos.conftest import HEADER
+from tests.chaos.conftest import HEADER, UPLOAD_HEADER
+from tests.chaos.test_uploads import FAULTS
 from tests.documentation.blocks import RELIABILITY, block, blocks
 from tests.scripted import ScriptedAkkio, result, status
 
@@ -37,10 +39,30 @@ def test_the_entry_in_the_state_store_is_called_so() -> None:
     assert f"`{KEY}`" in TEXT
 
 
+def test_the_entry_of_an_upload_is_called_so() -> None:
+    assert f"`{UPLOAD_KEY}`" in TEXT
+
+
+def printed_tables() -> list[tuple[list[str], list[list[str]]]]:
+    tables = []
+    for printed in (one.text for one in blocks(RELIABILITY) if one.language == "text"):
+        header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()]
+        tables.append((header, rows))
+    return tables
+
+
 def test_the_table_is_what_is_printed_and_nothing_is_trained_twice_unless_a_person_wants_it() -> None:
-    [printed] = [one.text for one in blocks(RELIABILITY) if one.language == "text"]
-    header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()]
+    (header, rows), _ = printed_tables()
     assert header == list(vars(HEADER).values())
     trainings = {row[0]: row[header.index("trainings")] for row in rows}
     assert trainings.pop("cleared when it has finished") == "2"
     assert set(trainings.values()) == {"1"}
+
+
+def test_the_table_of_uploads_is_what_is_printed_and_no_row_is_there_twice() -> None:
+    _, (header, rows) = printed_tables()
+    assert header == list(vars(UPLOAD_HEADER).values())
+    assert len(rows) == 2 * len(FAULTS)
+    for row in rows:
+        named = dict(zip(header, row, strict=True))
+        assert int(named["before"]) + int(named["rows"]) == int(named["after"])
