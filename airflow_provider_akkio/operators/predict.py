@@ -94,15 +94,15 @@ class AkkioPredictOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Check both files, ask for the predictions, and write them."""
         from airflow_provider_akkio.storage import path_of
-        from airflow_provider_akkio.tables.formats import kind_of
+        from airflow_provider_akkio.tables.formats import Format, kind_of
         from airflow_provider_akkio.tables.reading import Table
 
         parse_id("model_id", self.model_id)
         output = path_of("output", self.output_path)
-        kind_of(output.name)
+        kind = kind_of(output.name)
         self._refuse_existing(context, output)
         table = Table(path_of("source", self.source))
-        summary = table.inspect()
+        summary = table.inspect(finds_numbers=kind.format is Format.PARQUET)
         self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.rows:,}", len(summary.fields))
         self._predict(context, table, summary, output)
         self.log.info("%s has the predictions of model %s.", self.output_path, self.model_id)

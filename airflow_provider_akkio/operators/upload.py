@@ -84,7 +84,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
 
         plan = self._plan()
         table = Table(path_of("source", self.source), plan.types)
-        summary = table.inspect()
+        summary = table.inspect(finds_numbers=False)
         self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.rows:,}", len(summary.fields))
         with AkkioHook(plan.akkio_conn_id).open_client() as client:
             dataset_id = Uploader(context, client, plan, table, summary, is_stopped=lambda: self._is_stopped).run()

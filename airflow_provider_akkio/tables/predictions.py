@@ -26,7 +26,7 @@ def flat(value: Any) -> str | int | float | None:
     if value is None or isinstance(value, str):
         return value
     if is_number(value):
-        number: int | float | None = _finite(value)
+        number: int | float | None = None if isinstance(value, float) and not math.isfinite(value) else value
         return number
     return json_of(value)
 

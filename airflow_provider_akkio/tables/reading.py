@@ -82,14 +82,17 @@ class Table:
                     f"not {quoted(repr(type_))}."
                 )
 
-    def inspect(self) -> Summary:
+    def inspect(self, *, finds_numbers: bool = True) -> Summary:
         """Read the whole file once, and check all of it.
 
+        :param finds_numbers: look also for the fields that are numbers, which takes as long again; Parquet that is to
+            be written needs them, and nothing else does.
         :raises AkkioUnusableSource: if it cannot be used; the message names the file and the line.
         """
         digest = hashlib.sha256()
         with self._source(digest) as source:
-            kinds = _NumberKinds(source, (at for at, field in enumerate(source.fields) if not self._is_text(field)))
+            wanted = source.fields if finds_numbers else ()
+            kinds = _NumberKinds(source, (at for at, field in enumerate(wanted) if not self._is_text(field)))
             count = 0
             for group in _groups(source, _CHUNK):
                 count += len(group)
