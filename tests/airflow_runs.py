@@ -15,8 +15,8 @@ from typing import Any
 
 _HEADER = """
 from datetime import datetime, timedelta
-from airflow.providers.common.compat.sdk import DAG, task
-from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
+from airflow.providers.common.compat.sdk import DAG, Asset, task
+from airflow_provider_akkio.operators.akkio import *
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
 from tests.airflow_runs import record_failure
 

@@ -56,7 +56,7 @@ class Gate(ScriptedAkkio):
         self._endpoints: tuple[str, ...] = ()
         self._spared = 0
         self._began_at: float | None = None
-        for endpoint in ("new", "status", "result", "datasets"):
+        for endpoint in ("new", "status", "result", "datasets", "models"):
             self.script(endpoint, self._answer)
 
     def break_down(self, fault: Fault, *endpoints: str, after: int = 0) -> None:
