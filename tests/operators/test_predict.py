@@ -53,7 +53,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def predict(run_dag: DagRunner, model_id: str, source: Path, output: Path, arguments: str = "") -> FinishedRun:
+def predict(run_dag: DagRunner, model_id: str, source: Path, output: Path | str, arguments: str = "") -> FinishedRun:
     return run_dag(
         f'AkkioPredictOperator(task_id="predict", model_id="{model_id}", source={str(source)!r}, '
         f"output={str(output)!r}, batch_rows=5, retry_delay=timedelta(0), {arguments})"
@@ -172,18 +172,22 @@ def test_a_wrong_source_costs_nothing(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_rows_can_lie_in_an_object_store(run_dag: DagRunner, gate: Gate, model_id: str, source: Path) -> None:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+def test_files_are_named_as_airflows_object_storage_names_them(
+    run_dag: DagRunner, gate: Gate, model_id: str, source: Path
+) -> None:
+    output = source.with_name("out.csv")
+    run = run_dag(
+        f'AkkioPredictOperator(task_id="predict", model_id="{model_id}", source="file://{source}", '
+        f'output="file://{output}")'
+    )
+    assert run.xcoms("predict")["output"] == f"file://{output}"
+    assert len(table(output)) == 1 + ROWS
 
-    here, there = ObjectStoragePath("memory://rows/in.csv"), ObjectStoragePath("memory://rows/out.csv")
-    here.parent.mkdir(parents=True, exist_ok=True)
-    here.write_bytes(source.read_bytes())
-    run = predict(run_dag, model_id, Path("x"), Path("y"), "").failures
-    assert len(run) == 1
-    done = run_dag(f'AkkioPredictOperator(task_id="predict", model_id="{model_id}", source="{here}", output="{there}")')
-    assert done.xcoms("predict")["output"] == "memory://rows/out.csv"
-    assert there.read_text().splitlines()[0] == ",".join(["price", "even", "answer", *PREDICTED])
-    assert [path.name for path in there.parent.iterdir() if path.name.endswith(".part")] == []
+
+def test_a_place_that_no_library_reaches_is_named(run_dag: DagRunner, gate: Gate, model_id: str, source: Path) -> None:
+    failure = predict(run_dag, model_id, source, "nowhere://x/out.csv").failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "cannot be reached" in str(failure)
 
 
 @pytest.mark.parametrize("arguments", ['model_id=""', 'model_id="m", batch_rows=0', 'model_id="m", explain="x"'])
