@@ -1,0 +1,168 @@
+"""Rows and datasets arrive once, whatever is lost on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_akkio.api.datasets import MAX_RETRIES, SETTLING_PAUSES, Dataset
+from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
+from airflow_provider_akkio.exceptions import (
+    AkkioMalformedAnswer,
+    AkkioNotFound,
+    AkkioRequestRefused,
+    AkkioUnauthorized,
+    AkkioUnavailable,
+    AkkioUnprocessable,
+    AkkioUploadIncomplete,
+)
+from tests.api.driving import LOST, NOT_FOUND, UNREACHABLE, Talk, answer
+
+DONE = answer({"status": "success"})
+ROWS = [{"a": 1}, {"a": 2}]
+
+
+def has(rows: Any) -> Answer:
+    return answer({"status": "success", "name": "n", "rows": rows, "fields": [{"name": "a", "type": "number"}]})
+
+
+def listed(*ids: str, kind: str = "datasets") -> Answer:
+    return answer({"status": "success", kind: [{"id": one, "name": "n"} for one in ids]})
+
+
+def append(*replies: Answer | NoAnswer) -> tuple[bool, Talk]:
+    talk = Talk(replies)
+    return talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=10)), talk
+
+
+def methods(talk: Talk) -> list[str]:
+    return [str(request.method) for request in talk.requests]
+
+
+class TestAppend:
+    def test_rows_go_in_one_request_of_the_older_kind(self) -> None:
+        is_resent, talk = append(DONE)
+        assert not is_resent
+        [request] = talk.requests
+        assert (request.url, request.json) == ("https://api.akkio.com/v1/datasets", {"id": "D1", "rows": ROWS})
+
+    @pytest.mark.parametrize("lost", [LOST, answer({}, 500), Answer(200, b"<html>"), answer({}, 200)])
+    def test_rows_that_arrived_without_an_answer_are_not_sent_again(self, lost: Answer | NoAnswer) -> None:
+        is_resent, talk = append(lost, has(12))
+        assert not is_resent
+        assert methods(talk) == ["POST", "GET"]
+
+    def test_rows_that_did_not_arrive_are_sent_again_once_that_is_settled(self) -> None:
+        is_resent, talk = append(LOST, *[has(10)] * (1 + len(SETTLING_PAUSES)), DONE)
+        assert is_resent
+        assert methods(talk) == ["POST", *["GET"] * (1 + len(SETTLING_PAUSES)), "POST"]
+        assert talk.pauses[: len(SETTLING_PAUSES)] == list(SETTLING_PAUSES)
+
+    def test_rows_that_arrive_late_are_not_sent_again(self) -> None:
+        is_resent, talk = append(LOST, has(10), has(12))
+        assert not is_resent
+        assert methods(talk) == ["POST", "GET", "GET"]
+
+    def test_another_number_of_rows_ends_it(self) -> None:
+        with pytest.raises(AkkioUploadIncomplete, match=r"has 13 rows, neither the 10 from before nor 12"):
+            append(LOST, has(13))
+
+    def test_a_count_that_cannot_be_had_ends_it_undecided(self) -> None:
+        talk = Talk([LOST, UNREACHABLE])
+        with pytest.raises(AkkioUnavailable, match="could not be found out") as caught:
+            talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=10))
+        assert caught.value.outcome_is_unknown
+        assert methods(talk).count("POST") == 1
+
+    @pytest.mark.parametrize("refused", [UNREACHABLE, answer({}, 429), answer({}, 503, retry_after="2")])
+    def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Answer | NoAnswer) -> None:
+        is_resent, talk = append(refused, DONE)
+        assert not is_resent
+        assert methods(talk) == ["POST", "POST"]
+
+    def test_it_gives_up_in_the_end(self) -> None:
+        talk = Talk([UNREACHABLE])
+        with pytest.raises(AkkioUnavailable):
+            talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=10))
+        assert len(talk.requests) == 1 + MAX_RETRIES
+
+    def test_a_refusal_is_final(self) -> None:
+        with pytest.raises(AkkioUnprocessable, match="rows: bad"):
+            append(answer({"status": "rows: bad"}, 422))
+
+
+class TestCreate:
+    def create(self, *replies: Answer | NoAnswer) -> tuple[str, Talk]:
+        talk = Talk(replies)
+        return talk.hold(lambda akkio: akkio.datasets.create("n")), talk
+
+    def test_it_is_made_once(self) -> None:
+        dataset_id, talk = self.create(listed("old"), answer({"status": "success", "dataset_id": "new"}))
+        assert dataset_id == "new"
+        assert methods(talk) == ["GET", "POST"]
+
+    def test_the_list_tells_of_one_whose_answer_was_lost(self) -> None:
+        dataset_id, talk = self.create(listed("old"), LOST, listed("old", "new"))
+        assert dataset_id == "new"
+        assert methods(talk).count("POST") == 1
+
+    def test_one_that_was_not_made_is_asked_for_again(self) -> None:
+        same = [listed("old")] * (1 + len(SETTLING_PAUSES))
+        made = answer({"status": "success", "dataset_id": "new"})
+        dataset_id, talk = self.create(listed("old"), LOST, *same, made)
+        assert dataset_id == "new"
+        assert methods(talk).count("POST") == 2
+
+    def test_two_new_ones_cannot_be_told_apart(self) -> None:
+        with pytest.raises(AkkioUploadIncomplete, match="2 new ones of that name"):
+            self.create(listed(), LOST, listed("a", "b"))
+
+
+class TestDelete:
+    @pytest.mark.parametrize(
+        ("replies", "was_there"),
+        [
+            ([DONE], True),
+            ([NOT_FOUND], False),
+            ([answer({"status": "dataset does not exist"}), listed("other")], False),
+            ([LOST, NOT_FOUND], False),
+        ],
+    )
+    def test_gone_already_is_success(self, replies: list[Answer | NoAnswer], was_there: bool) -> None:
+        assert Talk(replies).hold(lambda akkio: akkio.datasets.delete("D1")) is was_there
+
+    def test_what_akkio_keeps_is_an_error(self) -> None:
+        talk = Talk([answer({"status": "in use"}), listed("D1")])
+        with pytest.raises(AkkioRequestRefused, match="in use"):
+            talk.hold(lambda akkio: akkio.datasets.delete("D1"))
+
+    def test_a_wrong_key_does_not_look_like_success(self) -> None:
+        talk = Talk([answer({"status": "invalid api key"})])
+        with pytest.raises(AkkioUnauthorized, match="password of connection 'akkio_default'"):
+            talk.hold(lambda akkio: akkio.datasets.delete("D1"))
+
+
+class TestGet:
+    def test_it_says_how_many_rows_and_which_fields(self) -> None:
+        talk = Talk([has(887)])
+        found = talk.hold(lambda akkio: akkio.datasets.get("a/b?c"))
+        assert (found.rows, [(field.name, field.type) for field in found.fields]) == (887, [("a", "number")])
+        assert talk.requests[0].url == "https://api.akkio.com/v1/datasets?id=a%2Fb%3Fc"
+
+    @pytest.mark.parametrize("rows", [None, -1, True, "12"])
+    def test_without_a_number_of_rows_it_is_no_answer(self, rows: Any) -> None:
+        with pytest.raises(AkkioMalformedAnswer):
+            Dataset.from_json("D1", {"rows": rows})
+
+    def test_one_that_is_gone_is_not_found(self) -> None:
+        with pytest.raises(AkkioNotFound):
+            Talk([NOT_FOUND]).hold(lambda akkio: akkio.datasets.get("D1"))
+
+
+def test_no_request_of_a_conversation_has_the_key() -> None:
+    talks = [Talk([DONE]), Talk([has(1)])]
+    talks[0].hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=0))
+    talks[1].hold(lambda akkio: akkio.datasets.get("D1"))
+    requests: list[Request] = [request for talk in talks for request in talk.requests]
+    assert "an-api-key" not in repr(requests)

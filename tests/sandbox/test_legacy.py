@@ -1,0 +1,179 @@
+"""The sandbox's older calls: datasets that grow, and the models that were trained, over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_akkio.sandbox import Sandbox
+from tests.sandbox.calls import Calls
+
+ANSWERS = ("yes", "no")
+ROWS = [{"number": number, "answer": ANSWERS[number % 2], "even": str(number % 2 == 0)} for number in range(80)]
+
+
+@dataclass(frozen=True)
+class LegacyCalls:
+    """Calls to one sandbox with one key."""
+
+    url: str
+    key: str = "sandbox-key"
+
+    def get(self, what: str, **query: Any) -> requests.Response:
+        return requests.get(f"{self.url}/v1/{what}", params={"api_key": self.key, **query}, timeout=10)
+
+    def post(self, what: str, **body: Any) -> requests.Response:
+        return requests.post(f"{self.url}/v1/{what}", json={"api_key": self.key, **body}, timeout=30)
+
+    def delete(self, what: str, **body: Any) -> requests.Response:
+        return requests.delete(f"{self.url}/v1/{what}", json={"api_key": self.key, **body}, timeout=10)
+
+    def create(self, rows: list[dict[str, Any]], name: str = "made") -> str:
+        dataset_id = str(self.post("datasets", name=name).json()["dataset_id"])
+        if rows:
+            assert self.post("datasets", id=dataset_id, rows=rows).json() == {"status": "success"}
+        return dataset_id
+
+
+@pytest.fixture(scope="session")
+def legacy(sandbox: Sandbox) -> LegacyCalls:
+    return LegacyCalls(sandbox.url)
+
+
+@pytest.fixture(scope="session")
+def model_id(legacy: LegacyCalls, calls: Calls) -> str:
+    dataset_id = legacy.create(ROWS, "parity")
+    return str(calls.train(dataset_id=dataset_id, predict_fields=["answer"], ignore_fields=["number"])["model_id"])
+
+
+@pytest.mark.parametrize(("key", "status"), [("", 401), ("wrong-key", 401), ("forbidden-key", 403)])
+def test_each_call_asks_for_the_key_in_its_own_place(sandbox: Sandbox, key: str, status: int) -> None:
+    calls = LegacyCalls(sandbox.url, key)
+    answers = [
+        calls.get("datasets"),
+        calls.get("models"),
+        calls.post("datasets", name="x"),
+        calls.post("models", id="x", data=[]),
+        calls.delete("datasets", id="wine"),
+        calls.delete("models", id="x"),
+    ]
+    assert [answer.status_code for answer in answers] == [status] * 6
+    for answer in answers:
+        assert set(answer.json()) == {"status"}
+        assert not key or key not in answer.text
+
+
+def test_a_dataset_begins_empty_and_takes_its_fields_from_the_first_rows(legacy: LegacyCalls) -> None:
+    dataset_id = legacy.create([])
+    assert legacy.get("datasets", id=dataset_id).json() == {
+        "status": "success",
+        "name": "made",
+        "rows": 0,
+        "fields": [],
+    }
+    legacy.post("datasets", id=dataset_id, rows=[{"b": 1.5, "a": "x"}, {"a": None}])
+    legacy.post("datasets", id=dataset_id, rows=[{"a": "y"}])
+    described = legacy.get("datasets", id=dataset_id).json()
+    assert (described["rows"], [field["name"] for field in described["fields"]]) == (3, ["b", "a"])
+    assert {"id": dataset_id, "name": "made"} in legacy.get("datasets").json()["datasets"]
+
+
+def test_types_follow_from_the_cells_until_somebody_sets_them(legacy: LegacyCalls) -> None:
+    rows = [{"many": number, "few": number % 3, "words": f"w{number}"} for number in range(60)]
+    dataset_id = legacy.create(rows)
+
+    def types() -> list[str]:
+        return [field["type"] for field in legacy.get("datasets", id=dataset_id).json()["fields"]]
+
+    assert types() == ["number", "category", "string"]
+    legacy.post("datasets", id=dataset_id, fields=[{"name": "few", "type": "number"}])
+    assert types() == ["number", "number", "string"]
+    legacy.post("datasets", id=dataset_id, parse_fields=True)
+    assert types() == ["number", "category", "string"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"rows": [{"unknown": 1}]}, "no field 'unknown'"),
+        ({"rows": [{"number": {}}]}, "rows.0.number"),
+        ({"fields": [{"name": "unknown", "type": "number"}]}, "no field 'unknown'"),
+        ({"fields": [{"name": "number", "type": "date"}]}, "fields.0.type"),
+        ({}, "is needed"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_reason(legacy: LegacyCalls, body: dict[str, Any], said: str) -> None:
+    dataset_id = legacy.create(ROWS[:2])
+    answer = legacy.post("datasets", id=dataset_id, **body)
+    assert answer.status_code == 422
+    assert said in answer.json()["status"]
+    assert legacy.get("datasets", id=dataset_id).json()["rows"] == 2
+
+
+def test_what_is_not_there_is_not_found(legacy: LegacyCalls) -> None:
+    answers = [
+        legacy.get("datasets", id="gone"),
+        legacy.post("datasets", id="gone", rows=[{"a": 1}]),
+        legacy.delete("datasets", id="gone"),
+        legacy.post("models", id="gone", data=[]),
+        legacy.delete("models", id="gone"),
+    ]
+    assert [answer.status_code for answer in answers] == [404] * 5
+
+
+def test_a_training_is_shared_until_rows_are_added(legacy: LegacyCalls, calls: Calls) -> None:
+    dataset_id = legacy.create(ROWS)
+    first = calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"]
+    assert calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"] == first
+    legacy.post("datasets", id=dataset_id, rows=ROWS[:1])
+    assert calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"] != first
+
+
+def test_a_training_has_the_rows_of_the_moment_in_which_it_was_asked_for(legacy: LegacyCalls, calls: Calls) -> None:
+    dataset_id = legacy.create(ROWS)
+    task_id = calls.submit(dataset_id=dataset_id, predict_fields=["answer"])
+    legacy.delete("datasets", id=dataset_id)
+    assert calls.wait(task_id)["status"] == "SUCCEEDED"
+    assert calls.post(dataset_id=dataset_id).status_code == 404
+
+
+def test_a_dataset_without_rows_cannot_be_trained_on(legacy: LegacyCalls, calls: Calls) -> None:
+    assert "has no rows" in calls.fail(dataset_id=legacy.create([]), predict_fields=["x"])
+
+
+def test_there_is_a_prediction_for_each_row_in_its_place(legacy: LegacyCalls, model_id: str) -> None:
+    said = legacy.post("models", id=model_id, data=[*ROWS, {}, {"even": None, "odd": 1}]).json()["predictions"]
+    assert [one["answer"] for one in said[: len(ROWS)]] == [row["answer"] for row in ROWS]
+    assert len(said) == len(ROWS) + 2
+    for one in said:
+        assert set(one) == {"answer", "Probability answer is yes", "Probability answer is no"}
+        assert one["Probability answer is yes"] + one["Probability answer is no"] == pytest.approx(1)
+    assert legacy.post("models", id=model_id, data=[]).json()["predictions"] == []
+
+
+def test_an_explanation_tells_what_each_field_did(legacy: LegacyCalls, model_id: str) -> None:
+    [said] = legacy.post("models", id=model_id, data=ROWS[:1], explain=True).json()["predictions"]
+    assert set(said["explanation"]) == {"even"}
+    assert said["explanation"]["even"] > 0
+
+
+def test_numbers_and_several_fields_are_predicted(legacy: LegacyCalls, calls: Calls) -> None:
+    rows = [{"x": number, "double": 2.0 * number, "sign": "low" if number < 100 else "high"} for number in range(200)]
+    trained = calls.train(dataset_id=legacy.create(rows), predict_fields=["double", "sign"])
+    low, high = legacy.post("models", id=trained["model_id"], data=[{"x": 20}, {"x": 180}]).json()["predictions"]
+    assert low["double"] < 150
+    assert high["double"] > 250
+    assert (low["sign"], high["sign"]) == ("low", "high")
+
+
+def test_a_deleted_model_is_gone_and_is_trained_anew(legacy: LegacyCalls, calls: Calls) -> None:
+    dataset_id = legacy.create(ROWS, "short-lived")
+    first = calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"]
+    assert {"id": first, "name": "short-lived: answer"} in legacy.get("models").json()["models"]
+    assert legacy.delete("models", id=first).json() == {"status": "success"}
+    assert legacy.post("models", id=first, data=ROWS).status_code == 404
+    assert first not in legacy.get("models").text
+    assert calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"] != first
