@@ -38,10 +38,11 @@ class Loopback:
 
 
 @contextmanager
-def loopback_akkio(most_per_second: int = 0) -> Iterator[Loopback]:
+def loopback_akkio(most_per_second: int = 0, answer_seconds: float = 0.0) -> Iterator[Loopback]:
     """Run :mod:`benchmarks.server` until the ``with`` block ends.
 
     :param most_per_second: requests within one second that it answers; more get a 429. 0 answers all.
+    :param answer_seconds: how long each answer takes; default as long as it must.
     """
     with tempfile.TemporaryDirectory(prefix="akkio-loopback-") as name:
         folder = Path(name)
@@ -51,7 +52,7 @@ def loopback_akkio(most_per_second: int = 0) -> Iterator[Loopback]:
         certificate.private_key_pem.write_to_path(folder / KEY)
         for blob in certificate.cert_chain_pems:
             blob.write_to_path(folder / CHAIN, append=True)
-        command = [sys.executable, "-m", "benchmarks.server", name, str(most_per_second)]
+        command = [sys.executable, "-m", "benchmarks.server", name, str(most_per_second), str(answer_seconds)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
                 yield Loopback(f"https://127.0.0.1:{_line(process).strip()}", folder / AUTHORITY, process)

@@ -7,7 +7,7 @@ from functools import cache
 from statistics import median
 from typing import Any
 
-from benchmarks import blocking, cpu, delay, imports, load, memory, rate, workers
+from benchmarks import blocking, cpu, delay, imports, load, memory, rate, rows, workers
 from benchmarks.fresh import in_fresh_interpreter
 from benchmarks.picture import draw
 from benchmarks.report import Row
@@ -225,6 +225,8 @@ MEASURES: Mapping[str, Callable[[Scale], list[Row]]] = {
     "import": operator_import,
     "growth": growth,
     "workers": worker_processes,
+    "upload": rows.uploading,
+    "predict": rows.predicting,
 }
 WHOLE_AIRFLOW = frozenset({"workers"})
 """What starts a whole Airflow, and is no part of a quick run unless it is named."""

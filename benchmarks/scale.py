@@ -29,6 +29,11 @@ class Scale:
     :param load_ends: ends of trainings that count, about, at least.
     :param batch: trainings that are submitted at once.
     :param picture: where the picture of the load goes; ``None`` draws none.
+    :param moved: rows that are uploaded, and predicted from, as fast as may be.
+    :param moved_slowly: likewise, where each answer takes its time.
+    :param moved_rounds: how often each of these two, and the bare loop beside it.
+    :param moved_batches: batches that are uploaded within the rate.
+    :param moved_memory: numbers of rows with which memory is measured.
     """
 
     polling: int
@@ -50,6 +55,11 @@ class Scale:
     load_ends: int
     batch: int
     picture: Path | None
+    moved: int
+    moved_slowly: int
+    moved_rounds: int
+    moved_batches: int
+    moved_memory: tuple[int, ...]
 
 
 _PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "delay-under-load.svg"
@@ -74,6 +84,11 @@ FULL = Scale(
     load_ends=800,
     batch=1000,
     picture=_PICTURE,
+    moved=200_000,
+    moved_slowly=50_000,
+    moved_rounds=5,
+    moved_batches=50,
+    moved_memory=(10_000, 100_000, 1_000_000),
 )
 QUICK = Scale(
     polling=30,
@@ -95,4 +110,9 @@ QUICK = Scale(
     load_ends=10,
     batch=30,
     picture=None,
+    moved=3_000,
+    moved_slowly=1_000,
+    moved_rounds=1,
+    moved_batches=8,
+    moved_memory=(1_000, 2_000),
 )

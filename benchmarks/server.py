@@ -1,14 +1,15 @@
 """An Akkio that does as little as possible, so that the other side's cost shows; a program of its own.
 
-It serves TLS on the loopback interface. What it answers lies in the task id, so that it keeps no state:
-``running-…`` never ends, ``ended-…`` has ended, ``until-<seconds since the epoch>-…`` ends then. It takes orders from
-its standard input, one a line, and ends with it.
+It serves TLS on the loopback interface. What it answers of a training lies in the task id, so that it keeps no state:
+``running-…`` never ends, ``ended-…`` has ended, ``until-<seconds since the epoch>-…`` ends then. Of datasets and models
+it answers what :mod:`benchmarks.legacy` says. It takes orders from its standard input, one a line, and ends with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import sys
 import time
@@ -16,7 +17,10 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmarks.legacy import LegacyCalls
+
 CHAIN, KEY, AUTHORITY = "chain.pem", "key.pem", "authority.pem"
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,10 @@ class Counts:
 
 
 def _answer(status: str, body: object) -> bytes:
-    text = json.dumps(body).encode()
+    return _with_head(status, json.dumps(body).encode())
+
+
+def _with_head(status: str, text: bytes) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
 
 
@@ -53,9 +60,12 @@ class _Akkio:
     """What all connections share.
 
     :param most_per_second: requests within one second that are answered; more get a 429. 0 answers all.
+    :param answer_seconds: how long each answer takes.
     """
 
     most_per_second: int
+    answer_seconds: float = 0.0
+    legacy: LegacyCalls = field(default_factory=LegacyCalls)
     last_second: deque[float] = field(default_factory=deque)
     requests: int = 0
     refused: int = 0
@@ -64,12 +74,15 @@ class _Akkio:
     open_now: int = 0
     most_in_one_second: int = 0
 
-    def answer(self, target: bytes) -> bytes:
+    def answer(self, method: bytes, target: bytes, body: bytes) -> bytes:
         self._count()
         if self.most_per_second and len(self.last_second) > self.most_per_second:
             self.refused += 1
             return _REFUSED
-        _, task_id, endpoint = target.rsplit(b"/", 2)
+        path, _, query = target.partition(b"?")
+        if path.endswith((b"/datasets", b"/models")):
+            return _with_head("200 OK", self.legacy.answer(method.decode(), path.decode(), query.decode(), body))
+        _, task_id, endpoint = path.rsplit(b"/", 2)
         if endpoint == b"result":
             return _RESULT
         kind, _, rest = task_id.partition(b"-")
@@ -90,14 +103,15 @@ class _Akkio:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, with any number of requests without a body.
+    """One connection, with any number of requests.
 
     :param akkio: what it shares with the others.
     """
 
     def __init__(self, akkio: _Akkio) -> None:
         self._akkio = akkio
-        self._received = b""
+        self._received = bytearray()
+        self._wanted = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -110,9 +124,28 @@ class _Connection(asyncio.Protocol):
         self._akkio.open_now -= 1
 
     def data_received(self, data: bytes) -> None:
-        *heads, self._received = (self._received + data).split(b"\r\n\r\n")
-        for head in heads:
-            self._transport.write(self._akkio.answer(head.split(b" ", 2)[1]))
+        self._received += data
+        while len(self._received) >= self._wanted and (end := self._received.find(b"\r\n\r\n") + 4) > 3:
+            head = bytes(self._received[:end])
+            self._wanted = end + _body_length(head)
+            if len(self._received) < self._wanted:
+                return
+            body = bytes(self._received[end : self._wanted])
+            del self._received[: self._wanted]
+            self._wanted = 0
+            method, target, _ = head.split(b" ", 2)
+            self._write(self._akkio.answer(method, target, body))
+
+    def _write(self, answer: bytes) -> None:
+        if self._akkio.answer_seconds:
+            asyncio.get_running_loop().call_later(self._akkio.answer_seconds, self._transport.write, answer)
+        else:
+            self._transport.write(answer)
+
+
+def _body_length(head: bytes) -> int:
+    found = _LENGTH.search(head)
+    return int(found[1]) if found else 0
 
 
 def _take_orders(akkio: _Akkio, ended: asyncio.Event) -> None:
@@ -125,10 +158,11 @@ def _take_orders(akkio: _Akkio, ended: asyncio.Event) -> None:
         raise ValueError(f"no such order: {order!r}")
 
 
-async def _serve(folder: Path, most_per_second: int) -> None:
+async def _serve(folder: Path, most_per_second: int, answer_seconds: float) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / CHAIN, folder / KEY)
-    akkio, ended, loop = _Akkio(most_per_second), asyncio.Event(), asyncio.get_running_loop()
+    akkio, ended = _Akkio(most_per_second, answer_seconds), asyncio.Event()
+    loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(akkio), "127.0.0.1", 0, ssl=context, backlog=1024)
     loop.add_reader(sys.stdin, _take_orders, akkio, ended)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -136,4 +170,4 @@ async def _serve(folder: Path, most_per_second: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
