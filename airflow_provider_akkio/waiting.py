@@ -14,6 +14,7 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
 
@@ -44,6 +45,13 @@ class AwaitsTraining(_Base):
     poll_interval: float | None
     _awaited: str | None = None
     _kept: dict[str, Any] | None = None
+    _hook: AkkioHook | None = None
+    _result: TrainingResult | None = None
+
+    def open_hook(self) -> AkkioHook:
+        """Return a hook, of which the task remembers where it leads."""
+        self._hook = AkkioHook(self.akkio_conn_id)
+        return self._hook
 
     def await_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
         """Wait until the training has ended; when ``deferrable``, the wait happens in the triggerer.
@@ -58,7 +66,7 @@ class AwaitsTraining(_Base):
         self._awaited = training.akkio_task_id
         if self.deferrable:
             self._defer_until_trained(context, training, deadline)
-        result = AkkioHook(self.akkio_conn_id).wait_for_training(
+        result = self.open_hook().wait_for_training(
             training, timeout=deadline - training.submitted_at, poll_interval=self.poll_interval
         )
         return self.push_result(context, result)
@@ -78,13 +86,33 @@ class AwaitsTraining(_Base):
             raise AirflowTaskTimeout(f"The task's execution_timeout ended the wait. {ended.message}")
         if ended.ending is Ending.FAILED:
             raise ended.as_exception()
-        result = AkkioHook(self.akkio_conn_id).get_training_result(ended.akkio_task_id, ended.location)
+        result = self.open_hook().get_training_result(ended.akkio_task_id, ended.location)
         return self.push_result(context, result)
 
     def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""
-        if self._awaited is not None:
+        if self._awaited is not None and self._result is None:
             self.log.warning(still_running(self._awaited))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
+        """Return the dataset that was read and the model that was made, for OpenLineage, which alone calls this.
+
+        It is called in a process that was forked off the worker and must not ask Airflow for anything, so it is made
+        of what the task remembers.
+
+        :param task_instance: the task's instance.
+        """
+        from airflow_provider_akkio.lineage import training_lineage
+
+        site = None if self._hook is None else self._hook.site
+        return training_lineage(site, getattr(self, "dataset_id", None), self._awaited, self._result)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return what is known of a training whose task failed.
+
+        :param task_instance: the task's instance.
+        """
+        return self.get_openlineage_facets_on_complete(task_instance)
 
     def _defer_until_trained(self, context: Context, training: SubmittedTraining, deadline: float) -> None:
         from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
@@ -114,7 +142,7 @@ class AwaitsTraining(_Base):
 
     def push_result(self, context: Context, result: TrainingResult) -> str:
         """Leave a result in XCom, and return the model's id as the task's return value."""
-        self._awaited = None
+        self._result = result
         self.log.info("Akkio trained model %s.", result.model_id)
         if self.do_xcom_push:
             for key, value in result.parts().items():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.account import Account
     from airflow_provider_akkio.api.datasets import Dataset
     from airflow_provider_akkio.api.legacy import Listed
+    from airflow_provider_akkio.api.location import Site
     from airflow_provider_akkio.api.messages import Conversation, Outcome
     from airflow_provider_akkio.api.protocol import AkkioProtocol
     from airflow_provider_akkio.api.request import TrainRequest
@@ -59,6 +60,8 @@ class AkkioHook(BaseHook):
     def __init__(self, akkio_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.akkio_conn_id = akkio_conn_id
+        self.site: Site | None = None
+        """Where the connection leads, once it has been read."""
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -332,6 +335,7 @@ class AkkioHook(BaseHook):
         connection = self.get_connection(self.akkio_conn_id)
         account = _account(connection, connection.extra_dejson)
         mask_secret(account.key)
+        self.site = account.site
         return account
 
     async def aget_account(self) -> Account:

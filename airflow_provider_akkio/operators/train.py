@@ -47,6 +47,9 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     ``field_importance`` and ``data_story`` just as Akkio sent them. The return value is the model's id. Source of the
     API's facts: Akkio's Training page and its OpenAPI document.
 
+    OpenLineage's provider (extra ``openlineage``) is told the dataset, the model and its statistics. Beside it, as
+    beside any listener, Airflow refuses a DAG with ``end_from_trigger=True``.
+
     :param dataset_id: id of the dataset to train on.
     :param predict_fields: name or names of the fields to predict, case sensitive; ``None`` (default) leaves the choice
         to Akkio.
@@ -154,7 +157,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     def _train(self, context: Context) -> str:
         parse_id("akkio_conn_id", self.akkio_conn_id)
         request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
-        hook = AkkioHook(self.akkio_conn_id)
+        hook = self.open_hook()
         handover = Handover(context, request, self.akkio_conn_id)
         training, state = self._adopt(hook, handover)
         waits_from = time.time()

@@ -21,7 +21,7 @@ from airflow_provider_akkio.api.request import parse_id
 from airflow_provider_akkio.api.training import SubmittedTraining
 from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION
 from airflow_provider_akkio.parameters import is_literal, naming, seconds
 from airflow_provider_akkio.waiting import AwaitsTraining
 
@@ -96,13 +96,14 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once whether the training has ended."""
         training = self._training()
-        hook = AkkioHook(self.akkio_conn_id)
+        hook = self.open_hook()
         try:
             state = hook.run(lambda akkio: akkio.wait(training, deadline=training.submitted_at))
         except AkkioTrainingTimeout as error:
             self._last_status = error.last_status
             return False
         result = hook.get_training_result(training.akkio_task_id, state.location)
+        self._awaited = training.akkio_task_id
         return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, result))
 
     def _training(self) -> SubmittedTraining:
