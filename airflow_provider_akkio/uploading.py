@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_akkio.exceptions import (
     AkkioError,
-    AkkioNotFound,
     AkkioRequestRefused,
     AkkioUnavailable,
     AkkioUploadIncomplete,
@@ -41,6 +40,7 @@ class Upload:
     :param is_new: whether the dataset was made for it.
     :param rows_before: how many rows the dataset had.
     :param rows_arrived: how many rows of the file are in it for certain.
+    :param was_in_doubt: whether a request had no answer, or a try ended while one was on its way: it may arrive late.
     """
 
     fingerprint: str
@@ -48,6 +48,7 @@ class Upload:
     is_new: bool
     rows_before: int
     rows_arrived: int = 0
+    was_in_doubt: bool = False
 
     @classmethod
     def from_entry(cls, entry: Any) -> Self | None:
@@ -66,6 +67,7 @@ class Upload:
                     is_new=is_new,
                     rows_before=rows_before,
                     rows_arrived=rows_arrived,
+                    was_in_doubt=entry.get("was_in_doubt") is True,
                 )
         return None
 
@@ -130,7 +132,6 @@ class Uploader:
         self._table = table
         self._summary = summary
         self._is_stopped = is_stopped
-        self._is_resent = False
         self._in_flight = 0
 
     def run(self) -> str:
@@ -140,7 +141,7 @@ class Uploader:
         :raises AkkioError: if it failed, and a later try begins anew or goes on.
         """
         earlier = self._earlier()
-        self._upload = earlier or self._begin()
+        self._upload = self._begin() if earlier is None else replace(earlier, was_in_doubt=True)
         with self._undoing():
             self._keep()
             self._send(is_resumed=earlier is not None)
@@ -155,8 +156,9 @@ class Uploader:
         if self._plan.dataset_id is not None:
             dataset = self._client.run(self._datasets.get(self._plan.dataset_id))
             return Upload(fingerprint=fingerprint, dataset_id=dataset.id, is_new=False, rows_before=dataset.rows)
-        dataset_id = self._client.run(self._datasets.create(self._plan.dataset_name or ""))
-        return Upload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=True, rows_before=0)
+        dataset_id, was_in_doubt = self._client.run(self._datasets.create(self._plan.dataset_name or ""))
+        # One that may be somebody else's is never deleted.
+        return Upload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=not was_in_doubt, rows_before=0)
 
     def _earlier(self) -> Upload | None:
         """Return the upload that an earlier try began, if this one can go on with it."""
@@ -189,16 +191,12 @@ class Uploader:
         )
 
     def _is_there(self, dataset_id: str) -> bool:
-        try:
-            self._client.run(self._datasets.get(dataset_id))
-        except AkkioNotFound:
-            return False
-        return True
+        return any(one.id == dataset_id for one in self._client.run(self._datasets.list()))
 
     def _send(self, *, is_resumed: bool) -> None:
         dataset_id = self._upload.dataset_id
         progress = ProgressLog(log.info, f"Rows in dataset {dataset_id}", self._summary.rows)
-        for batch in self._table.batches(self._plan.batch_rows, skip=self._upload.rows_arrived):
+        for batch in self._table.batches(self._plan.batch_rows, self._upload.rows_arrived, self._summary):
             if self._is_stopped():
                 raise AkkioError("The task was told to end while it uploaded rows.")
             self._in_flight = len(batch.rows)
@@ -208,18 +206,13 @@ class Uploader:
             self._in_flight = 0
             self._keep()
             progress.reached(self._upload.rows_arrived)
-        if self._upload.rows_arrived != self._summary.rows:
-            raise AkkioUploadIncomplete(
-                f"The file changed while it was read: it had {self._summary.rows:,} rows, and then "
-                f"{self._upload.rows_arrived:,}. These are in dataset {dataset_id}."
-            )
 
     def _append(self, dataset_id: str, batch: Batch, *, may_be_there: bool) -> None:
         already, count = self._upload.rows_in_dataset, len(batch.rows)
         if may_be_there and self._client.run(self._datasets.has_arrived(dataset_id, already, count)):
             return
         if self._client.run(self._datasets.append(dataset_id, batch.rows, already)):
-            self._is_resent = True
+            self._upload = replace(self._upload, was_in_doubt=True)
 
     def _check(self) -> None:
         """See that the dataset has as many rows as it should."""
@@ -231,7 +224,7 @@ class Uploader:
             f"Dataset {upload.dataset_id} has {rows:,} rows, where {upload.rows_before:,} from before and "
             f"{upload.rows_arrived:,} of the file make {upload.rows_in_dataset:,}."
         )
-        if rows < upload.rows_in_dataset or upload.is_new or self._is_resent:
+        if rows < upload.rows_in_dataset or upload.is_new or upload.was_in_doubt:
             raise AkkioUploadIncomplete(f"{message} See what is in it before you add rows again.")
         log.warning("%s Something else adds rows, too.", message)
 
@@ -251,7 +244,8 @@ class Uploader:
         """Say which rows of an append arrived, and fail for good if a later try could not know it."""
         upload, first = self._upload, self._upload.rows_arrived + 1
         is_in_doubt = self._in_flight > 0 and _may_have_acted(error)
-        if isinstance(error, AkkioUploadIncomplete) or not (upload.rows_arrived or is_in_doubt):
+        is_final = isinstance(error, AkkioUploadIncomplete)
+        if not (upload.rows_arrived or is_in_doubt or is_final):
             return
         said = (
             f"Of the file's {self._summary.rows:,} rows, the first {upload.rows_arrived:,} are in dataset "
@@ -259,11 +253,11 @@ class Uploader:
         )
         if is_in_doubt:
             said += f" Whether rows {first:,} to {upload.rows_arrived + self._in_flight:,} arrived is not known."
-        if self._store is not None:
+        if self._store is not None and not is_final:
             log.warning("%s A later try goes on there.", said)
             return
         raise AkkioUploadIncomplete(
-            f"{error} {said} Add the others, from row {first:,} on: to run the task again adds the first ones twice."
+            f"{error} {said} To run or clear the task again adds all rows of the file, these once more."
         ) from error
 
     def _has_deleted(self, dataset_id: str) -> bool:

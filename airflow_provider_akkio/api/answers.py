@@ -116,7 +116,7 @@ def _failure(account: Account, purpose: str, answer: Answer, now: float) -> Akki
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None):
         return AkkioUnavailable(
             f"{purpose}: Akkio asks for fewer requests (HTTP {status}): {said}",
-            outcome_is_unknown=False,
+            outcome_is_unknown=status != HTTPStatus.TOO_MANY_REQUESTS,
             is_throttled=True,
             retry_after=retry_after,
         )

@@ -98,11 +98,11 @@ class DatasetCalls(LegacyCalls):
         purpose = f"Dataset {quoted(dataset_id)!r}"
         return self._read(self._get(dataset_id), purpose, lambda body: Dataset.from_json(dataset_id, body))
 
-    def create(self, name: str) -> Conversation[str]:
+    def create(self, name: str) -> Conversation[tuple[str, bool]]:
         """Make an empty dataset, and no second one where the answer to the first request is lost.
 
         :param name: its name.
-        :return: its id.
+        :return: its id; and whether that was in doubt for a while, as somebody else may have made it.
         :raises AkkioUploadIncomplete: if more than one of that name came up meanwhile.
         :raises AkkioUnavailable: if it could not be made.
         """
@@ -110,11 +110,11 @@ class DatasetCalls(LegacyCalls):
         request = self._send(Method.POST, {"name": name})
         purpose = f"Creating dataset {quoted(name)!r}"
 
-        dataset_id, _ = yield from self._once(
+        dataset_id, was_in_doubt = yield from self._once(
             lambda: self._ask(request, purpose, _dataset_id), lambda: self._new_since(before, name)
         )
         log.info("Created dataset %s, %s.", dataset_id, quoted(name))
-        return dataset_id
+        return dataset_id, was_in_doubt
 
     def append(self, dataset_id: str, rows: Sequence[Mapping[str, Any]], already: int) -> Conversation[bool]:
         """Add rows to a dataset exactly once.
@@ -122,7 +122,7 @@ class DatasetCalls(LegacyCalls):
         :param dataset_id: its id.
         :param rows: what to add, field name to value.
         :param already: how many rows it has, by which an unknown outcome is told.
-        :return: whether they had to be sent a second time, since the first request seemed lost.
+        :return: whether it was in doubt for a while whether they arrived.
         :raises AkkioUploadIncomplete: if the dataset has another number of rows than this can have brought about.
         :raises AkkioRequestRefused: if Akkio refuses the rows.
         :raises AkkioUnavailable: if they could not be added; or, if its ``outcome_is_unknown``, may have been.
@@ -130,11 +130,11 @@ class DatasetCalls(LegacyCalls):
         request = self._send(Method.POST, {"id": dataset_id, "rows": rows})
         purpose = f"Adding rows {already + 1:,} to {already + len(rows):,} to dataset {quoted(dataset_id)!r}"
 
-        _, is_resent = yield from self._once(
+        _, was_in_doubt = yield from self._once(
             lambda: self._ask(request, purpose, lambda _: True),
             lambda: self.has_arrived(dataset_id, already, len(rows)),
         )
-        return is_resent
+        return was_in_doubt
 
     def settled_count(self, dataset_id: str, expected: int) -> Conversation[int]:
         """Return how many rows a dataset has; while they are fewer than expected, after asking again for ten seconds.
@@ -169,25 +169,29 @@ class DatasetCalls(LegacyCalls):
 
         :param send: asks for it.
         :param look: returns what came of it, ``None`` if nothing did.
-        :return: what came of it, and whether it was sent again after an unknown outcome.
+        :return: what came of it, and whether its outcome was unknown for a while.
         """
-        clock, is_resent = self._asking.clock, False
+        clock = self._asking.clock
+        doubt: AkkioUnavailable | None = None
         patience = Patience(clock, clock() + SUBMIT_PATIENCE, AkkioUnavailable, MAX_RETRIES)
-        for attempt in patience.attempts(_may_be_sent_again):
-            yield from patience.pauses()
-            with attempt:
-                try:
-                    done = yield from send()
-                except AkkioUnavailable as error:
-                    if not error.outcome_is_unknown:
+        try:
+            for attempt in patience.attempts(_may_be_sent_again):
+                yield from patience.pauses()
+                with attempt:
+                    found = None if doubt is None else (yield from _found_out(look(), doubt))
+                    if found is not None:
+                        return found, True
+                    try:
+                        done = yield from send()
+                    except AkkioUnavailable as error:
+                        doubt = error if error.outcome_is_unknown else doubt
                         raise
-                    found = yield from _found_out(look(), error)
-                    if found is None:
-                        is_resent = True
-                        raise
-                    log.info("%s Akkio acted on it all the same.", error)
-                    done = found
-        return done, is_resent
+        except AkkioUnavailable as error:
+            found = None if doubt is None or isinstance(error, _Undecided) else (yield from _found_out(look(), doubt))
+            if found is None:
+                raise
+            return found, True
+        return done, doubt is not None
 
     def has_arrived(self, dataset_id: str, already: int, count: int) -> Conversation[bool | None]:
         """Find out whether rows arrived whose request had no answer.
@@ -216,6 +220,11 @@ class DatasetCalls(LegacyCalls):
                 raise AkkioUploadIncomplete(
                     f"Whether dataset {quoted(name)!r} was created is not known: no answer came, and Akkio has "
                     f"{len(new)} new ones of that name ({quoted(', '.join(new))}). Delete those that have no rows."
+                )
+            if new and (yield from self.get(new[0])).rows:
+                raise AkkioUploadIncomplete(
+                    f"Whether dataset {quoted(name)!r} was created is not known: no answer came, and the new one of "
+                    f"that name, {quoted(new[0])}, has rows of somebody else's."
                 )
             if new:
                 return new[0]

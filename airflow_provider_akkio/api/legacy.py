@@ -6,6 +6,7 @@ legacy part of Akkio's API documentation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -24,6 +25,8 @@ from airflow_provider_akkio.exceptions import (
 )
 
 Read = TypeVar("Read")
+
+_KEY = re.compile(r"\bkey\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def _refuse_unless_success(connection: str, purpose: str, body: Mapping[str, Any
         raise AkkioMalformedAnswer("Akkio's answer has no 'status'.")
     if said == "success":
         return
-    if "key" in said.lower():
+    if _KEY.search(said):
         raise AkkioUnauthorized(
             f"{purpose}: Akkio does not take the API key in the password of connection {connection!r}: {quoted(said)}"
         )

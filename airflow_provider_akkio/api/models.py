@@ -42,8 +42,8 @@ class ModelCalls(LegacyCalls):
 
         def predictions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             found = body.get("predictions")
-            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-                raise AkkioMalformedAnswer("Akkio's answer has no 'predictions' that are objects.")
+            if not isinstance(found, list) or not all(isinstance(one, dict) and one for one in found):
+                raise AkkioMalformedAnswer("Akkio's answer has no 'predictions' that say anything.")
             if len(found) != len(rows):
                 raise AkkioPredictionsMismatch(
                     f"{purpose}: Akkio answered {len(rows):,} rows with {len(found):,} predictions. Which belongs to "

@@ -86,7 +86,7 @@ class AkkioProtocol:
                 with attempt:
                     training = yield from self._asking.ask(message, purpose, partial(self._accepted, request.duration))
         except AkkioUnavailable as error:
-            if not (request.force and error.outcome_is_unknown):
+            if not (request.force and _may_have_begun(error)):
                 raise
             raise AkkioSubmitOutcomeUnknown(f"{error} {NOT_SUBMITTED_AGAIN}") from error
         log.info(
@@ -281,7 +281,12 @@ class AkkioProtocol:
 
 
 def _may_submit_again(error: BaseException, request: TrainRequest) -> bool:
-    return isinstance(error, AkkioUnavailable) and not (request.force and error.outcome_is_unknown)
+    return isinstance(error, AkkioUnavailable) and not (request.force and _may_have_begun(error))
+
+
+def _may_have_begun(error: AkkioUnavailable) -> bool:
+    """Return whether a training may have been started: whoever asks for fewer requests has not begun with one."""
+    return error.outcome_is_unknown and not error.is_throttled
 
 
 def _has_fallen_back(before: TrainingState, now: TrainingState) -> bool:

@@ -138,8 +138,8 @@ def _mean(values: Sequence[float], classes: Sequence[Mapping[str, Any]]) -> floa
     if len(values) == 1:
         return values[0]
     for weight in ("frequency", "count"):
-        weights = [_number(one.get(weight)) or 0.0 for one in classes]
-        if sum(weights) > 0:
+        weights = [number for one in classes if (number := _number(one.get(weight))) is not None]
+        if len(weights) == len(classes) and sum(weights) > 0:
             return sum(map(lambda value, part: value * part, values, weights)) / sum(weights)
     return sum(values) / len(values)
 

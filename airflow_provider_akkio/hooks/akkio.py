@@ -222,7 +222,8 @@ class AkkioHook(BaseHook):
         :return: its id.
         :raises AkkioUploadIncomplete: if it cannot be told which of several new ones it is.
         """
-        return self.run(lambda akkio: akkio.datasets.create(parse_id("dataset_name", name)))
+        dataset_id, _ = self.run(lambda akkio: akkio.datasets.create(parse_id("dataset_name", name)))
+        return dataset_id
 
     def append_rows(self, dataset_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a dataset, each once: after an unknown outcome its number of rows tells whether they came.

@@ -39,7 +39,8 @@ class AkkioPredictOperator(BaseOperator):
     (``.parquet``; extra ``parquet``). The columns of the output are the source's, and then Akkio's: the predicted
     field, and each class's probability. One that the source has, too, is called ``… (predicted)``.
 
-    The output is there whole or not at all. A retry is safe, since nothing changes at Akkio.
+    The output is there whole or not at all. A retry is safe, since nothing changes at Akkio; before Airflow 3.3 it
+    needs ``overwrite=True`` where a worker dies just after it has written the output.
 
     XComs: ``rows``, how many there are, and ``output``. The return value is the output's path.
 
@@ -100,6 +101,8 @@ class AkkioPredictOperator(BaseOperator):
         parse_id("model_id", self.model_id)
         output = path_of("output", self.output_path)
         kind = kind_of(output.name)
+        if output.is_dir():
+            raise AkkioParameterError(f"output {str(self.output_path)!r} is a folder; it must be a file.")
         self._refuse_existing(context, output)
         table = Table(path_of("source", self.source))
         summary = table.inspect(finds_numbers=kind.format is Format.PARQUET)
@@ -127,17 +130,13 @@ class AkkioPredictOperator(BaseOperator):
             written_whole(output, context) as file,
             writer_for(file, kind_of(output.name), table, summary) as writer,
         ):
-            for batch in table.batches(count("batch_rows", self.batch_rows)):
+            for batch in table.batches(count("batch_rows", self.batch_rows), expected=summary):
                 if self._is_stopped:
                     raise AkkioError("The task was told to end while it asked for predictions.")
                 models = client.protocol.models
                 writer.write(batch, client.run(models.predict(self.model_id, batch.rows, explain=explain)))
                 done += len(batch.rows)
                 progress.reached(done)
-            if done != summary.rows:
-                raise AkkioError(
-                    f"{self.source} changed while it was read: it had {summary.rows:,} rows, then {done:,}."
-                )
             self._note(context)
 
     def _refuse_existing(self, context: Context, output: ObjectStoragePath) -> None:

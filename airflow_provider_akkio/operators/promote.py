@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.statistics import Measure
 
 _EVENTS_LOOKED_AT = 100
+_ERRORS = frozenset({"rmse", "mae", "mse", "mape", "false positives", "false negatives"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Champion:
         :raises AkkioParameterError: if it was promoted by another one.
         """
         value = self.extra.get("value")
-        by = (self.extra.get("metric"), self.extra.get("field_name"), self.extra.get("class_name"))
+        field_name = self.extra.get("field_name", new.field_name)
+        by = (self.extra.get("metric"), field_name, self.extra.get("class_name"))
         if by != (new.metric, new.field_name, new.class_name) or isinstance(value, bool | None | str):
             shown = ", ".join(quoted(str(key)) for key in self.extra)
             raise AkkioParameterError(
@@ -121,7 +123,7 @@ class AkkioPromoteModelOperator(BaseOperator):
 
         model_id = parse_id("model_id", self.model_id)
         new = measure(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
-        champion = self._champion(context)
+        champion = self._champion(context, model_id)
         champion_value = None if champion is None else champion.value_of(new)
         self._compare(model_id, new, champion, champion_value)
         context["outlet_events"][self.asset].extra = {
@@ -137,6 +139,8 @@ class AkkioPromoteModelOperator(BaseOperator):
 
     def _compare(self, model_id: str, new: Measure, champion: Champion | None, champion_value: float | None) -> None:
         sign = -1.0 if parse_flag("lower_is_better", self.lower_is_better) else 1.0
+        if sign > 0 and new.metric.lower() in _ERRORS:
+            raise AkkioParameterError(f"Of {new.metric}, less is better: lower_is_better=True is needed.")
         least = None if self.min_value is None else number("min_value", self.min_value)
         gain = number("min_delta", self.min_delta)
         said = f"Model {model_id} has {new.value:.6g} ({_named(new)})"
@@ -158,12 +162,21 @@ class AkkioPromoteModelOperator(BaseOperator):
             raise AkkioModelNotBetter(message)
         raise AirflowSkipException(message)
 
-    def _champion(self, context: Context) -> Champion | None:
+    def _champion(self, context: Context, new_model_id: str) -> Champion | None:
         """Return the model of the newest event that names one; people and other tasks can make events, too."""
-        for event in _newest_first(context["inlet_events"][self.asset]):
-            model_id = (event.extra or {}).get("model_id")
+        try:
+            events = context["inlet_events"][self.asset]
+        except KeyError:
+            raise AkkioParameterError(
+                "A mapped task needs its asset as inlet and outlet, too: .partial(inlets=[asset], outlets=[asset], …)."
+            ) from None
+        for event in _newest_first(events):
+            extra = dict(event.extra or {})
+            model_id = extra.get("model_id")
+            if model_id == new_model_id and "champion" not in extra:
+                continue  # its own training's event
             if isinstance(model_id, str) and model_id:
-                return Champion(model_id, dict(event.extra))
+                return Champion(model_id, extra)
             self.log.warning("An event of %s names no model; looking at the one before.", self.asset)
         return None
 

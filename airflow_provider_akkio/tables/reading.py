@@ -101,7 +101,7 @@ class Table:
                 refuse(self.name, "the file has no rows")
             return Summary(source.fields, count, kinds.numbers(), kinds.integers(), digest.hexdigest())
 
-    def batches(self, most_rows: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(self, most_rows: int, skip: int = 0, expected: Summary | None = None) -> Iterator[Batch]:
         """Read the file, some rows at a time.
 
         A batch ends at ``most_rows`` rows, or before it would come to more than about 4 MiB of JSON. The same file is
@@ -109,15 +109,22 @@ class Table:
 
         :param most_rows: most rows of a batch.
         :param skip: how many rows to leave out at the beginning.
-        :raises AkkioUnusableSource: if the file cannot be used.
+        :param expected: what an earlier inspection found; default that there was none.
+        :raises AkkioUnusableSource: if the file cannot be used, or is not the one that is expected: other fields are
+            seen before the first batch, other rows after the last.
         """
-        with self._source() as source:
+        digest = None if expected is None else hashlib.sha256()
+        with self._source(digest) as source:
+            if expected is not None and source.fields != expected.fields:
+                refuse(self.name, "it has changed since it was checked")
             converters = [
                 source.text_converter(at) if self._is_text(field) else source.converter(at)
                 for at, field in enumerate(source.fields)
             ]
             for group in _groups(source, most_rows, skip):
                 yield Batch(_converted(source.fields, converters, group), group)
+            if expected is not None and digest is not None and digest.hexdigest() != expected.digest:
+                refuse(self.name, "it has changed since it was checked")
 
     def arrow_schema(self) -> Any:
         """Return the Arrow schema of a Parquet file; ``None`` for other formats.

@@ -42,27 +42,38 @@ def methods(talk: Talk) -> list[str]:
 
 class TestAppend:
     def test_rows_go_in_one_request_of_the_older_kind(self) -> None:
-        is_resent, talk = append(DONE)
-        assert not is_resent
+        was_in_doubt, talk = append(DONE)
+        assert not was_in_doubt
         [request] = talk.requests
         assert (request.url, request.json) == ("https://api.akkio.com/v1/datasets", {"id": "D1", "rows": ROWS})
 
     @pytest.mark.parametrize("lost", [LOST, answer({}, 500), Answer(200, b"<html>"), answer({}, 200)])
     def test_rows_that_arrived_without_an_answer_are_not_sent_again(self, lost: Answer | NoAnswer) -> None:
-        is_resent, talk = append(lost, has(12))
-        assert not is_resent
+        was_in_doubt, talk = append(lost, has(12))
+        assert was_in_doubt
         assert methods(talk) == ["POST", "GET"]
 
     def test_rows_that_did_not_arrive_are_sent_again_once_that_is_settled(self) -> None:
-        is_resent, talk = append(LOST, *[has(10)] * (1 + len(SETTLING_PAUSES)), DONE)
-        assert is_resent
+        was_in_doubt, talk = append(LOST, *[has(10)] * (1 + len(SETTLING_PAUSES)), DONE)
+        assert was_in_doubt
         assert methods(talk) == ["POST", *["GET"] * (1 + len(SETTLING_PAUSES)), "POST"]
-        assert talk.pauses[: len(SETTLING_PAUSES)] == list(SETTLING_PAUSES)
+        assert talk.pauses[-len(SETTLING_PAUSES) :] == list(SETTLING_PAUSES)
 
     def test_rows_that_arrive_late_are_not_sent_again(self) -> None:
-        is_resent, talk = append(LOST, has(10), has(12))
-        assert not is_resent
+        _, talk = append(LOST, has(10), has(12))
         assert methods(talk) == ["POST", "GET", "GET"]
+
+    def test_it_is_looked_for_again_before_each_time_that_rows_are_sent(self) -> None:
+        not_there = [has(10)] * (1 + len(SETTLING_PAUSES))
+        _, talk = append(LOST, *not_there, answer({}, 429, retry_after="60"), has(12))
+        assert methods(talk).count("POST") == 2
+        assert methods(talk)[-1] == "GET"
+
+    def test_the_last_time_that_rows_are_sent_is_looked_after_too(self) -> None:
+        not_there = [has(10)] * (1 + len(SETTLING_PAUSES))
+        was_in_doubt, talk = append(*([LOST, *not_there] * MAX_RETRIES), LOST, has(12))
+        assert was_in_doubt
+        assert methods(talk).count("POST") == 1 + MAX_RETRIES
 
     def test_another_number_of_rows_ends_it(self) -> None:
         with pytest.raises(AkkioUploadIncomplete, match=r"has 13 rows, neither the 10 from before nor 12"):
@@ -75,11 +86,16 @@ class TestAppend:
         assert caught.value.outcome_is_unknown
         assert methods(talk).count("POST") == 1
 
-    @pytest.mark.parametrize("refused", [UNREACHABLE, answer({}, 429), answer({}, 503, retry_after="2")])
+    @pytest.mark.parametrize("refused", [UNREACHABLE, answer({}, 429)])
     def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Answer | NoAnswer) -> None:
-        is_resent, talk = append(refused, DONE)
-        assert not is_resent
+        was_in_doubt, talk = append(refused, DONE)
+        assert not was_in_doubt
         assert methods(talk) == ["POST", "POST"]
+
+    def test_a_server_that_asks_for_a_pause_may_have_acted(self) -> None:
+        _, talk = append(answer({}, 503, retry_after="2"), has(12))
+        assert methods(talk) == ["POST", "GET"]
+        assert talk.pauses == [2]
 
     def test_it_gives_up_in_the_end(self) -> None:
         talk = Talk([UNREACHABLE])
@@ -93,26 +109,30 @@ class TestAppend:
 
 
 class TestCreate:
-    def create(self, *replies: Answer | NoAnswer) -> tuple[str, Talk]:
+    def create(self, *replies: Answer | NoAnswer) -> tuple[tuple[str, bool], Talk]:
         talk = Talk(replies)
         return talk.hold(lambda akkio: akkio.datasets.create("n")), talk
 
     def test_it_is_made_once(self) -> None:
         dataset_id, talk = self.create(listed("old"), answer({"status": "success", "dataset_id": "new"}))
-        assert dataset_id == "new"
+        assert dataset_id == ("new", False)
         assert methods(talk) == ["GET", "POST"]
 
     def test_the_list_tells_of_one_whose_answer_was_lost(self) -> None:
-        dataset_id, talk = self.create(listed("old"), LOST, listed("old", "new"))
-        assert dataset_id == "new"
+        dataset_id, talk = self.create(listed("old"), LOST, listed("old", "new"), has(0))
+        assert dataset_id == ("new", True)
         assert methods(talk).count("POST") == 1
 
     def test_one_that_was_not_made_is_asked_for_again(self) -> None:
         same = [listed("old")] * (1 + len(SETTLING_PAUSES))
         made = answer({"status": "success", "dataset_id": "new"})
         dataset_id, talk = self.create(listed("old"), LOST, *same, made)
-        assert dataset_id == "new"
+        assert dataset_id == ("new", True)
         assert methods(talk).count("POST") == 2
+
+    def test_one_that_has_rows_is_somebody_elses(self) -> None:
+        with pytest.raises(AkkioUploadIncomplete, match="rows of somebody else's"):
+            self.create(listed("old"), LOST, listed("old", "new"), has(300))
 
     def test_two_new_ones_cannot_be_told_apart(self) -> None:
         with pytest.raises(AkkioUploadIncomplete, match="2 new ones of that name"):
@@ -136,6 +156,12 @@ class TestDelete:
         talk = Talk([answer({"status": "in use"}), listed("D1")])
         with pytest.raises(AkkioRequestRefused, match="in use"):
             talk.hold(lambda akkio: akkio.datasets.delete("D1"))
+
+    def test_a_word_that_ends_like_key_is_no_word_about_the_key(self) -> None:
+        talk = Talk([answer({"status": "Column Turkey: not a number"})])
+        with pytest.raises(AkkioRequestRefused) as caught:
+            talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=0))
+        assert not isinstance(caught.value, AkkioUnauthorized)
 
     def test_a_wrong_key_does_not_look_like_success(self) -> None:
         talk = Talk([answer({"status": "invalid api key"})])

@@ -111,6 +111,14 @@ def test_an_output_that_exists_is_refused_before_anything_is_sent(
     assert len(table(output)) == 1 + ROWS
 
 
+def test_a_folder_is_no_output(run_dag: DagRunner, gate: Gate, model_id: str, source: Path) -> None:
+    output = source.with_name("out.csv")
+    output.mkdir()
+    failure = predict(run_dag, model_id, source, output, "overwrite=True").failure
+    assert "is a folder" in str(failure)
+    assert gate.received == []
+
+
 def test_a_later_try_writes_the_output_of_an_earlier_one_anew(
     run_dag: DagRunner, gate: Gate, model_id: str, source: Path
 ) -> None:

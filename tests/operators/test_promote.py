@@ -120,6 +120,49 @@ def test_of_an_error_less_is_better(run_dag: DagRunner, asset: str) -> None:
     assert is_promoted(promote(run_dag, asset, "M3", less, arguments))
 
 
+def test_an_error_is_not_taken_for_a_merit(run_dag: DagRunner, asset: str) -> None:
+    failure = promote(run_dag, asset, "M1", NUMBER, 'metric="rmse"').failure
+    assert "lower_is_better=True is needed" in str(failure)
+
+
+def test_the_event_of_its_own_training_names_no_champion(run_dag: DagRunner, asset: str) -> None:
+    run_dag(
+        f"""
+        @task(outlets=[Asset("{asset}")])
+        def train(outlet_events=None):
+            outlet_events[Asset("{asset}")].extra = {{"model_id": "M1", "metric": "f1", "value": 0.86}}
+
+        train()
+        """
+    )
+    assert is_promoted(promote(run_dag, asset, "M1", stats()))
+
+
+def test_a_champion_that_another_task_made_is_compared(run_dag: DagRunner, asset: str) -> None:
+    run_dag(
+        f"""
+        @task(outlets=[Asset("{asset}")])
+        def choose(outlet_events=None):
+            outlet_events[Asset("{asset}")].extra = {{"model_id": "M0", "metric": "f1", "value": 0.95}}
+
+        choose()
+        """
+    )
+    assert not is_promoted(promote(run_dag, asset, "M1", stats()))
+
+
+def test_mapped_tasks_need_the_asset_as_inlet_and_outlet(run_dag: DagRunner, asset: str) -> None:
+    body = f"""
+        AkkioPromoteModelOperator.partial(
+            task_id="promote", stats={stats()!r}, asset=Asset("{asset}"), ASSETS
+        ).expand(model_id=["M1"])
+        """
+    named = f'inlets=[Asset("{asset}")], outlets=[Asset("{asset}")]'
+    assert "inlets=[asset], outlets=[asset]" in str(run_dag(body.replace("ASSETS", "")).failure)
+    assert run_dag(body.replace("ASSETS", named)).state == "success"
+    assert len(events(asset)) == 1
+
+
 def test_the_same_model_is_not_promoted_again(run_dag: DagRunner, asset: str) -> None:
     promote(run_dag, asset, "M1", stats())
     assert not is_promoted(promote(run_dag, asset, "M1", stats()))
@@ -154,7 +197,7 @@ def test_what_is_missing_is_an_error_that_lists_what_is_there(
 
 def test_a_champion_by_another_metric_is_not_compared(run_dag: DagRunner, asset: str) -> None:
     promote(run_dag, asset, "M1", NUMBER, 'metric="r2"')
-    run = promote(run_dag, asset, "M2", NUMBER, 'metric="rmse"')
+    run = promote(run_dag, asset, "M2", NUMBER, 'metric="rmse", lower_is_better=True')
     assert "was not promoted by rmse of 'Price'" in str(run.failure)
 
 

@@ -205,7 +205,7 @@ def test_an_append_without_a_store_says_which_rows_arrived_and_is_not_tried_agai
     run = upload(run_dag, source, f'dataset_id="{dataset_id}", retries=3')
     assert isinstance(run.failure, AkkioUploadIncomplete)
     assert f"the first 10 are in dataset {dataset_id}, which had 3 before" in str(run.failure)
-    assert "from row 11 on" in str(run.failure)
+    assert "adds all rows of the file, these once more" in str(run.failure)
     assert run.tries("upload") == 1
     assert ids(gate._sandbox, dataset_id) == OLD + NEW[:10]
 
