@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,33 @@ def test_rows_of_somebody_else_end_an_append_that_is_in_doubt(
     assert isinstance(run.failure, AkkioUploadIncomplete)
     assert "Does something else add rows to it?" in str(run.failure)
     assert ids(gate._sandbox, dataset_id) == [*OLD, *NEW[:15], -2]
+
+
+def one_row_more(gate: Gate, find: Callable[[], str]) -> Fault:
+    """The batch arrives, and with it a row of somebody else's."""
+
+    def answering(_: Gate) -> Reply:
+        gate._sandbox.datasets.append(find(), [{"id": -2}])
+        return Reply(body={"status": "success"})
+
+    return replace(ONCE, answering=answering)
+
+
+def test_a_row_too_many_in_a_new_dataset_deletes_it(run_dag: DagRunner, gate: Gate, source: Path) -> None:
+    gate.break_down(one_row_more(gate, lambda: named(gate._sandbox, "surplus")[0]), "datasets", after=THIRD_BATCH)
+    run = upload(run_dag, source, 'dataset_name="surplus"')
+    assert "has 26 rows, where 0 from before and 25 of the file make 25" in str(run.failure)
+    assert "The dataset is deleted, so nothing is there twice" in str(run.failure)
+    assert named(gate._sandbox, "surplus") == []
+
+
+def test_a_row_of_somebody_else_is_fine_where_nothing_of_an_append_was_in_doubt(
+    run_dag: DagRunner, gate: Gate, source: Path, dataset_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate.break_down(one_row_more(gate, lambda: dataset_id), "datasets", after=THIRD_BATCH)
+    assert upload(run_dag, source, f'dataset_id="{dataset_id}"').state == "success"
+    assert "Something else adds rows, too." in caplog.text
+    assert sorted(ids(gate._sandbox, dataset_id)) == sorted([*OLD, *NEW, -2])
 
 
 def test_a_file_that_changed_before_a_later_try_adds_nothing(
