@@ -26,7 +26,7 @@ from airflow_provider_akkio.exceptions import (
 
 Read = TypeVar("Read")
 
-_KEY = re.compile(r"\bkey\b", re.IGNORECASE)
+_KEY = re.compile(r"\b(?:api[ _-]?)?key\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
