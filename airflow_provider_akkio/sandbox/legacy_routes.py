@@ -1,12 +1,14 @@
 """Akkio's older calls over HTTP, for datasets and models: an application of its own, whose errors look different."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Literal
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 
 from airflow_provider_akkio.sandbox.access import Access
 from airflow_provider_akkio.sandbox.predicting import predict
@@ -70,7 +72,7 @@ def create_legacy_app(trainings: TrainingQueue, datasets: DatasetStore, access: 
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(HTTPException, _say_what_is_wrong)
-    app.add_exception_handler(RequestValidationError, _say_which_field_is_wrong)
+    app.add_exception_handler(RequestValidationError, _judge_the_key_first(access))
     app.add_exception_handler(UnknownDatasetError, _not_found)
     app.add_exception_handler(UnknownModelError, _not_found)
     app.add_exception_handler(UnusableRowsError, _unprocessable)
@@ -94,17 +96,8 @@ def _add_dataset_routes(app: FastAPI, datasets: DatasetStore, access: Access) ->
     def change(payload: DatasetPayload) -> dict[str, Any]:
         access.check(payload.api_key)
         if payload.id is None:
-            if not payload.name:
-                raise UnusableRowsError("A name, or an id, is needed.")
-            return {**_SUCCESS, "dataset_id": datasets.create(payload.name), "dataset_name": payload.name}
-        if payload.rows is not None:
-            datasets.append(payload.id, payload.rows)
-        elif payload.fields is not None:
-            datasets.set_types(payload.id, {one.name: one.type for one in payload.fields})
-        elif payload.parse_fields:
-            datasets.forget_types(payload.id)
-        else:
-            raise UnusableRowsError("One of rows, fields and parse_fields is needed.")
+            return {**_SUCCESS, "dataset_id": _create(datasets, payload), "dataset_name": payload.name}
+        _change(datasets, payload.id, payload)
         return _SUCCESS
 
     @app.delete("/datasets")
@@ -112,6 +105,25 @@ def _add_dataset_routes(app: FastAPI, datasets: DatasetStore, access: Access) ->
         access.check(payload.api_key)
         datasets.delete(payload.id)
         return _SUCCESS
+
+
+def _create(datasets: DatasetStore, payload: DatasetPayload) -> str:
+    if payload.rows is not None or payload.fields is not None:
+        raise UnusableRowsError("To set rows or fields, the id of a dataset is needed.")
+    if not payload.name:
+        raise UnusableRowsError("A name, or an id, is needed.")
+    return datasets.create(payload.name)
+
+
+def _change(datasets: DatasetStore, dataset_id: str, payload: DatasetPayload) -> None:
+    if payload.rows is not None:
+        datasets.append(dataset_id, payload.rows)
+    elif payload.fields is not None:
+        datasets.set_types(dataset_id, {one.name: one.type for one in payload.fields})
+    elif payload.parse_fields:
+        datasets.forget_types(dataset_id)
+    else:
+        raise UnusableRowsError("One of rows, fields and parse_fields is needed.")
 
 
 def _add_model_routes(app: FastAPI, trainings: TrainingQueue, access: Access) -> None:
@@ -138,8 +150,24 @@ async def _say_what_is_wrong(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"status": error.detail}, error.status_code)
 
 
-async def _say_which_field_is_wrong(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for this class
+def _judge_the_key_first(access: Access) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    """Return a handler of wrong bodies: whoever has no right to ask is not told what is wrong with one."""
+
+    async def say(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for this class
+        # FastAPI reads the body before a route can look at its key; what is no JSON object has no place for one.
+        if error.body is None or isinstance(error.body, dict):
+            key = (error.body or {}).get("api_key")
+            try:
+                access.check(key if isinstance(key, str) else "")
+            except HTTPException as refusal:
+                return await _say_what_is_wrong(request, refusal)
+        return _say_which_field_is_wrong(error)
+
+    return say
+
+
+def _say_which_field_is_wrong(error: RequestValidationError) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
     return JSONResponse({"status": f"{where}: {first['msg']}"}, HTTPStatus.UNPROCESSABLE_ENTITY)

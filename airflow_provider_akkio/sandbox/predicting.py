@@ -51,7 +51,7 @@ def _number(value: CellValue) -> float:
     """Return a value of a field of numbers; NaN for one that is none, as for one that is missing."""
     try:
         number = float(value) if value is not None else np.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return np.nan
     return number if np.isfinite(number) else np.nan
 

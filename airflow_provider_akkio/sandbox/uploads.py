@@ -95,13 +95,13 @@ class DatasetStore(Mapping[str, Dataset]):
 
         :raises UnknownDatasetError: if there is none of that id.
         """
-        growing = self._find(dataset_id)
-        some = growing.rows[:_ROWS_TO_TELL_TYPES_BY]
-        columns = zip(*some, strict=True) if some else ((),) * len(growing.fields)
-        types = [
-            growing.types.get(name) or _type_of(cells) for name, cells in zip(growing.fields, columns, strict=True)
-        ]
-        return growing.name, len(growing.rows), list(zip(growing.fields, types, strict=True))
+        with self._lock:
+            growing = self._find(dataset_id)
+            fields, count, types = growing.fields, len(growing.rows), dict(growing.types)
+            some = growing.rows[:_ROWS_TO_TELL_TYPES_BY]
+        columns = zip(*some, strict=True) if some else ((),) * len(fields)
+        described = [(name, types.get(name) or _type_of(cells)) for name, cells in zip(fields, columns, strict=True)]
+        return growing.name, count, described
 
     def create(self, name: str) -> str:
         """Make an empty dataset, and return its id."""
@@ -110,14 +110,18 @@ class DatasetStore(Mapping[str, Dataset]):
         return dataset_id
 
     def append(self, dataset_id: str, rows: Sequence[Mapping[str, CellValue]]) -> None:
-        """Add rows; the first row of all says which fields there are.
+        """Add rows, all or none; the first row of all says which fields there are.
 
         :raises UnknownDatasetError: if there is none of that id.
-        :raises UnusableRowsError: if a row has a field that the dataset does not have.
+        :raises UnusableRowsError: if a row has a field that the dataset does not have, or the first row has none.
         """
         with self._lock:
             growing = self._find(dataset_id)
-            fields = growing.fields or tuple(rows[0] if rows else ())
+            if not rows:
+                return
+            fields = growing.fields or tuple(rows[0])
+            if not fields:
+                raise UnusableRowsError("The first row says which fields the dataset has, and has none.")
             known = set(fields)
             for row in rows:
                 if unknown := [name for name in row if name not in known]:
@@ -136,15 +140,12 @@ class DatasetStore(Mapping[str, Dataset]):
             growing = self._find(dataset_id)
             if unknown := [name for name in types if name not in growing.fields]:
                 raise UnusableRowsError(f"The dataset has no field {unknown[0]!r}.")
-            growing.types |= types
-            _has_changed(growing)
+            _set_types(growing, {**growing.types, **types})
 
     def forget_types(self, dataset_id: str) -> None:
         """Let all types follow from the cells again; raise :class:`UnknownDatasetError` if there is no such dataset."""
         with self._lock:
-            growing = self._find(dataset_id)
-            growing.types.clear()
-            _has_changed(growing)
+            _set_types(self._find(dataset_id), {})
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset; raise :class:`UnknownDatasetError` if there is none of that id."""
@@ -165,6 +166,13 @@ def cell_text(value: CellValue) -> str:
     if isinstance(value, float):
         return show(value) if abs(value) < _EXACT else repr(value)
     return str(value).strip()
+
+
+def _set_types(growing: _Growing, types: dict[str, FieldType]) -> None:
+    # What changes nothing must not make the next training another one.
+    if types != growing.types:
+        growing.types = types
+        _has_changed(growing)
 
 
 def _has_changed(growing: _Growing) -> None:
