@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.datasets import MAX_RETRIES, SETTLING_PAUSES, Dataset
+from airflow_provider_akkio.api.datasets import MAX_RETRIES, SETTLING_PAUSES, Dataset, FieldType
 from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
 from airflow_provider_akkio.exceptions import (
     AkkioMalformedAnswer,
@@ -138,6 +138,32 @@ class TestCreate:
         with pytest.raises(AkkioUploadIncomplete, match="2 new ones of that name"):
             self.create(listed(), LOST, listed("a", "b"))
 
+    @pytest.mark.parametrize("made", [{}, {"dataset_id": ""}, {"dataset_id": 7}, {"dataset_id": "a\nb"}])
+    def test_an_answer_without_a_usable_id_leaves_it_in_doubt(self, made: dict[str, Any]) -> None:
+        lost = answer({"status": "success", **made})
+        dataset_id, talk = self.create(listed("old"), lost, listed("old", "new"), has(0))
+        assert dataset_id == ("new", True)
+        assert methods(talk).count("POST") == 1
+
+    @pytest.mark.parametrize("refused", [UNREACHABLE, answer({}, 429)])
+    def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Answer | NoAnswer) -> None:
+        dataset_id, talk = self.create(listed("old"), refused, answer({"status": "success", "dataset_id": "new"}))
+        assert dataset_id == ("new", False)
+        assert methods(talk) == ["GET", "POST", "POST"]
+
+    def test_a_list_that_cannot_be_had_ends_it_undecided(self) -> None:
+        talk = Talk([listed("old"), LOST, UNREACHABLE])
+        with pytest.raises(AkkioUnavailable, match="could not be found out") as caught:
+            talk.hold(lambda akkio: akkio.datasets.create("n"))
+        assert caught.value.outcome_is_unknown
+        assert methods(talk).count("POST") == 1
+
+    def test_nothing_is_made_where_it_is_not_known_what_there_is(self) -> None:
+        talk = Talk([UNREACHABLE])
+        with pytest.raises(AkkioUnavailable, match="List of datasets"):
+            talk.hold(lambda akkio: akkio.datasets.create("n"))
+        assert set(methods(talk)) == {"GET"}
+
 
 class TestDelete:
     @pytest.mark.parametrize(
@@ -167,6 +193,26 @@ class TestDelete:
         talk = Talk([answer({"status": "invalid api key"})])
         with pytest.raises(AkkioUnauthorized, match="password of connection 'akkio_default'"):
             talk.hold(lambda akkio: akkio.datasets.delete("D1"))
+
+
+class TestFieldTypes:
+    def set_types(self, *replies: Answer | NoAnswer) -> Talk:
+        talk = Talk(replies)
+        types = {"a": FieldType.NUMBER, "b": "string"}
+        talk.hold(lambda akkio: akkio.datasets.set_types("D1", types))
+        return talk
+
+    def test_they_go_in_one_request(self) -> None:
+        [request] = self.set_types(DONE).requests
+        fields = [{"name": "a", "type": "number"}, {"name": "b", "type": "string"}]
+        assert (request.method, request.json) == ("POST", {"id": "D1", "fields": fields})
+
+    def test_they_are_set_again_whatever_became_of_the_first_request(self) -> None:
+        assert methods(self.set_types(LOST, answer({}, 500), DONE)) == ["POST"] * 3
+
+    def test_a_type_that_akkio_does_not_take_is_an_error(self) -> None:
+        with pytest.raises(AkkioUnprocessable, match=r"field types of dataset 'D1'.*no field 'b'"):
+            self.set_types(answer({"status": "no field 'b'"}, 422))
 
 
 class TestGet:
