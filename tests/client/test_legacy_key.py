@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
+from airflow_provider_akkio.api.answers import read_answer
+from airflow_provider_akkio.api.location import Generation, Site
+from airflow_provider_akkio.api.messages import Method, Request
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
+from airflow_provider_akkio.client.headers import with_key
 from airflow_provider_akkio.exceptions import AkkioError
-from tests.scripted import Received, Reply, ScriptedAkkio, reset
+from tests.client.driving import Exchange
+from tests.end_to_end import echoes
+from tests.end_to_end.keys import Keys
+from tests.scripted import Answering, Received, Reply, ScriptedAkkio, cut_short, reset, silence
 
 KEY = "a+key/with=all&of%it"
 DONE = Reply(body={"status": "success", "datasets": [], "rows": 1, "name": "n"})
@@ -73,3 +83,100 @@ def test_an_error_does_not_show_the_address_with_the_key(akkio: ScriptedAkkio) -
         client.run(client.protocol.datasets._ask(client.protocol.datasets._get("D1"), "Dataset", lambda _: None))
     assert KEY not in repr(caught.value)
     assert "a%2Bkey" not in str(caught.value)
+
+
+def legacy(method: Method, url: str) -> Request:
+    """Return a legacy request; a ``GET`` has its parameters in the query."""
+    if method is Method.GET:
+        return Request(method, f"{url}/v1/models?id=M1", generation=Generation.LEGACY)
+    return Request(method, f"{url}/v1/models", {"id": "M1"}, generation=Generation.LEGACY)
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_the_key_is_beside_what_the_call_says(exchange: Exchange, akkio: ScriptedAkkio, method: Method) -> None:
+    akkio.script("models", DONE)
+    exchange(account(akkio), legacy(method, akkio.url))
+    [received] = akkio.received
+    query = parse_qs(urlsplit(received.path).query)
+    if method is Method.GET:
+        assert (query, received.body) == ({"id": ["M1"], "api_key": [KEY]}, None)
+    else:
+        assert (query, received.body) == ({}, {"id": "M1", "api_key": KEY})
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_a_call_of_today_has_the_key_in_its_header_alone(
+    exchange: Exchange, akkio: ScriptedAkkio, method: Method
+) -> None:
+    akkio.script("models", DONE)
+    exchange(account(akkio), replace(legacy(method, akkio.url), generation=Generation.CURRENT))
+    [received] = akkio.received
+    assert received.headers["X-API-Key"] == KEY
+    assert "api_key" not in f"{received.path} {received.body}"
+
+
+def test_the_key_is_the_only_parameter_where_there_is_no_other() -> None:
+    site = Site("https://api.akkio.com")
+    request = Request(Method.GET, "https://api.akkio.com/v1/models", generation=Generation.LEGACY)
+    sent = with_key(request, Account("akkio_default", site, KEY))
+    assert sent.url == "https://api.akkio.com/v1/models?api_key=a%2Bkey%2Fwith%3Dall%26of%25it"
+    assert request.url == "https://api.akkio.com/v1/models"
+
+
+@pytest.fixture
+def finds(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
+    """Finds a key in errors, with their tracebacks, and in all that was logged on the way to them."""
+    caplog.set_level(logging.DEBUG)
+
+    def search(keys: Keys, *errors: BaseException) -> list[str]:
+        shown = [form for error in errors for form in (repr(error), "".join(traceback.format_exception(error)))]
+        records = [f"{record.__dict__}" for record in caplog.records]
+        return [find.excerpt for find in keys.finds("", "\n".join([caplog.text, *records, *shown]).encode())]
+
+    return search
+
+
+FAILURES: dict[str, Answering] = {
+    **{
+        where: answering
+        for where, answering in echoes.FAILURES.items()
+        if where != "in an object that lacks everything"
+    },
+    "in a redirect": echoes.REDIRECT,
+    "in a reset connection": reset,
+    "in half an answer": cut_short,
+    "in no answer": silence,
+}
+
+
+@pytest.mark.parametrize("answering", FAILURES.values(), ids=FAILURES.keys())
+@pytest.mark.parametrize("method", [Method.GET, Method.POST])
+def test_no_failure_tells_the_key(
+    exchange: Exchange,
+    akkio: ScriptedAkkio,
+    finds: Callable[..., list[str]],
+    method: Method,
+    answering: Answering,
+) -> None:
+    keys = Keys(["akkio_default"])
+    whose = replace(account(akkio), key=keys["akkio_default"], timeout=0.5 if answering is silence else 10.0)
+    akkio.script("models", answering)
+    reply = exchange(whose, legacy(method, akkio.url))
+    assert akkio.received
+    with pytest.raises(AkkioError) as caught:
+        read_answer(whose, "Model 'M1'", reply, time.time())
+    assert finds(keys, caught.value) == []
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_no_refused_connection_tells_the_key(
+    exchange: Exchange, akkio: ScriptedAkkio, finds: Callable[..., list[str]], method: Method
+) -> None:
+    keys = Keys(["akkio_default"])
+    whose = replace(account(akkio), key=keys["akkio_default"])
+    akkio.refuse()
+    reply = exchange(whose, legacy(method, akkio.url))
+    akkio.listen_again()
+    with pytest.raises(AkkioError, match="no answer") as caught:
+        read_answer(whose, "Model 'M1'", reply, time.time())
+    assert finds(keys, caught.value) == []
