@@ -6,20 +6,28 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_akkio.api.datasets import DatasetField
+from airflow_provider_akkio.api.legacy import Listed
 from airflow_provider_akkio.api.request import TrainRequest
 from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
 from airflow_provider_akkio.exceptions import (
     AkkioConnectionError,
+    AkkioForbidden,
+    AkkioNotFound,
     AkkioParameterError,
     AkkioTrainingFailed,
     AkkioTrainingTimeout,
+    AkkioUnauthorized,
+    AkkioUnprocessable,
 )
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.sandbox import Sandbox
 from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
 
 REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
@@ -183,3 +191,129 @@ class TestTestingTheConnection:
 
 def test_the_connection_form_names_its_fields() -> None:
     assert AkkioHook.get_ui_field_behaviour()["relabeling"]["password"] == "API key"
+
+
+NUMBERS = [{"number": number, "parity": ("even", "odd")[number % 2], "name": f"n{number}"} for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(key="the-key", forbidden_key="forbidden-key") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def at_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AkkioHook:
+    """A hook whose connection leads to the sandbox."""
+    lead_to(sandbox, monkeypatch, "the-key")
+    return AkkioHook()
+
+
+def lead_to(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    set_connection(monkeypatch, host=sandbox.url, password=key, extra={"requests_per_second": 1000})
+
+
+class TestDatasets:
+    def test_one_is_made_filled_described_and_deleted(self, at_sandbox: AkkioHook) -> None:
+        dataset_id = at_sandbox.create_dataset("numbers")
+        assert Listed(dataset_id, "numbers") in at_sandbox.list_datasets()
+        empty = at_sandbox.get_dataset(dataset_id)
+        assert (empty.name, empty.rows, empty.fields) == ("numbers", 0, ())
+        at_sandbox.append_rows(dataset_id, NUMBERS[:40])
+        at_sandbox.append_rows(dataset_id, NUMBERS[40:])
+        at_sandbox.append_rows(dataset_id, [])
+        filled = at_sandbox.get_dataset(dataset_id)
+        assert (filled.id, filled.rows) == (dataset_id, 60)
+        assert at_sandbox.delete_dataset(dataset_id) is True
+        assert at_sandbox.delete_dataset(dataset_id) is False
+        assert dataset_id not in [one.id for one in at_sandbox.list_datasets()]
+
+    def test_types_are_set_and_the_others_stay(self, at_sandbox: AkkioHook) -> None:
+        dataset_id = at_sandbox.create_dataset("typed")
+        at_sandbox.append_rows(dataset_id, NUMBERS)
+        at_sandbox.set_field_types(dataset_id, {"number": "category"})
+        assert at_sandbox.get_dataset(dataset_id).fields == (
+            DatasetField("number", "category"),
+            DatasetField("parity", "category"),
+            DatasetField("name", "string"),
+        )
+        with pytest.raises(AkkioUnprocessable, match=r"fields\.0\.type"):
+            at_sandbox.set_field_types(dataset_id, {"number": "date"})
+
+    def test_rows_arrive_as_they_were_given(self, at_sandbox: AkkioHook, sandbox: Sandbox) -> None:
+        dataset_id = at_sandbox.create_dataset("as given")
+        at_sandbox.append_rows(dataset_id, [{"a": 'Zoë, "5"', "b": 1.5}, {"b": 2}, {"a": None, "b": True}])
+        assert sandbox.datasets[dataset_id].fields == ("a", "b")
+        assert sandbox.datasets[dataset_id].rows == (('Zoë, "5"', "1.5"), ("", "2"), ("", "True"))
+
+    def test_rows_that_akkio_refuses_are_not_added(self, at_sandbox: AkkioHook) -> None:
+        dataset_id = at_sandbox.create_dataset("refused")
+        at_sandbox.append_rows(dataset_id, NUMBERS)
+        with pytest.raises(AkkioUnprocessable, match=r"Adding rows 61 to 62 .*no field 'unknown'"):
+            at_sandbox.append_rows(dataset_id, [NUMBERS[0], {"unknown": 1}])
+        assert at_sandbox.get_dataset(dataset_id).rows == 60
+
+    def test_one_that_is_not_there_is_not_found(self, at_sandbox: AkkioHook) -> None:
+        for ask in (
+            lambda: at_sandbox.get_dataset("gone?&"),
+            lambda: at_sandbox.append_rows("gone", NUMBERS),
+            lambda: at_sandbox.set_field_types("gone", {"number": "string"}),
+        ):
+            with pytest.raises(AkkioNotFound, match="'gone"):
+                ask()
+
+
+class TestModels:
+    def test_one_predicts_and_is_deleted(self, at_sandbox: AkkioHook) -> None:
+        dataset_id = at_sandbox.create_dataset("coins")
+        rows = [{"side": ("up", "down")[number % 2], "won": ("yes", "no")[number % 2]} for number in range(60)]
+        at_sandbox.append_rows(dataset_id, rows)
+        training = at_sandbox.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="won"))
+        model_id = at_sandbox.wait_for_training(training, timeout=60, poll_interval=0.05).model_id
+        assert Listed(model_id, "coins: won") in at_sandbox.list_models()
+
+        said = at_sandbox.predict(model_id, [{"side": "down"}, {"side": "up"}, {"side": None}])
+        assert [one["won"] for one in said[:2]] == ["no", "yes"]
+        assert all(sum(value for name, value in one.items() if name != "won") == pytest.approx(1) for one in said)
+        assert at_sandbox.predict(model_id, []) == []
+        [explained] = at_sandbox.predict(model_id, [{"side": "up"}], explain=True)
+        assert explained.keys() - said[0].keys() == {"explanation"}
+
+        assert at_sandbox.delete_model(model_id) is True
+        assert at_sandbox.delete_model(model_id) is False
+        assert model_id not in [one.id for one in at_sandbox.list_models()]
+        with pytest.raises(AkkioNotFound, match=model_id):
+            at_sandbox.predict(model_id, rows)
+
+
+EACH_CALL: dict[str, Any] = {
+    "list_datasets": lambda hook, _: hook.list_datasets(),
+    "get_dataset": lambda hook, one: hook.get_dataset(one),
+    "create_dataset": lambda hook, one: hook.create_dataset(one),
+    "append_rows": lambda hook, one: hook.append_rows(one, NUMBERS),
+    "set_field_types": lambda hook, one: hook.set_field_types(one, {"number": "string"}),
+    "delete_dataset": lambda hook, one: hook.delete_dataset(one),
+    "list_models": lambda hook, _: hook.list_models(),
+    "predict": lambda hook, one: hook.predict(one, NUMBERS),
+    "delete_model": lambda hook, one: hook.delete_model(one),
+}
+
+
+@pytest.mark.parametrize("call", EACH_CALL.values(), ids=EACH_CALL.keys())
+@pytest.mark.parametrize(("key", "error"), [("wrong-key", AkkioUnauthorized), ("forbidden-key", AkkioForbidden)])
+def test_a_key_that_akkio_does_not_take_is_never_success(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, call: Any, key: str, error: type[Exception]
+) -> None:
+    lead_to(sandbox, monkeypatch, key)
+    with pytest.raises(error, match="connection 'akkio_default'"):
+        call(AkkioHook(), "wine")
+
+
+@pytest.mark.parametrize("call", [call for name, call in EACH_CALL.items() if not name.startswith("list")])
+@pytest.mark.parametrize("identifier", ["", "a\nb"])
+def test_an_older_call_about_no_id_is_refused_before_anything_is_sent(
+    connected: ScriptedAkkio, call: Any, identifier: str
+) -> None:
+    with pytest.raises(AkkioParameterError):
+        call(AkkioHook(), identifier)
+    assert not connected.received
