@@ -142,12 +142,14 @@ class AwaitsTraining(_Base):
 
     def push_result(self, context: Context, result: TrainingResult) -> str:
         """Leave a result in XCom, and return the model's id as the task's return value."""
+        from airflow_provider_akkio.report.card import log_model
+
         self._result = result
-        self.log.info("Akkio trained model %s.", result.model_id)
         if self.do_xcom_push:
             for key, value in result.parts().items():
                 context["ti"].xcom_push(key=key, value=value)
         self._describe_assets(context, result)
+        log_model(self.log.info, result)
         return result.model_id
 
     def _describe_assets(self, context: Context, result: TrainingResult) -> None:

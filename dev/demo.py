@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from airflow_provider_akkio.report.card import card, framed
+from airflow_provider_akkio.report.content import ModelReport
 from dev.airflow_api import AirflowApi, TaskView
-from dev.card import card, listing, rows_of
+from dev.listing import listing, rows_of
 from dev.processes import wait_until
 from dev.stack import EXAMPLES, Stack, running_stack
 from dev.terminal import interruptible, stopwatch
@@ -27,7 +29,8 @@ def main() -> None:
         run_id = _retrain(stack.api, GOOD_ROWS, say)
         _expect(stack.api, run_id, promote="success")
         xcoms = stack.api.xcoms(RETRAIN, run_id, "train")
-        print(f"\n{card(xcoms)}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
+        parts = {name: xcoms[name] for name in ("model_id", "stats", "field_importance", "data_story")}
+        print(f"\n{framed(card(ModelReport.of(**parts)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
         _show_predictions(stack, say)
         say("a second run, with rows whose outcomes are shuffled: its model cannot be any good")
         run_id = _retrain(stack.api, _made_worse(stack.folder / "worse_leads.csv"), say)

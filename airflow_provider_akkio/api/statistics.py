@@ -78,7 +78,7 @@ def measure(
                 f"Field {quoted(named)!r} has no class {quoted(class_name)!r}; there are: {there}."
             )
         classes = chosen
-    values = [_number(one.get(metric)) for one in classes]
+    values = [finite(one.get(metric)) for one in classes]
     known = [value for value in values if value is not None]
     if len(known) < len(classes):
         raise AkkioParameterError(
@@ -103,6 +103,20 @@ def headline(stats: Any) -> Measure | None:
         return None
 
 
+def finite(value: Any) -> float | None:
+    """Return a number if it is a finite one that fits into a float, and ``None`` for all else.
+
+    :param value: whatever Akkio sent.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _literal(text: str) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
@@ -123,27 +137,17 @@ def _field(statistics: Sequence[Sequence[Mapping[str, Any]]], name: str | None) 
     return named[name]
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _metrics(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the numbers that all classes have."""
-    names = [name for name, value in classes[0].items() if _number(value) is not None and name not in _NOT_MEASURES]
-    return [name for name in names if all(_number(one.get(name)) is not None for one in classes)]
+    names = [name for name, value in classes[0].items() if finite(value) is not None and name not in _NOT_MEASURES]
+    return [name for name in names if all(finite(one.get(name)) is not None for one in classes)]
 
 
 def _mean(values: Sequence[float], classes: Sequence[Mapping[str, Any]]) -> float:
     if len(values) == 1:
         return values[0]
     for weight in ("frequency", "count"):
-        weights = [number for one in classes if (number := _number(one.get(weight))) is not None]
+        weights = [number for one in classes if (number := finite(one.get(weight))) is not None]
         if len(weights) == len(classes) and sum(weights) > 0:
             return sum(map(lambda value, part: value * part, values, weights)) / sum(weights)
     return sum(values) / len(values)

@@ -19,6 +19,7 @@ from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.report.card import log_model
 from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.triggers.own_task import OwnTask
 
@@ -211,7 +212,7 @@ class AkkioTrainTrigger(BaseTrigger):
         except Exception:  # an XCom backend may be any service, with errors of its own
             self.log.exception("The result could not be stored from here; a worker does it.")
             return False
-        self.log.info("Akkio trained model %s.", result.model_id)
+        log_model(self.log.info, result)
         return True
 
     async def _wait_until_airflow_knows(self) -> None:

@@ -133,8 +133,15 @@ class Case:
         self._note(state)
         assert state == "success"
         assert self.gate.trainings == trainings
-        xcoms = self.stack.api.xcoms(self.dag_id, self.run_id, "train")
-        assert set(xcoms) == XCOMS
+        xcoms: dict[str, Any] = {}
+
+        def has_these_xcoms() -> bool:
+            # A triggerer that ends a task removes what it kept a moment after Airflow knows of the end.
+            xcoms.clear()
+            xcoms.update(self.stack.api.xcoms(self.dag_id, self.run_id, "train"))
+            return set(xcoms) == XCOMS
+
+        wait_until(has_these_xcoms, f"{sorted(XCOMS)}, and no other XCom,", 15)
         assert xcoms["akkio_task_id"] in self.gate.accepted
         has = self.gate.result(xcoms["akkio_task_id"])
         assert xcoms["return_value"] == has["model_id"]

@@ -65,7 +65,7 @@ def test_the_demo_shows_the_loop_twice_and_leaves_nothing_behind(folder: Path) -
         read_until(running, r"upload\s+success")
         read_until(running, r"train\s+deferred .*0 worker slots in use, 1 deferred")
         read_until(running, r"promote\s+success")
-        read_until(running, r"│ model \w{20} ")
+        read_until(running, r"│ model \w{20}: f1 of 'Positive Lead' 0\.\d+")
         read_until(running, r"Positive Lead = 1: .* F1 0\.\d\d")
         read_until(running, r"█+ +\d+\.\d%")
         read_until(running, r"field_importance ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_akkio.report.card import card
+from airflow_provider_akkio.report.content import ModelReport
 from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
 from tests.page import CLASS_KEYS
@@ -55,9 +57,13 @@ def test_the_log_tells_the_trainings_story(airflow: AirflowApi) -> None:
     story = [
         f"Akkio accepted t{training}: dataset YTV32jCdVf5DbcMxzvX5, predicting Positive Lead, 10 s.",
         f"T{training}: SUCCEEDED",
-        f"Akkio trained model {xcoms['model_id']}.",
     ]
     assert [line for line in log.splitlines() if line in story] == story
+    first, *others = card(
+        ModelReport.of(*(xcoms[part] for part in ("model_id", "stats", "field_importance", "data_story")))
+    )
+    assert len(others) == 6
+    assert "\n".join([f"Akkio trained {first}", *others]) in log
     assert "sandbox-key" not in log
 
 

@@ -1,0 +1,190 @@
+"""What a training's result says, in the order in which a person reads it.
+
+Akkio publishes the shape of ``stats`` for a category alone, and of ``data_story`` in outlines; what is not understood
+is left out, and never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from airflow_provider_akkio.api.statistics import Measure, finite, headline
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """How well a model predicts one class of a field.
+
+    :param name: the class.
+    :param count: rows of that class among those that were kept for the test.
+    :param precision: share of the rows predicted as this class that are of it.
+    :param recall: share of the rows of this class that were predicted as it.
+    :param f1: the harmonic mean of the two.
+    :param frequency: share of this class among all rows of the test.
+    :param found: rows of this class predicted as it: Akkio's ``true positives``.
+    :param missed: rows of this class predicted as another: ``false negatives``.
+    :param mistaken: rows of other classes predicted as this one: ``false positives``.
+    """
+
+    name: str
+    count: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    frequency: float | None
+    found: float | None
+    missed: float | None
+    mistaken: float | None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """Read an object of ``stats``."""
+        named = entry.get("class_name", entry.get("class"))
+        return cls(
+            name="" if named is None else str(named),
+            **{name: finite(entry.get(name)) for name in ("count", "precision", "recall", "f1", "frequency")},
+            found=finite(entry.get("true positives")),
+            missed=finite(entry.get("false negatives")),
+            mistaken=finite(entry.get("false positives")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldReport:
+    """How well a model predicts one field.
+
+    :param name: the field.
+    :param outcomes: its classes, in Akkio's order; none for a number.
+    :param numbers: for a number, what Akkio says of it, by Akkio's names.
+    """
+
+    name: str
+    outcomes: tuple[OutcomeReport, ...] = ()
+    numbers: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def rows(self) -> int | None:
+        """The rows of the test, if each class says how many are its."""
+        return _total(outcome.count for outcome in self.outcomes)
+
+    @property
+    def right(self) -> int | None:
+        """The rows of the test that were predicted right."""
+        return _total(outcome.found for outcome in self.outcomes)
+
+    @property
+    def most_missed(self) -> OutcomeReport | None:
+        """The class of which most rows were missed; ``None`` if none was."""
+        missed = [outcome for outcome in self.outcomes if outcome.missed]
+        return max(missed, key=lambda outcome: outcome.missed or 0.0, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A field that goes with an outcome.
+
+    :param field: its name.
+    :param top: the value with which the outcome is most frequent.
+    :param bottom: the value with which it is least frequent.
+    """
+
+    field: str
+    top: str
+    bottom: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoryReport:
+    """What goes with one outcome of a field, in Akkio's data story.
+
+    :param field: the predicted field.
+    :param outcome: the outcome.
+    :param top: share of the outcome in the best case; ``None`` if Akkio does not say.
+    :param average: share of it among all rows.
+    :param bottom: share of it in the worst case.
+    :param causes: what it goes with.
+    """
+
+    field: str
+    outcome: str
+    top: float | None
+    average: float | None
+    bottom: float | None
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """A trained model.
+
+    :param model_id: its id.
+    :param headline: the one number that tells most; ``None`` if there is none.
+    :param fields: the predicted fields.
+    :param importance: field name and its share of the model's decision, the largest first.
+    :param story: the data story.
+    """
+
+    model_id: str
+    headline: Measure | None
+    fields: tuple[FieldReport, ...]
+    importance: tuple[tuple[str, float], ...]
+    story: tuple[StoryReport, ...]
+
+    @classmethod
+    def of(cls, model_id: str, stats: Any, field_importance: Any, data_story: Any) -> Self:
+        """Read the parts of a result; see :class:`~airflow_provider_akkio.api.training.TrainingResult`."""
+        return cls(
+            model_id=model_id,
+            headline=headline(stats),
+            fields=tuple(_field(entries) for entries in map(_mappings, _listed(stats)) if entries),
+            importance=_importance(field_importance),
+            story=tuple(told for field in _mappings(data_story) for told in _story(field)),
+        )
+
+
+def _field(entries: list[Mapping[str, Any]]) -> FieldReport:
+    name = str(entries[0].get("field_name") or "")
+    if any("class_name" in entry or "class" in entry for entry in entries):
+        return FieldReport(name, outcomes=tuple(map(OutcomeReport.of, entries)))
+    found = ((str(key), finite(value)) for entry in entries for key, value in entry.items() if key != "field")
+    return FieldReport(name, numbers=tuple((key, value) for key, value in found if value is not None))
+
+
+def _importance(value: Any) -> tuple[tuple[str, float], ...]:
+    items = value.items() if isinstance(value, Mapping) else ()
+    shares = [(str(name), share) for name, found in items if (share := finite(found)) is not None]
+    return tuple(sorted(shares, key=lambda item: -item[1]))
+
+
+def _story(field: Mapping[str, Any]) -> Iterator[StoryReport]:
+    for told in _mappings(field.get("outcomes")):
+        causes = tuple(
+            Cause(str(cause["field"]), str(cause.get("top_value", "")), str(cause.get("bottom_value", "")))
+            for cause in _mappings(told.get("causes"))
+            if "field" in cause
+        )
+        yield StoryReport(
+            field=str(field.get("name") or ""),
+            outcome=str(told.get("outcome", "")),
+            top=finite(told.get("top_case")),
+            average=finite(told.get("avg_case")),
+            bottom=finite(told.get("bottom_case")),
+            causes=causes,
+        )
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [entry for entry in _listed(value) if isinstance(entry, Mapping)]
+
+
+def _total(counts: Iterable[float | None]) -> int | None:
+    known = list(counts)
+    if not known or None in known:
+        return None
+    return round(sum(count for count in known if count is not None))
