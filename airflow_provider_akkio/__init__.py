@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 def get_provider_info() -> dict[str, Any]:
     """Return what Airflow shows of this provider, in the shape of its ``provider_info.schema.json``."""
+    from airflow_provider_akkio.connection_form import provider_form
+
     integration = "Akkio"
     return {
         "package-name": "airflow-provider-akkio",
@@ -27,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "akkio",
                 "hook-class-name": "airflow_provider_akkio.hooks.akkio.AkkioHook",
                 "hook-name": "Akkio",
+                **provider_form(),
             }
         ],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.hooks.akkio"]}],

@@ -89,9 +89,14 @@ class Account:
         )
 
 
+def _is_blank(value: Any) -> bool:
+    """Return whether a field of Airflow's form was left out: null there, and a text in an Airflow before 3."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _positive(connection: str, extra: Mapping[str, Any], name: str, what: str, default: float) -> float:
     value = extra.get(name)
-    if value is None or value == "":
+    if _is_blank(value):
         return default
     try:
         number = float(value)
@@ -103,7 +108,7 @@ def _positive(connection: str, extra: Mapping[str, Any], name: str, what: str, d
 
 
 def _verify(connection: str, value: Any) -> bool | str:
-    if value is None or value == "":
+    if _is_blank(value):
         return True
     if isinstance(value, bool):
         return value

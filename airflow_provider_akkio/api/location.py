@@ -41,7 +41,7 @@ class Site:
 
         :param host: a host name, or a URL with scheme, port and path; ``None`` or empty means Akkio's own site. A path
             that ends in ``/api/v1`` or ``/v1`` means the site above it.
-        :param port: the port, unless ``host`` has it.
+        :param port: the port, unless ``host`` has it; 0 means none, as Airflow's page says it.
         :param schema: ``http`` or ``https``, unless ``host`` has it; ``https`` if neither does.
         :raises AkkioConnectionError: if the fields contradict each other or make no web address.
         """
@@ -60,6 +60,7 @@ class Site:
         if authority.count(":") > 1 and not authority.startswith("["):
             rest = f"[{authority}]{slash}{path}"
         parts = _split(f"{scheme}://{rest}", text)
+        port = port or None
         if parts.port is not None and port is not None and parts.port != port:
             raise AkkioConnectionError(f"The connection's host names port {parts.port}, its port field {port}.")
         path = parts.path.rstrip("/")

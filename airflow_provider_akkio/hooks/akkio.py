@@ -65,16 +65,17 @@ class AkkioHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the connection form names its fields."""
-        return {
-            "hidden_fields": ["login"],
-            "relabeling": {"password": "API key", "host": "Site"},
-            "placeholders": {
-                "password": "from Akkio's Team Settings",
-                "host": "https://api.akkio.com",
-                "extra": '{"timeout": 30}',
-            },
-        }
+        """Return how the connection form of Airflow 2 names its fields."""
+        from airflow_provider_akkio.connection_form import hook_behaviour
+
+        return hook_behaviour()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the fields that the connection form of Airflow 2 has besides."""
+        from airflow_provider_akkio.connection_form import hook_widgets
+
+        return hook_widgets()
 
     def get_conn(self) -> requests.Session:
         """Return a session that sends the API key, and reaches the connection's own site alone.

@@ -16,6 +16,8 @@ BEHIND_PROXY = Site("https://proxy.example:8443", "/akkio")
     [
         (None, None, None, "https://api.akkio.com/api/v1"),
         ("", None, "", "https://api.akkio.com/api/v1"),
+        (None, 0, None, "https://api.akkio.com/api/v1"),
+        ("http://localhost:8765", 0, None, "http://localhost:8765/api/v1"),
         ("api.akk.io", None, None, "https://api.akk.io/api/v1"),
         ("HTTPS://API.Akkio.com:443/", None, None, "https://api.akkio.com/api/v1"),
         ("localhost:8765", None, "http", "http://localhost:8765/api/v1"),
