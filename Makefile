@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos bench check lock clean
+.PHONY: help install demo up browser test screenshots chaos bench check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,13 @@ demo: $(INSTALLED) ## Train a model in a real Airflow against the sandbox, and s
 up: $(INSTALLED) ## Serve Airflow with its web page, the example DAGs and the sandbox until Ctrl-C
 	@$(BIN)/python -m dev.up
 
-test: $(INSTALLED) ## Run every test but those of make chaos, a whole Airflow included, and measure the coverage
+browser: $(INSTALLED) ## Install Chromium for the browser tests, where it is missing and Debian's packages can be had
+	@$(BIN)/python -m dev.browser
+
+screenshots: browser ## Take the pictures of the documentation anew
+	@$(BIN)/python -m pytest tests/browser --screenshots docs/images
+
+test: browser ## Run every test but those of make chaos, a whole Airflow included, and measure the coverage
 	@$(BIN)/python -m pytest --ignore=tests/chaos --cov --cov-report=term-missing
 
 chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (six to eight minutes)

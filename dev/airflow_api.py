@@ -46,12 +46,14 @@ class Slots:
 
 
 class AirflowApi:
-    """Speaks to a local Airflow in which everybody is an administrator.
+    """Speaks to a local Airflow.
 
     :param port: where its API server listens.
+    :param login: name and password; by default none, for an Airflow in which everybody is an administrator.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, login: tuple[str, str] | None = None) -> None:
+        self._login = login
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._session = requests.Session()
@@ -171,6 +173,19 @@ class AirflowApi:
         path += f"?full_content=true&map_index={map_index}"
         return "\n".join(text for line in self._request("GET", path)["content"] for text in _log_lines(line))
 
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str]:
+        """Return the addresses of a task instance's extra links, by name."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links"
+        return dict(self._request("GET", path)["extra_links"])
+
+    def page(self, path: str) -> requests.Response:
+        """Return a page of Airflow's that is no part of its API.
+
+        :param path: from Airflow's root on, without a slash before it.
+        """
+        self._log_in()
+        return self._session.get(f"{self.url}/{path}", timeout=30)
+
     def text(self, path: str) -> str:
         """Return what the API says at a path, just as it says it.
 
@@ -187,10 +202,20 @@ class AirflowApi:
         return answer.json()
 
     def _answer(self, method: str, path: str, body: Any) -> requests.Response:
-        if "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.url}/auth/token", timeout=10).json()["access_token"]
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._log_in()
         return self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+
+    def _log_in(self) -> None:
+        if "Authorization" not in self._session.headers:
+            self._session.headers["Authorization"] = f"Bearer {self._token()}"
+
+    def _token(self) -> str:
+        url = f"{self.url}/auth/token"
+        if self._login is None:
+            return str(self._session.get(url, timeout=10).json()["access_token"])
+        name, password = self._login
+        answer = self._session.post(url, json={"username": name, "password": password}, timeout=10)
+        return str(answer.json()["access_token"])
 
 
 def _log_lines(line: Any) -> list[str]:

@@ -119,6 +119,7 @@ def running_stack(
     pace: float = 3.0,
     keys: Mapping[str, str] = MappingProxyType({"akkio_default": SANDBOX_KEY}),
     preferred_ports: Sequence[int] = (),
+    users: Mapping[str, str] = MappingProxyType({}),
     settings: Mapping[str, str] = MappingProxyType({}),
     say: Callable[[str], None] = _say_nothing,
 ) -> Iterator[Stack]:
@@ -129,6 +130,8 @@ def running_stack(
     :param pace: seconds that a training in that sandbox takes at least, so that the wait can be seen.
     :param keys: the API key of each connection to define; default the sandbox's for ``akkio_default``.
     :param preferred_ports: for Airflow and the sandbox; where one is taken, and by default, any free ones.
+    :param users: who may log in, with a password that is the name, and the role of each; the first has to be an
+        administrator. By default nobody needs to log in.
     :param settings: environment variables that Airflow's programs get besides, such as ``AIRFLOW__CORE__PARALLELISM``.
     :param say: told what is going on.
     """
@@ -143,8 +146,9 @@ def running_stack(
         environment = _environment(folder, dags, database, api_port, log_ports)
         for connection, key in keys.items():
             environment |= akkio_connection(url, key, connection)
-        environment |= settings
-        stack = Stack(folder, database, environment, AirflowApi(api_port), url)
+        environment |= {**_logins(folder, users), **settings}
+        login = next(((name, name) for name in users), None)
+        stack = Stack(folder, database, environment, AirflowApi(api_port, login), url)
         cleanup.callback(stack.end)
         say("making Airflow's tables")
         stack.migrate()
@@ -162,6 +166,18 @@ def akkio_connection(url: str, key: str, connection: str = "akkio_default") -> d
     """Return the environment variable that defines a connection to Akkio."""
     fields = {"conn_type": "akkio", "host": url, "password": key}
     return {f"AIRFLOW_CONN_{connection.upper()}": json.dumps(fields)}
+
+
+def _logins(folder: Path, users: Mapping[str, str]) -> dict[str, str]:
+    if not users:
+        return {}
+    passwords = folder / "passwords.json"
+    passwords.write_text(json.dumps({name: name for name in users}))
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in users.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+    }
 
 
 def _environment(folder: Path, dags: Path, database: Database, api_port: int, log_ports: list[int]) -> dict[str, str]:

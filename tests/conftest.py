@@ -29,6 +29,11 @@ from tests.airflow_runs import DagRunner
 from tests.scripted import ScriptedAkkio
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the option of ``make screenshots``."""
+    parser.addoption("--screenshots", type=Path, help="folder to keep the pictures in that the browser tests take")
+
+
 @pytest.fixture
 def akkio() -> Iterator[ScriptedAkkio]:
     """An Akkio that answers what the test tells it to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shlex
 import shutil
@@ -39,6 +40,7 @@ RUN_HERE = {
     "airflow connections add",
     "import os",
     "python -m airflow_provider_akkio.sandbox",
+    "python -m airflow_provider_akkio.report",
 }
 RUN_ELSEWHERE = {
     "make demo",  # tests/end_to_end/test_demo.py
@@ -144,6 +146,13 @@ def test_the_sandbox_serves_from_the_command_line() -> None:
         finally:
             program.terminate()
         assert program.wait(20) == 0
+
+
+def test_the_command_makes_a_page_of_a_result(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(result().body))
+    command = block("python -m airflow_provider_akkio.report").replace("python", sys.executable, 1)
+    subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, check=True, timeout=60)
+    assert "M1" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""The application that Airflow's API server mounts.
+
+Whatever it serves asks for Airflow's login first, and a training for the right to read the XComs of its DAG. It changes
+nothing, and its pages load nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pendulum
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.utils.session import create_session
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from airflow_provider_akkio import __version__
+from airflow_provider_akkio.api.statistics import headline
+from airflow_provider_akkio.report.page import environment, static_text
+from airflow_provider_akkio.report.trend import Trend
+from airflow_provider_akkio.web.models import listed
+from airflow_provider_akkio.web.records import past_stats, task_record, training_dags
+from airflow_provider_akkio.web.training import Phase, TrainingView, model_of
+
+_DIGITS = 10
+
+REFRESH_SECONDS = 5
+"""Seconds after which the page of a training that goes on asks for itself again."""
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_STATIC = {"akkio.css": "text/css", "akkio.js": "text/javascript"}
+_REFUSALS = {
+    401: ("Please log in", "This page is for those who are logged in to Airflow."),
+    403: ("Not yours to see", "You may not read the XComs of this DAG. Whoever manages Airflow's users can allow it."),
+    404: ("Nothing here", "There is no such page, or no such task instance any more."),
+}
+
+
+def build_app() -> FastAPI:
+    """Return the application."""
+    app = FastAPI(title="Akkio", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
+    app.middleware("http")(_secure)
+    app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.get(
+        "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}",
+        dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
+    )(_training)
+    app.get("/models")(_models)
+    app.get("/static/{name}")(_static)
+    return app
+
+
+def _training(request: Request, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> HTMLResponse:
+    with create_session(scoped=False) as session:
+        # Airflow leaves the placeholder as it is for a task that is not mapped.
+        index = int(map_index) if map_index.isdecimal() and len(map_index) < _DIGITS else -1
+        record = task_record(session, dag_id, run_id, task_id, index)
+        if record is None:
+            raise HTTPException(404)
+        if not record.is_training:
+            text = "This task neither trains a model at Akkio nor waits for one."
+            return _page(request, "message.html", heading="No Akkio training", text=text, links_to_all=True)
+        model = model_of(record)
+        past = [] if model is None else past_stats(session, record)
+    training = TrainingView.of(record, pendulum.now("UTC"))
+    return _page(
+        request,
+        "training.html",
+        training=training,
+        model=model,
+        trend=None if model is None else Trend.of([*map(headline, past), model.headline]),
+        refresh_seconds=REFRESH_SECONDS if training.phase is Phase.TRAINING else None,
+    )
+
+
+def _models(request: Request, user: GetUserDep, page: int = Query(1, ge=1, le=10_000)) -> HTMLResponse:
+    with create_session(scoped=False) as session:
+        dag_ids = {dag_id for dag_id in training_dags(session) if _may_read(request, user, dag_id)}
+        rows, has_more = listed(session, dag_ids, page)
+    return _page(request, "models.html", rows=rows, page=page, has_more=has_more)
+
+
+def _static(name: str) -> Response:
+    if name not in _STATIC:
+        raise HTTPException(404)
+    return Response(static_text(name), media_type=_STATIC[name], headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _may_read(request: Request, user: Any, dag_id: str) -> bool:
+    try:
+        requires_access_dag("GET", DagAccessEntity.XCOM, dag_id)(request, user)
+    except HTTPException:
+        return False
+    return True
+
+
+def _page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    values = {"root": request.scope.get("root_path", ""), "version": __version__, "refresh_seconds": None, **values}
+    return HTMLResponse(environment().get_template(template).render(values), status)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, StarletteHTTPException) else 500
+    heading, text = _REFUSALS.get(status, ("That did not work", "Airflow could not answer this."))
+    return _page(request, "message.html", status, heading=heading, text=text, links_to_all=False)
+
+
+async def _secure(request: Request, serve: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await serve(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

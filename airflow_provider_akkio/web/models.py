@@ -1,0 +1,74 @@
+"""The list of all trainings that a person may see."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy.orm import Session
+
+from airflow_provider_akkio.api.statistics import Measure, headline
+from airflow_provider_akkio.report.trend import Trend
+from airflow_provider_akkio.web.records import MOST_RUNS, TrainingRow, stats_over_time, trainings
+from airflow_provider_akkio.web.training import Phase, moment
+
+PAGE = 25
+"""Trainings of a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedTraining:
+    """A training as the list shows it."""
+
+    path: str
+    dag_id: str
+    task_name: str
+    run_id: str
+    phase: Phase
+    model_id: str | None
+    measure: Measure | None
+    trend: Trend | None
+    when: str
+
+
+def listed(session: Session, dag_ids: set[str], page: int) -> tuple[list[ListedTraining], bool]:
+    """Return a page of trainings, and whether there are more, with two queries.
+
+    :param session: the database session.
+    :param dag_ids: the DAGs whose XComs the person may read.
+    :param page: which page; the first is 1.
+    """
+    rows = trainings(session, dag_ids, PAGE * (page - 1), PAGE + 1)
+    shown = rows[:PAGE]
+    over_time = {
+        task: [(run, headline(stats)) for run, stats in found]
+        for task, found in stats_over_time(session, [row for row in shown if row.model_id]).items()
+    }
+    return [_listed(row, over_time.get((row.dag_id, row.task_id, row.map_index), [])) for row in shown], len(
+        rows
+    ) > PAGE
+
+
+def _listed(row: TrainingRow, over_time: list[tuple[int, Measure | None]]) -> ListedTraining:
+    until = bisect_right(over_time, row.dag_run_id, key=_run)
+    has_stats = until > 0 and over_time[until - 1][0] == row.dag_run_id
+    measures = [measure for _, measure in over_time[max(0, until - MOST_RUNS) : until]] if has_stats else []
+    parts = (("dags", row.dag_id), ("runs", row.run_id), ("tasks", row.task_id))
+    path = "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts)
+    return ListedTraining(
+        path=f"{path}?map_index={row.map_index}",
+        dag_id=row.dag_id,
+        task_name=row.task_id if row.map_index < 0 else f"{row.task_id} [{row.map_index}]",
+        run_id=row.run_id,
+        phase=Phase.of(row.state, row.model_id),
+        model_id=row.model_id,
+        measure=measures[-1] if measures else None,
+        trend=Trend.of(measures),
+        when=moment(row.started_at),
+    )
+
+
+def _run(entry: tuple[int, Any]) -> int:
+    return entry[0]
