@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowTaskTimeout
 
 from airflow_provider_akkio.api.advice import still_running
 from airflow_provider_akkio.api.pacing import READ_PATIENCE
+from airflow_provider_akkio.exceptions import AkkioError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY, StandingWatch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -67,7 +71,10 @@ class AwaitsTraining(_Base):
         if self.deferrable:
             self._defer_until_trained(context, training, deadline)
         result = self.open_hook().wait_for_training(
-            training, timeout=deadline - training.submitted_at, poll_interval=self.poll_interval
+            training,
+            timeout=deadline - training.submitted_at,
+            poll_interval=self.poll_interval,
+            on_status=self.watch(context, training),
         )
         return self.push_result(context, result)
 
@@ -80,14 +87,36 @@ class AwaitsTraining(_Base):
         """
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
-        ended = TrainingEvent.from_payload(event)
-        self._awaited = ended.akkio_task_id or None
-        if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
-            raise AirflowTaskTimeout(f"The task's execution_timeout ended the wait. {ended.message}")
-        if ended.ending is Ending.FAILED:
-            raise ended.as_exception()
-        result = self.open_hook().get_training_result(ended.akkio_task_id, ended.location)
-        return self.push_result(context, result)
+        with self.telling_why(context):
+            ended = TrainingEvent.from_payload(event)
+            self._awaited = ended.akkio_task_id or None
+            if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
+                raise AirflowTaskTimeout(f"The task's execution_timeout ended the wait. {ended.message}")
+            if ended.ending is Ending.FAILED:
+                raise ended.as_exception()
+            result = self.open_hook().get_training_result(ended.akkio_task_id, ended.location)
+            return self.push_result(context, result)
+
+    @contextmanager
+    def telling_why(self, context: Context) -> Iterator[None]:
+        """Leave in XCom why the task fails, if it does: an exception reaches Airflow's page as a traceback in a log."""
+        try:
+            yield
+        except (AkkioError, AirflowNotFoundException, AirflowTaskTimeout) as error:
+            self._tell(context, ERROR_KEY, str(error))
+            raise
+
+    def watch(self, context: Context, training: SubmittedTraining) -> StandingWatch:
+        """Return what hears the answers about a training, and leaves in XCom how it stands."""
+        return StandingWatch(training, lambda entry: self._tell(context, STATUS_KEY, entry))
+
+    def _tell(self, context: Context, key: str, value: Any) -> None:
+        if not self.do_xcom_push:
+            return
+        try:
+            context["ti"].xcom_push(key=key, value=value)
+        except Exception:  # an XCom backend may be any service; the training counts, and not what is said of it
+            self.log.warning("The XCom %r could not be written.", key, exc_info=True)
 
     def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""
@@ -135,6 +164,7 @@ class AwaitsTraining(_Base):
                 poll_interval=self.poll_interval,
                 akkio_conn_id=self.akkio_conn_id,
                 kept=self._kept,
+                tells_status=self.do_xcom_push,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),

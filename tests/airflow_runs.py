@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from airflow_provider_akkio.standing import STATUS_KEY, Standing
+
 _HEADER = """
 from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, Asset, task
@@ -74,11 +76,16 @@ class FinishedRun:
             return [row.value for row in rows]
 
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Return all XComs of a task, as a downstream task would get them."""
-        return {
-            key: self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)
-            for key in self._xcom_keys(task_id, map_index)
-        }
+        """Return the XComs of a task but :meth:`standing`, as a downstream task would get them."""
+        keys = self._xcom_keys(task_id, map_index)
+        return {key: self._xcom(task_id, map_index, key) for key in keys if key != STATUS_KEY}
+
+    def standing(self, task_id: str, map_index: int = -1) -> Standing | None:
+        """Return what a task has told of how its training stands."""
+        return Standing.from_entry(self._xcom(task_id, map_index, STATUS_KEY))
+
+    def _xcom(self, task_id: str, map_index: int, key: str) -> Any:
+        return self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)
 
     def _task_instance(self, task_id: str, map_index: int) -> Any:
         return self.dag_run.get_task_instance(task_id, map_index=map_index)

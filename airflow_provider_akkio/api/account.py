@@ -95,7 +95,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _positive(connection: str, extra: Mapping[str, Any], name: str, what: str, default: float) -> float:
-    value = extra.get(name)
+    value: Any = extra.get(name)
     if _is_blank(value):
         return default
     try:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_akkio.api.account import Account
 from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN, still_running
@@ -43,6 +43,13 @@ log = logging.getLogger(__name__)
 MAX_SUBMIT_RETRIES = 5
 _TRAIN = ("models", "train")
 _UNUSED_TRAINING = "airflow-connection-test"
+
+OnStatus: TypeAlias = Callable[[TrainingState], None]
+"""Hears an answer to a question for a training's status."""
+
+
+def _unheard(_: TrainingState) -> None:
+    """Hear an answer for nobody."""
 
 
 class AkkioProtocol:
@@ -133,13 +140,18 @@ class AkkioProtocol:
         return self._asking.read(lambda: self._asking.ask(request, purpose, TrainingResult.from_json), deadline)
 
     def wait(
-        self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
+        self,
+        training: SubmittedTraining,
+        deadline: float,
+        poll_interval: float | None = None,
+        on_status: OnStatus | None = None,
     ) -> Conversation[TrainingState]:
         """Ask for the status again and again until the training has succeeded.
 
         :param training: which training, submitted when.
         :param deadline: until when to wait, in seconds since the epoch; the last question is asked then.
         :param poll_interval: seconds between two questions; ``None`` lets :mod:`.pacing` decide.
+        :param on_status: hears each answer; default nobody does.
         :return: the state in which it succeeded, with the location of its result if Akkio gave one.
         :raises AkkioTrainingFailed: if Akkio reports that it failed.
         :raises AkkioTrainingTimeout: if the deadline passes.
@@ -147,6 +159,7 @@ class AkkioProtocol:
         :raises AkkioRequestRefused: if Akkio refuses to answer.
         """
         akkio_task_id = training.akkio_task_id
+        hear = on_status or _unheard
         last, unknown = TrainingState("not known"), set[str]()
         now = wanted_at = self._clock()
         idle_until = running_at = training.submitted_at
@@ -161,6 +174,7 @@ class AkkioProtocol:
                     raise
                 raise _timeout(training, deadline, last, f" The last question failed: {error}") from error
             _log_change(akkio_task_id, last, state, unknown)
+            hear(state)
             now = self._clock()
             if state.known is TrainingStatus.SUCCEEDED:
                 self._time(training, now, running_at)
@@ -168,7 +182,9 @@ class AkkioProtocol:
             if state.known is not None and state.known.is_failed:
                 raise _failed(akkio_task_id, state)
             if _has_fallen_back(last, state) and (yield from self._has_result(akkio_task_id)):
-                return TrainingState(TrainingStatus.SUCCEEDED)
+                state = TrainingState(TrainingStatus.SUCCEEDED)
+                hear(state)
+                return state
             if now >= deadline:
                 raise _timeout(training, deadline, state)
             if state.known is not None and state.known.is_waiting:
@@ -201,7 +217,11 @@ class AkkioProtocol:
         return None if is_lost else state
 
     def finish(
-        self, training: SubmittedTraining, deadline: float, poll_interval: float | None = None
+        self,
+        training: SubmittedTraining,
+        deadline: float,
+        poll_interval: float | None = None,
+        on_status: OnStatus | None = None,
     ) -> Conversation[tuple[TrainingState, TrainingResult]]:
         """Wait for a training, as :meth:`wait`, and fetch its :meth:`result`.
 
@@ -209,7 +229,7 @@ class AkkioProtocol:
 
         :return: the state in which it succeeded, and its result.
         """
-        state = yield from self.wait(training, deadline, poll_interval)
+        state = yield from self.wait(training, deadline, poll_interval, on_status)
         deadline = max(deadline, self._clock() + READ_PATIENCE)
         return state, (yield from self.result(training.akkio_task_id, state.location, deadline))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.legacy import Listed
     from airflow_provider_akkio.api.location import Site
     from airflow_provider_akkio.api.messages import Conversation, Outcome
-    from airflow_provider_akkio.api.protocol import AkkioProtocol
+    from airflow_provider_akkio.api.protocol import AkkioProtocol, OnStatus
     from airflow_provider_akkio.api.request import TrainRequest
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
     from airflow_provider_akkio.client.asynchronous import AsynchronousClient
@@ -157,6 +157,7 @@ class AkkioHook(BaseHook):
         *,
         timeout: float = LONGEST_TRAINING,
         poll_interval: float | None = None,
+        on_status: OnStatus | None = None,
     ) -> TrainingResult:
         """Wait until a training has ended, and fetch what it made.
 
@@ -164,12 +165,13 @@ class AkkioHook(BaseHook):
         :param timeout: seconds to wait, counted from the submission; default a day.
         :param poll_interval: seconds between two questions; by default what
             :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
+        :param on_status: hears each answer to the question for the status; default nobody does.
         :return: the model's id and statistics.
         :raises AkkioTrainingFailed: if Akkio reports that it failed.
         :raises AkkioTrainingTimeout: if it did not end in time.
         :raises AkkioNotFound: if Akkio does not know it, or no longer.
         """
-        _, result = self.run(lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval))
+        _, result = self.run(_finish(training, timeout, poll_interval, on_status))
         return result
 
     def revisit_training(self, training: SubmittedTraining) -> TrainingState | None:
@@ -194,11 +196,10 @@ class AkkioHook(BaseHook):
         *,
         timeout: float = LONGEST_TRAINING,
         poll_interval: float | None = None,
+        on_status: OnStatus | None = None,
     ) -> TrainingResult:
         """Do what :meth:`wait_for_training` does, on the event loop."""
-        _, result = await self.arun(
-            lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval)
-        )
+        _, result = await self.arun(_finish(training, timeout, poll_interval, on_status))
         return result
 
     def list_datasets(self) -> list[Listed]:
@@ -349,6 +350,12 @@ class AkkioHook(BaseHook):
         account = _account(connection, await get_async_extra_dejson(connection))
         await sync_to_async(mask_secret, thread_sensitive=False)(account.key)
         return account
+
+
+def _finish(
+    training: SubmittedTraining, timeout: float, poll_interval: float | None, on_status: OnStatus | None
+) -> Callable[[AkkioProtocol], Conversation[tuple[TrainingState, TrainingResult]]]:
+    return lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval, on_status)
 
 
 def _few_at_once() -> Semaphore:

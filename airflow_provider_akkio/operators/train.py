@@ -22,6 +22,7 @@ from airflow_provider_akkio.handover import (
 )
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, listed, naming, seconds
+from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY
 from airflow_provider_akkio.waiting import AwaitsTraining
 from airflow_provider_akkio.workerless import ReadLate, start_trigger_args, why_a_worker_ends, why_a_worker_starts
 
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
-XCOM_KEYS = ("akkio_task_id", "model_id", "stats", "field_importance", "data_story", "return_value")
+XCOM_KEYS = (
+    "akkio_task_id",
+    STATUS_KEY,
+    ERROR_KEY,
+    "model_id",
+    "stats",
+    "field_importance",
+    "data_story",
+    "return_value",
+)
 """All that a task leaves."""
 
 
@@ -43,9 +53,10 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     submitted with the same parameters, unless Akkio failed it. That needs Airflow 3.3 or newer; before, each try
     submits anew, for which Akkio gives the same model unless ``force`` is set.
 
-    XComs: ``akkio_task_id`` as soon as Akkio has accepted the training; at the end ``model_id``, ``stats``,
-    ``field_importance`` and ``data_story`` just as Akkio sent them. The return value is the model's id. Source of the
-    API's facts: Akkio's Training page and its OpenAPI document.
+    XComs: ``akkio_task_id`` as soon as Akkio has accepted the training; ``akkio_status`` while it waits; at the end
+    ``model_id``, ``stats``, ``field_importance`` and ``data_story`` just as Akkio sent them, or ``akkio_error``, which
+    says why there is no model. The return value is the model's id. Source of the API's facts: Akkio's Training page and
+    its OpenAPI document.
 
     OpenLineage's provider (extra ``openlineage``) is told the dataset, the model and its statistics. Beside it, as
     beside any listener, Airflow refuses a DAG with ``end_from_trigger=True``.
@@ -125,7 +136,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     def execute(self, context: Context) -> str:
         """Submit the training, or go on with the one of an earlier try; publish its id, and wait for it."""
         self._say_why_in_a_worker(context)
-        return self._train(context)
+        with self.telling_why(context):
+            return self._train(context)
 
     def execute_complete(self, context: Context, event: Any = None) -> str:
         """Go on after the trigger: fetch the result, raise what ended the wait, or start, where the trigger did not."""
@@ -133,7 +145,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
 
         if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
             start_over(context, XCOM_KEYS)
-            return self._train(context)
+            with self.telling_why(context):
+                return self._train(context)
         try:
             if self.end_from_trigger:
                 take_over(context)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
     """Wait for a training that another task, or somebody else, submitted; without holding a worker by default.
 
-    XComs: ``model_id``, ``stats``, ``field_importance`` and ``data_story`` just as Akkio sent them. The return value is
-    the model's id.
+    XComs: ``akkio_status`` while it waits; at the end ``model_id``, ``stats``, ``field_importance`` and ``data_story``
+    just as Akkio sent them, or ``akkio_error``, which says why there is no model. The return value is the model's id.
 
     :param akkio_task_id: id of the training.
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
@@ -76,7 +76,7 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the training's end."""
-        with self._softly():
+        with self._softly(), self.telling_why(context):
             if not self.reschedule or self.deferrable:
                 return self.await_training(context, self._training(), time.time() + self.timeout)
             try:
@@ -96,9 +96,10 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once whether the training has ended."""
         training = self._training()
+        told = self.watch(context, training)
         hook = self.open_hook()
         try:
-            state = hook.run(lambda akkio: akkio.wait(training, deadline=training.submitted_at))
+            state = hook.run(lambda akkio: akkio.wait(training, training.submitted_at, on_status=told))
         except AkkioTrainingTimeout as error:
             self._last_status = error.last_status
             return False

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from airflow.providers.common.compat.sdk import TaskInstanceState
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_akkio import exceptions
@@ -20,8 +21,10 @@ from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResul
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.report.card import log_model
+from airflow_provider_akkio.standing import StandingWatch
 from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.triggers.own_task import OwnTask
+from airflow_provider_akkio.triggers.telling import Teller
 
 _LOOK_EVERY = 0.2
 _TIMES_TO_LOOK = 150
@@ -112,6 +115,8 @@ class AkkioTrainTrigger(BaseTrigger):
     :param kept: what is kept of the submission, as plain JSON. With it, the trigger leaves the result in XCom and ends
         the task, where the training has succeeded; until Airflow knows of that, it lies among the XComs. Default none:
         a worker ends the task.
+    :param tells_status: whether to leave in XCom how the training stands, as
+        :class:`~airflow_provider_akkio.standing.Standing` has it; needs Airflow 3.1. Default no.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class AkkioTrainTrigger(BaseTrigger):
         poll_interval: float | None = None,
         akkio_conn_id: str,
         kept: dict[str, Any] | None = None,
+        tells_status: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's constructor has no annotations
         self.akkio_task_id = akkio_task_id
@@ -137,6 +143,8 @@ class AkkioTrainTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.akkio_conn_id = akkio_conn_id
         self.kept = kept
+        self.tells_status = tells_status
+        self.parameters: dict[str, Any] | None = None
         self._has_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -151,6 +159,7 @@ class AkkioTrainTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             "akkio_conn_id": self.akkio_conn_id,
             "kept": self.kept,
+            "tells_status": self.tells_status,
         }
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
@@ -185,9 +194,13 @@ class AkkioTrainTrigger(BaseTrigger):
         training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         hook = AkkioHook(self.akkio_conn_id)
+        # ``airflow dags test`` runs triggers without a triggerer.
+        can_tell = AIRFLOW_V_3_1_PLUS and self.trigger_id is not None and self.task_instance is not None
+        teller = Teller(OwnTask(self.task_instance) if self.tells_status and can_tell else None)
+        watch = StandingWatch(training, teller.tell, self.parameters)
         try:
             # The result is fetched to know that it can be had: an outage is better waited out here than in a worker.
-            state, result = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval))
+            state, result = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval, watch))
         except AkkioError as error:
             is_execution = isinstance(error, AkkioTrainingTimeout) and deadline < self.deadline
             return self._failed(error, Ending.OUT_OF_EXECUTION_TIME if is_execution else Ending.FAILED), None
@@ -197,6 +210,8 @@ class AkkioTrainTrigger(BaseTrigger):
                 f"The wait broke ({type(error).__name__}: {quoted(str(error))}). {still_running(self.akkio_task_id)}"
             )
             return self._failed(broken, Ending.FAILED), None
+        finally:
+            await teller.finish()
         ended = TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
         return ended, result
 

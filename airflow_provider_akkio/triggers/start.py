@@ -139,6 +139,8 @@ class AkkioStartTrigger(BaseTrigger):
             return TrainingEvent.of_failure(error)
         training = SubmittedTraining(kept.akkio_task_id, kept.submitted_at, request.duration)
         self._wait = self._wait_for(training, kept, conn_id)
+        # No worker has run, and so Airflow has no record of what was asked for.
+        self._wait.parameters = {**request.to_json(), "akkio_conn_id": conn_id}
         return None
 
     async def _submit(self, hook: AkkioHook, request: TrainRequest, task: OwnTask) -> Submission:
@@ -180,6 +182,7 @@ class AkkioStartTrigger(BaseTrigger):
             poll_interval=self.poll_interval,
             akkio_conn_id=conn_id,
             kept=kept.to_entry(),
+            tells_status=True,
         )
         wait.task_instance, wait.trigger_id = self.task_instance, self.trigger_id
         return wait

@@ -23,12 +23,12 @@ from airflow_provider_akkio.report.page import environment, static_text
 from airflow_provider_akkio.report.trend import Trend
 from airflow_provider_akkio.web.models import listed
 from airflow_provider_akkio.web.records import past_stats, task_record, training_dags
-from airflow_provider_akkio.web.training import Phase, TrainingView, model_of
+from airflow_provider_akkio.web.training import TrainingView, model_of
 
 _DIGITS = 10
 
 REFRESH_SECONDS = 5
-"""Seconds after which the page of a training that goes on asks for itself again."""
+"""Seconds after which the page of a task that has not ended asks for itself again."""
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -80,7 +80,7 @@ def _training(request: Request, dag_id: str, run_id: str, task_id: str, map_inde
         training=training,
         model=model,
         trend=None if model is None else Trend.of([*map(headline, past), model.headline]),
-        refresh_seconds=REFRESH_SECONDS if training.phase is Phase.TRAINING else None,
+        refresh_seconds=None if training.has_ended else REFRESH_SECONDS,
     )
 
 

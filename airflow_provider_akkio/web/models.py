@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from airflow_provider_akkio.api.statistics import Measure, headline
 from airflow_provider_akkio.report.trend import Trend
 from airflow_provider_akkio.web.records import MOST_RUNS, TrainingRow, stats_over_time, trainings
-from airflow_provider_akkio.web.training import Phase, moment
+from airflow_provider_akkio.web.training import Phase, moment, task_name
 
 PAGE = 25
 """Trainings of a page."""
@@ -60,7 +60,7 @@ def _listed(row: TrainingRow, over_time: list[tuple[int, Measure | None]]) -> Li
     return ListedTraining(
         path=f"{path}?map_index={row.map_index}",
         dag_id=row.dag_id,
-        task_name=row.task_id if row.map_index < 0 else f"{row.task_id} [{row.map_index}]",
+        task_name=task_name(row.task_id, row.map_index),
         run_id=row.run_id,
         phase=Phase.of(row.state, row.model_id),
         model_id=row.model_id,

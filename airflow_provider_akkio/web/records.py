@@ -18,7 +18,9 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import ColumnElement, Text, and_, case, cast, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-KEYS = ("akkio_task_id", "model_id", "stats", "field_importance", "data_story")
+from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY
+
+KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 """The XComs that a page reads."""
 
 SENSOR = "AkkioTrainSensor"
@@ -58,7 +60,7 @@ class TaskRecord:
     @property
     def is_training(self) -> bool:
         """Whether the task trains or waits for a training; a subclass of the operator is known by what it leaves."""
-        return self.operator in OPERATORS or "akkio_task_id" in self.xcoms
+        return self.operator in OPERATORS or not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

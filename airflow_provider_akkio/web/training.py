@@ -10,11 +10,15 @@ from typing import Any
 
 import pendulum
 
+from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.vocabulary import Duration
 from airflow_provider_akkio.report.content import ModelReport
+from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY, Standing
 from airflow_provider_akkio.web.records import TaskRecord
 
 _FAILED = frozenset({"failed", "upstream_failed", "up_for_retry", "skipped", "removed"})
+_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
+_NOT_BEGUN = frozenset({None, "none", "scheduled", "queued"})
 _PARAMETERS = {
     "dataset_id": "Dataset",
     "predict_fields": "Predicts",
@@ -40,9 +44,9 @@ class Phase(StrEnum):
         """Return the phase of a task.
 
         :param state: the task's state.
-        :param model_id: its model, if it has one.
+        :param model_id: its model, if it has one; that of a task which is to run again is an earlier run's.
         """
-        if model_id is not None:
+        if model_id is not None and state not in _NOT_BEGUN:
             return cls.DONE
         if state in _FAILED:
             return cls.FAILED
@@ -58,12 +62,14 @@ class Phase(StrEnum):
 class Progress:
     """The time that has passed, against what is expected.
 
-    :param elapsed: seconds since the task began.
-    :param expected: seconds that Akkio was asked to spend.
+    :param elapsed: seconds since Akkio took the training, or since the task began.
+    :param expected: seconds that the training takes.
+    :param source: who says so.
     """
 
     elapsed: float
     expected: float
+    source: str
 
     @property
     def shown(self) -> float:
@@ -73,17 +79,19 @@ class Progress:
     @property
     def text(self) -> str:
         """The bar in words."""
-        return f"{_spoken(self.elapsed)} of about {_spoken(self.expected)}"
+        return f"{_spoken(self.elapsed)} of about {_spoken(self.expected)}, {self.source}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingView:
     """A training as its page shows it."""
 
-    task_id: str
+    task_name: str
     phase: Phase
+    has_ended: bool
     sentence: str
     failure: str | None
+    advice: str
     progress: Progress | None
     facts: tuple[tuple[str, Any], ...]
     akkio_task_id: str | None
@@ -97,27 +105,36 @@ class TrainingView:
         :param now: the present.
         """
         phase = Phase.of(record.state, record.xcoms.get("model_id"))
-        known = {name: record.rendered[name] for name in _PARAMETERS if name in record.rendered}
+        standing = Standing.from_entry(record.xcoms.get(STATUS_KEY))
+        told = record.rendered or (standing and standing.parameters) or {}
+        known = {name: told[name] for name in _PARAMETERS if name in told}
         task_id = record.xcoms.get("akkio_task_id") or record.rendered.get("akkio_task_id")
         return cls(
-            task_id=record.task_id if record.map_index < 0 else f"{record.task_id} [{record.map_index}]",
+            task_name=task_name(record.task_id, record.map_index),
             phase=phase,
+            has_ended=record.state in _ENDED,
             sentence=_sentence(record, phase),
             failure=_failure(record) if phase is Phase.FAILED else None,
-            progress=_progress(record, known, now) if phase is Phase.TRAINING else None,
-            facts=tuple(_facts(record, known)),
+            advice=_advice(record),
+            progress=_progress(record, known, standing, now) if phase is Phase.TRAINING else None,
+            facts=tuple(_facts(record, known, standing)),
             akkio_task_id=task_id if isinstance(task_id, str) else None,
-            has_parameters=bool(known) or record.state is None,
+            has_parameters=bool(known) or record.state in _NOT_BEGUN,
         )
 
 
 def model_of(record: TaskRecord) -> ModelReport | None:
     """Return the model that a task left; ``None`` if it left none."""
     model_id = record.xcoms.get("model_id")
-    if not isinstance(model_id, str):
+    if not isinstance(model_id, str) or Phase.of(record.state, model_id) is not Phase.DONE:
         return None
     parts = (record.xcoms.get(name) for name in ("stats", "field_importance", "data_story"))
     return ModelReport.of(model_id, *parts)
+
+
+def task_name(task_id: str, map_index: int) -> str:
+    """Return what to call a task instance."""
+    return task_id if map_index < 0 else f"{task_id} [{map_index}]"
 
 
 def moment(when: datetime | None) -> str:
@@ -140,17 +157,27 @@ def _sentence(record: TaskRecord, phase: Phase) -> str:
 
 
 def _failure(record: TaskRecord) -> str:
-    if record.state == "up_for_retry":
-        return f"Try {record.try_number} has failed, and Airflow will try again. The task's log tells why."
+    reason = record.xcoms.get(ERROR_KEY)
+    if isinstance(reason, str) and reason:
+        return reason
     if record.state in ("upstream_failed", "skipped", "removed"):
         return f"The task was not run to its end: its state is {record.state}."
-    return "The task's log tells why, and what to do; once that is done, clear the task to have it run again."
+    return "The task left no reason here; its log tells it."
 
 
-def _facts(record: TaskRecord, known: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _advice(record: TaskRecord) -> str:
+    if record.state == "up_for_retry":
+        return f"This was try {record.try_number}; Airflow will try again by itself."
+    return "Once the cause is mended, clear the task to have it run again. The task's log has the whole story."
+
+
+def _facts(record: TaskRecord, known: Mapping[str, Any], standing: Standing | None) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [
         (label, _said(known[name])) for name, label in _PARAMETERS.items() if known.get(name) not in _UNSET
     ]
+    if standing is not None:
+        seen = moment(_from_epoch(standing.since))
+        facts.append(("Akkio's last status", f"{quoted(standing.status)}{seen and f', seen first at {seen}'}"))
     facts += [("DAG", record.dag_id), ("Run", record.run_id), ("Try", str(record.try_number))]
     facts += [
         (label, moment(when)) for label, when in (("Began", record.started_at), ("Ended", record.ended_at)) if when
@@ -164,16 +191,30 @@ def _said(value: Any) -> Any:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _progress(record: TaskRecord, known: Mapping[str, Any], now: datetime) -> Progress | None:
+def _progress(
+    record: TaskRecord, known: Mapping[str, Any], standing: Standing | None, now: datetime
+) -> Progress | None:
+    began = _from_epoch(standing.submitted_at) if standing is not None else None
+    if (began := began or record.started_at) is None:
+        return None
+    elapsed = max(0.0, (now - began).total_seconds())
+    if standing is not None and standing.estimate_seconds:
+        return Progress(elapsed, standing.estimate_seconds, "as Akkio estimates")
     try:
-        expected = Duration(int(known.get("duration", 0)))
+        return Progress(elapsed, float(Duration(int(known.get("duration", 0)))), "as it was asked for")
     except (TypeError, ValueError):
         return None
-    if record.started_at is None:
+
+
+def _from_epoch(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else pendulum.from_timestamp(seconds)
+    except (ValueError, OverflowError, OSError):
         return None
-    return Progress(max(0.0, (now - record.started_at).total_seconds()), float(expected))
 
 
 def _spoken(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

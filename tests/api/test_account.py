@@ -24,7 +24,9 @@ def test_the_key_is_not_in_the_representation() -> None:
     assert "top-secret" not in repr(read(password="top-secret"))
 
 
-@pytest.mark.parametrize(("given", "seconds"), [(None, 30.0), ("", 30.0), (" ", 30.0), (5, 5.0), ("2.5", 2.5), (" 30 ", 30.0)])
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(None, 30.0), ("", 30.0), (" ", 30.0), (5, 5.0), ("2.5", 2.5), (" 30 ", 30.0)]
+)
 def test_the_time_limit_of_a_request_is_thirty_seconds_or_what_the_extra_says(given: Any, seconds: float) -> None:
     assert read(extra={"timeout": given}).timeout == seconds
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
@@ -51,6 +53,47 @@ def test_the_model_and_its_statistics_land_in_xcom(
     run = run_dag(train(deferrable=deferrable))
     assert run.state == "success"
     assert run.xcoms("train") == XCOMS
+
+
+def test_while_a_worker_waits_its_xcom_tells_how_the_training_stands(
+    run_dag: DagRunner, trained: ScriptedAkkio
+) -> None:
+    trained.script("status", status("IN_PROGRESS", estimate_seconds=20), status("FAILED", error="too few rows"))
+    run = run_dag(train(deferrable=False))
+    standing = run.standing("train")
+    assert standing is not None
+    assert standing.submitted_at is not None
+    assert (standing.status, standing.estimate_seconds, standing.parameters) == ("FAILED", None, None)
+    assert standing.submitted_at <= standing.since <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({"new": Reply(422, {"detail": [{"loc": ["body", "predict_fields"], "msg": "no such field"}]})}, "no such"),
+        ({"status": status("FAILED", error="too few rows")}, "with FAILED: too few rows"),
+        ({"status": status("IN_PROGRESS")}, "did not end within 0.5 s"),
+    ],
+)
+@either_way
+def test_why_a_task_failed_is_left_for_the_tasks_after_it(
+    run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool, answers: dict[str, Any], reason: str
+) -> None:
+    for endpoint, reply in answers.items():
+        trained.script(endpoint, reply)
+    run = run_dag(
+        train("timeout=0.5", deferrable=deferrable)
+        + """
+@task(trigger_rule="one_failed")
+def tell(why):
+    return why
+
+tell(train.output["akkio_error"])
+"""
+    )
+    assert run.task_state("train") == "failed"
+    assert run.xcoms("tell")["return_value"] == str(run.failure)
+    assert reason in str(run.failure)
 
 
 def test_every_parameter_reaches_akkio(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
@@ -278,7 +321,7 @@ class TestFailures:
         run = run_dag(train("retries=3", deferrable=deferrable))
         assert isinstance(run.failure, AkkioUnauthorized)
         assert run.tries("train") == 1
-        assert run.xcoms("train") == {"akkio_task_id": "T1"}
+        assert run.xcoms("train") == {"akkio_task_id": "T1", "akkio_error": str(run.failure)}
 
     @either_way
     def test_a_training_that_akkio_failed_is_tried_again_as_the_author_wishes(

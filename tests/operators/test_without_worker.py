@@ -161,9 +161,10 @@ def test_a_task_that_the_trigger_did_not_start_is_done_by_the_worker(
 
 def test_the_xcoms_of_an_earlier_try_are_gone(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", status("FAILED", error="too few rows"))
-    run = left_to_a_worker(run_dag, before={"model_id": "M0", "return_value": "M0"})
+    before = {"model_id": "M0", "return_value": "M0", "akkio_error": "an earlier one", "akkio_status": "none of ours"}
+    run = left_to_a_worker(run_dag, before=before)
     assert run.state == "failed"
-    assert run.xcoms("train") == {"akkio_task_id": "T1"}
+    assert run.xcoms("train") == {"akkio_task_id": "T1", "akkio_error": str(run.failure)}
 
 
 def test_a_training_that_an_earlier_triggerer_submitted_is_gone_on_with(
@@ -282,7 +283,7 @@ def test_what_a_triggerer_kept_outlives_the_failure_that_a_worker_raises(
     event = {"akkio_task_id": "T1", "ending": "failed", "error": "AkkioTrainingTimeout", "message": "too late"}
     run = left_to_a_worker(run_dag, event=event, before={KEY: kept("T1"), "akkio_task_id": "T1"}, started=True)
     assert run.state == "failed"
-    assert run.xcoms("train") == {"akkio_task_id": "T1"}
+    assert run.xcoms("train") == {"akkio_task_id": "T1", "akkio_error": "too late"}
     [entry] = run.kept()
     assert json.loads(entry)["akkio_task_id"] == "T1"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,24 +14,9 @@ from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.start import AkkioStartTrigger
 from tests import triggerer
-from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, status
-
-BODY = """
-from tests.triggerer import act
-
-@task
-def earlier():
-    return "D7"
-
-@task(do_xcom_push=False)
-def train(**context):
-    act(context)
-
-earlier() >> train()
-"""
-InTask = Callable[[triggerer.Acts], FinishedRun]
+from tests.triggers.conftest import InTask
 
 
 def trigger(**arguments: Any) -> AkkioStartTrigger:
@@ -48,19 +32,6 @@ def trigger(**arguments: Any) -> AkkioStartTrigger:
         "poll_interval": 0.05,
     }
     return AkkioStartTrigger(**{**given, **arguments})
-
-
-@pytest.fixture
-def in_task(run_dag: DagRunner, connected: ScriptedAkkio) -> InTask:
-    """Does something in a task of a real DAG run."""
-
-    def run(acts: triggerer.Acts) -> FinishedRun:
-        with triggerer.acting(acts):
-            finished = run_dag(BODY)
-        assert finished.state == "success", finished.failures
-        return finished
-
-    return run
 
 
 @pytest.fixture
@@ -92,8 +63,20 @@ def test_it_trains_and_leaves_what_a_worker_leaves(in_task: InTask, trained: Scr
     def acts(context: dict[str, Any]) -> None:
         assert triggerer.ends(triggerer.run(trigger(), context))
 
-    assert in_task(acts).xcoms("train") == XCOMS
+    run = in_task(acts)
+    assert run.xcoms("train") == XCOMS
     assert [one.body["dataset_id"] for one in trained.asked("new")] == ["D1"]
+    standing = run.standing("train")
+    assert standing is not None
+    assert standing.status == "SUCCEEDED"
+    assert standing.parameters == {
+        "dataset_id": "D1",
+        "predict_fields": ["x"],
+        "duration": 10,
+        "extra_attention": False,
+        "force": True,
+        "akkio_conn_id": "akkio_default",
+    }
 
 
 def test_templates_are_rendered(in_task: InTask, trained: ScriptedAkkio) -> None:

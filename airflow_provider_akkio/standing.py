@@ -1,0 +1,102 @@
+"""How a training stands, as its task tells it in XCom: for Airflow's page, and for the tasks after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState
+
+STATUS_KEY = "akkio_status"
+"""Key of the XCom with the last status; its value is that of :meth:`Standing.to_entry`."""
+
+ERROR_KEY = "akkio_error"
+"""Key of the XCom that tells why a task failed, in the words of its exception."""
+
+_NEWS = 0.1
+"""Share by which an estimate has to change to be told again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The last status of a training.
+
+    :param status: as Akkio wrote it.
+    :param since: when it was seen for the first time, in seconds since the epoch.
+    :param estimate_seconds: Akkio's rough estimate of the whole training's seconds, if it gave one.
+    :param submitted_at: when Akkio accepted the training, in seconds since the epoch; ``None`` if somebody else
+        submitted it.
+    :param parameters: what was asked for, where no worker has run, since Airflow's own record of it is made there.
+    """
+
+    status: str
+    since: float
+    estimate_seconds: float | None = None
+    submitted_at: float | None = None
+    parameters: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_entry(cls, entry: Any) -> Self | None:
+        """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
+        match entry:
+            case {"status": str(), "since": float() | int()}:
+                known = {field.name: entry.get(field.name) for field in fields(cls)}
+                numbers = (known["estimate_seconds"], known["submitted_at"])
+                if all(number is None or isinstance(number, float | int) for number in numbers):
+                    is_told = isinstance(known["parameters"], Mapping)
+                    return cls(**known | {"parameters": known["parameters"] if is_told else None})
+        return None
+
+    def to_entry(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class StandingWatch:
+    """Hears each answer to a question for the status, and passes on what is new.
+
+    :param training: which training.
+    :param tell: takes the entry for :data:`STATUS_KEY`.
+    :param parameters: see :class:`Standing`.
+    :param clock: gives the present, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        training: SubmittedTraining,
+        tell: Callable[[dict[str, Any]], None],
+        parameters: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        is_ours = training.duration is not None
+        self._submitted_at = training.submitted_at if is_ours else None
+        self._tell = tell
+        self._parameters = parameters
+        self._clock = clock
+        self._told: Standing | None = None
+
+    def __call__(self, state: TrainingState) -> None:
+        """Take an answer."""
+        told = self._told
+        if told is None or told.status != state.status:
+            told = Standing(
+                status=state.status,
+                since=self._clock(),
+                estimate_seconds=state.estimate_seconds,
+                submitted_at=self._submitted_at,
+                parameters=self._parameters,
+            )
+        elif _is_news(told.estimate_seconds, state.estimate_seconds):
+            told = replace(told, estimate_seconds=state.estimate_seconds)
+        if told is not self._told:
+            self._told = told
+            self._tell(told.to_entry())
+
+
+def _is_news(before: float | None, now: float | None) -> bool:
+    if before is None or now is None:
+        return now is not None
+    return abs(now - before) > _NEWS * before

@@ -1,0 +1,108 @@
+"""What a wait tells of itself, and that nothing of it ends the wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_akkio.standing import STATUS_KEY
+from airflow_provider_akkio.triggers import telling
+from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
+from airflow_provider_akkio.triggers.telling import Teller
+from tests import triggerer
+from tests.scripted import ScriptedAkkio, result, status
+from tests.triggers.conftest import InTask
+
+
+class Backend:
+    """A task whose XComs are kept by something slow, or broken."""
+
+    def __init__(self, *, seconds: float = 0.0, error: Exception | None = None) -> None:
+        self.seconds = seconds
+        self.error = error
+        self.written: list[Any] = []
+
+    async def set_xcom(self, key: str, value: Any) -> None:
+        assert key == STATUS_KEY
+        await asyncio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+        self.written.append(value["status"])
+
+
+def tell(backend: Any, *statuses: str) -> None:
+    async def run() -> None:
+        teller = Teller(backend)
+        for name in statuses:
+            teller.tell({"status": name})
+            await asyncio.sleep(0)
+        await teller.finish()
+
+    asyncio.run(run())
+
+
+def wait(**arguments: Any) -> AkkioTrainTrigger:
+    now = time.time()
+    given = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
+    return AkkioTrainTrigger(**given, poll_interval=0.05, duration=10, **arguments)
+
+
+@pytest.fixture
+def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
+    """An Akkio that trains for a while."""
+    connected.script("status", status("SUBMITTED"), status("IN_PROGRESS", estimate_seconds=30), status("SUCCEEDED"))
+    connected.script("result", result("M1"))
+    return connected
+
+
+def test_the_task_has_the_last_status_when_the_wait_ends(in_task: InTask, trained: ScriptedAkkio) -> None:
+    run = in_task(lambda context: triggerer.run(wait(tells_status=True), context) and None)
+    standing = run.standing("train")
+    assert standing is not None
+    assert standing.status == "SUCCEEDED"
+    assert standing.submitted_at is not None
+
+
+def test_nothing_is_told_where_nothing_is_to_be_left_in_xcom(in_task: InTask, trained: ScriptedAkkio) -> None:
+    run = in_task(lambda context: triggerer.run(wait(), context) and None)
+    assert run.standing("train") is None
+
+
+def test_a_trigger_without_a_task_tells_nobody(trained: ScriptedAkkio) -> None:
+    alone = wait(tells_status=True)
+    alone.trigger_id = 1
+
+    async def collect() -> list[Any]:
+        return [TrainingEvent.from_payload(event.payload).ending async for event in alone.run()]
+
+    assert asyncio.run(collect()) == [Ending.SUCCEEDED]
+
+
+def test_of_what_comes_while_one_is_written_the_newest_counts() -> None:
+    backend = Backend(seconds=0.05)
+    tell(backend, "SUBMITTED", "IN_PROGRESS", "SUCCEEDED")
+    assert backend.written == ["SUBMITTED", "SUCCEEDED"]
+
+
+def test_a_backend_that_fails_is_a_warning_and_asked_again_for_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        teller = Teller(backend)  # type: ignore[arg-type] # stands in for a task
+        for name in ("SUBMITTED", "SUCCEEDED"):
+            teller.tell({"status": name})
+            await teller.finish()
+            backend.error = None
+
+    backend = Backend(error=OSError("the bucket is gone"))
+    asyncio.run(run())
+    assert backend.written == ["SUCCEEDED"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_backend_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "LONGEST_WRITE", 0.05)
+    backend = Backend(seconds=3600)
+    tell(backend, "SUBMITTED")
+    assert backend.written == []
