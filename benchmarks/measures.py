@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from statistics import median
 from typing import Any
 
-from benchmarks import blocking, cpu, delay, imports, load, memory, rate, rows, workers
+from benchmarks import blocking, cpu, delay, imports, load, memory, pages, rate, rows, workers
 from benchmarks.fresh import in_fresh_interpreter
 from benchmarks.picture import draw
 from benchmarks.report import Row
@@ -214,6 +215,27 @@ def worker_processes(_: Scale) -> list[Row]:
     ]
 
 
+def page_times(scale: Scale) -> list[Row]:
+    """Measure how long Airflow's API server takes for the pages."""
+    found = pages.seconds_by_page(scale.page_runs, scale.page_requests)
+    how = (
+        f"{pages.CLASSES} classes, {pages.FIELDS} fields, {scale.page_runs:,} runs in a PostgreSQL; "
+        f"over HTTP on one machine, median of {scale.page_requests}"
+    )
+    limits = {"tab": ("<= 150 ms, <= 200 KB", 0.15, 200 * _KIB), "list": ("", math.inf, math.inf)}
+    return [
+        Row(
+            f"page, {name}",
+            how,
+            limits[name][0],
+            f"{1000 * one['median']:.0f} ms, at most {1000 * one['longest']:.0f}; {one['bytes'] / _KIB:.0f} KB",
+            (one["median"] <= limits[name][1] and one["bytes"] <= limits[name][2]) if limits[name][0] else None,
+            one,
+        )
+        for name, one in found.items()
+    ]
+
+
 MEASURES: Mapping[str, Callable[[Scale], list[Row]]] = {
     "cpu": poll_cost,
     "connections": connections,
@@ -225,8 +247,9 @@ MEASURES: Mapping[str, Callable[[Scale], list[Row]]] = {
     "import": operator_import,
     "growth": growth,
     "workers": worker_processes,
+    "pages": page_times,
     "upload": rows.uploading,
     "predict": rows.predicting,
 }
-WHOLE_AIRFLOW = frozenset({"workers"})
+WHOLE_AIRFLOW = frozenset({"workers", "pages"})
 """What starts a whole Airflow, and is no part of a quick run unless it is named."""

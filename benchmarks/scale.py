@@ -29,6 +29,8 @@ class Scale:
     :param load_ends: ends of trainings that count, about, at least.
     :param batch: trainings that are submitted at once.
     :param picture: where the picture of the load goes; ``None`` draws none.
+    :param page_runs: runs in the database of which pages are asked for.
+    :param page_requests: how often each page is.
     :param moved: rows that are uploaded, and predicted from, as fast as may be.
     :param moved_slowly: likewise, where each answer takes its time.
     :param moved_rounds: how often each of these two, and the bare loop beside it.
@@ -55,6 +57,8 @@ class Scale:
     load_ends: int
     batch: int
     picture: Path | None
+    page_runs: int
+    page_requests: int
     moved: int
     moved_slowly: int
     moved_rounds: int
@@ -84,6 +88,8 @@ FULL = Scale(
     load_ends=800,
     batch=1000,
     picture=_PICTURE,
+    page_runs=10_000,
+    page_requests=50,
     moved=200_000,
     moved_slowly=50_000,
     moved_rounds=5,
@@ -110,6 +116,8 @@ QUICK = Scale(
     load_ends=10,
     batch=30,
     picture=None,
+    page_runs=30,
+    page_requests=5,
     moved=3_000,
     moved_slowly=1_000,
     moved_rounds=1,
