@@ -60,12 +60,22 @@ class Stack:
         :param component: one of :data:`COMPONENTS`.
         :param name: what to call it, where there is more than one of it; default as the component.
         """
-        address = (
-            ("--host", "127.0.0.1", "--port", str(self.api.port), "--workers", "1") if component == "api-server" else ()
-        )
+        if component == "api-server":
+            self._serve(component, self.api.port, self.environment)
+            return
         [log_port] = free_ports(1)
         own_port = {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port)} if name else {}
-        self._run(name or component, [_program("airflow"), component, *address], {**self.environment, **own_port})
+        self._run(name or component, [_program("airflow"), component], {**self.environment, **own_port})
+
+    def start_behind_path(self, path: str) -> str:
+        """Start another API server, as one behind a proxy is, and return its address.
+
+        :param path: what Airflow's address has after the host, such as ``/team/airflow``.
+        """
+        [port] = free_ports(1)
+        url = f"http://127.0.0.1:{port}{path}"
+        self._serve(f"api-server at {port}", port, {**self.environment, "AIRFLOW__API__BASE_URL": url})
+        return url
 
     def start_sandbox(self, port: int, pace: float) -> None:
         """Start the sandbox.
@@ -104,6 +114,10 @@ class Stack:
             program.ask_to_end()
         for program in self.programs.values():
             program.end()
+
+    def _serve(self, name: str, port: int, environment: Mapping[str, str]) -> None:
+        address = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+        self._run(name, [_program("airflow"), "api-server", *address], environment)
 
     def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         log = self.output / f"{name}.log"

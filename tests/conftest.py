@@ -32,7 +32,7 @@ from tests.scripted import ScriptedAkkio
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the option of ``make screenshots``."""
-    parser.addoption("--screenshots", type=Path, help="folder to keep the pictures in that the browser tests take")
+    parser.addoption("--screenshots", type=Path, help="folder whose pictures the browser tests take anew")
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from importlib.metadata import distribution
 
 import pytest
 
+from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from airflow_provider_akkio.plugins.akkio import AkkioPlugin
+from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
 
 HEAVY = ("fastapi", "starlette", "jinja2.environment", "sqlalchemy.orm", "airflow_provider_akkio.web")
 
@@ -21,13 +23,20 @@ def test_the_installed_package_offers_the_plugin() -> None:
 def test_it_is_the_bare_class_in_processes_that_serve_no_page() -> None:
     program = (
         "import sys; from airflow.providers.common.compat.sdk import AirflowPlugin; AirflowPlugin; "
-        "before = set(sys.modules); import airflow_provider_akkio.plugins.akkio as module; module.AkkioPlugin(); "
+        "before = set(sys.modules); import airflow_provider_akkio.plugins.akkio as module; "
+        "module.AkkioPlugin().operator_extra_links; "
         f"print([name for name in {HEAVY!r} if name in set(sys.modules) - before], "
         "[name for name in sys.modules if name.startswith('airflow_provider_akkio') and name not in before])"
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     ours = ["airflow_provider_akkio.plugins", "airflow_provider_akkio.plugins.akkio"]
     assert printed.stdout.strip().endswith(f"[] {ours}")
+
+
+def test_its_links_are_those_of_the_tasks_that_wait_for_a_training() -> None:
+    for link in AkkioPlugin().operator_extra_links:
+        names = [(one.__module__, one.__name__) for one in link.operators]
+        assert names == [(one.__module__, one.__name__) for one in (AkkioTrainOperator, AkkioTrainSensor)]
 
 
 def test_its_addresses_are_relative_and_none_that_airflow_reserves() -> None:

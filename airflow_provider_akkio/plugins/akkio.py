@@ -1,19 +1,72 @@
 """Shows trainings in Airflow's own page.
 
-Airflow imports this module in each of its processes, so it holds the bare class; the API server alone asks for more.
+Airflow imports this module in each of its processes, so it loads nothing; the API server alone asks for the pages.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowPlugin
+from airflow.providers.common.compat.sdk import AirflowPlugin, BaseOperatorLink
 
-TAB = "akkio"
-"""The tab's part of the address of a task instance's page."""
+AKKIO = "https://app.akkio.com/"
+"""Akkio's web application, which has no public address for a single model."""
 
+_TAB = "akkio"
 _URL_PREFIX = "/akkio"
+
+
+def _operators_with_links() -> list[Any]:
+    """Return classes of the operators' names: Airflow compares names, and so need not load the operators themselves.
+
+    See ``populate_operator`` in ``airflow.serialization.serialized_objects``, which the DAG processor calls, too.
+    """
+    package = __name__.partition(".")[0]
+    named = (("operators.train", "AkkioTrainOperator"), ("sensors.akkio", "AkkioTrainSensor"))
+    return [type(name, (), {"__module__": f"{package}.{module}"}) for module, name in named]
+
+
+class TrainingLink(BaseOperatorLink):
+    """Leads from a task that trains, or waits for a training, to the tab; it is computed where it is shown."""
+
+    operators = _operators_with_links()
+
+    @property
+    def name(self) -> str:
+        """What the button says."""
+        return "Akkio training"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the address of the tab, relative to Airflow's own.
+
+        :param operator: the task.
+        :param ti_key: which of its instances.
+        """
+        parts = (("dags", ti_key.dag_id), ("runs", ti_key.run_id), ("tasks", ti_key.task_id))
+        path = "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts)
+        mapped = f"/mapped/{ti_key.map_index}" if ti_key.map_index >= 0 else ""
+        return f"{path}{mapped}/plugin/{_TAB}"
+
+
+class AkkioLink(BaseOperatorLink):
+    """Leads to Akkio's web application."""
+
+    operators = _operators_with_links()
+
+    @property
+    def name(self) -> str:
+        """What the button says."""
+        return "Akkio"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        """Return the same address for every task.
+
+        :param operator: the task.
+        :param ti_key: which of its instances.
+        """
+        return AKKIO
 
 
 class AkkioPlugin(AirflowPlugin):
@@ -43,7 +96,7 @@ class AkkioPlugin(AirflowPlugin):
             {
                 "name": "Akkio",
                 "destination": "task_instance",
-                "url_route": TAB,
+                "url_route": _TAB,
                 "href": f"{prefix}/dags/{{DAG_ID}}/runs/{{RUN_ID}}/tasks/{{TASK_ID}}?map_index={{MAP_INDEX}}",
             },
             {
@@ -57,10 +110,8 @@ class AkkioPlugin(AirflowPlugin):
 
     @cached_property
     def operator_extra_links(self) -> list[Any]:  # type: ignore[override]
-        """The links on the page of a task that trains or waits for a training, also for runs of the past."""
-        from airflow_provider_akkio.web.links import AkkioLink, TrainingLink
-
-        return [TrainingLink(TAB), AkkioLink()] if _has_pages() else [AkkioLink()]
+        """The links on the page of a task, also for runs of the past."""
+        return [TrainingLink(), AkkioLink()] if _has_pages() else [AkkioLink()]
 
 
 def _has_pages() -> bool:

@@ -28,7 +28,7 @@ _PARAMETERS = {
     "force": "Force",
     "akkio_conn_id": "Connection",
 }
-_UNSET: tuple[Any, ...] = (None, "", [], "None")
+_UNSET: tuple[Any, ...] = (None, "", [], "None", "[]", "()")
 
 
 class Phase(StrEnum):
@@ -143,7 +143,7 @@ def moment(when: datetime | None) -> str:
 
 
 def _sentence(record: TaskRecord, phase: Phase) -> str:
-    since = f" since {moment(record.started_at)}" if record.started_at else ""
+    since = f"since {moment(record.started_at)}" if record.started_at else ""
     match phase:
         case Phase.DONE:
             return "Akkio has trained a model."
@@ -152,8 +152,8 @@ def _sentence(record: TaskRecord, phase: Phase) -> str:
         case Phase.OTHER:
             return "The task has ended, and left no model in XCom: it was not to wait for one, or not to leave it."
     if record.state == "deferred":
-        return f"Akkio trains{since}; the task waits in the triggerer."
-    return f"The task is {record.state or 'not scheduled yet'}{since}."
+        return f"Akkio has been training {since}; the task waits in the triggerer."
+    return " ".join(["The task is", record.state or "not scheduled yet", since]).strip() + "."
 
 
 def _failure(record: TaskRecord) -> str:
@@ -173,7 +173,7 @@ def _advice(record: TaskRecord) -> str:
 
 def _facts(record: TaskRecord, known: Mapping[str, Any], standing: Standing | None) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [
-        (label, _said(known[name])) for name, label in _PARAMETERS.items() if known.get(name) not in _UNSET
+        (label, _said(name, known[name])) for name, label in _PARAMETERS.items() if known.get(name) not in _UNSET
     ]
     if standing is not None:
         seen = moment(_from_epoch(standing.since))
@@ -185,7 +185,9 @@ def _facts(record: TaskRecord, known: Mapping[str, Any], standing: Standing | No
     return facts
 
 
-def _said(value: Any) -> Any:
+def _said(name: str, value: Any) -> Any:
+    if name == "duration":
+        return f"{value} s"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, expect, sync_playwright
 
 from dev.airflow_api import AirflowApi
 from dev.browser import find_browser
 from dev.processes import wait_until
-from dev.stack import PROJECT, Stack, running_stack
+from dev.stack import EXAMPLES, PROJECT, Stack, running_stack
 
 USERS = {"ada": "admin", "vera": "viewer", "otto": "viewer"}
 LARGEST_PICTURE = 200 * 1024
 PATIENCE = 60_000
 # What Airflow 3.3.2 itself does wrong: it refuses to test a connection without a port.
 AIRFLOWS_OWN_ERRORS = ("/api/v2/connections/test",)
-_ACCESS = Path(__file__).parent / "access"
+_HERE = Path(__file__).parent
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -46,57 +48,86 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def stack(browser: Browser) -> Iterator[Stack]:
-    """Airflow with the example DAGs, three users, and a sandbox whose trainings take a quarter of a minute."""
+def imports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each process of Airflow notes which modules of the provider it imports."""
+    return tmp_path_factory.mktemp("imports") / "noted"
+
+
+@pytest.fixture(scope="package")
+def stack(browser: Browser, imports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Airflow with the example DAGs and those of this folder, three users, and trainings of a third of a minute."""
+    dags = tmp_path_factory.mktemp("dags")
+    for folder in (EXAMPLES, _HERE / "dags"):
+        shutil.copytree(folder, dags, dirs_exist_ok=True)
     settings = {
         "AIRFLOW__CORE__AUTH_MANAGER": "limited_access.LimitedAccess",
-        "PYTHONPATH": f"{PROJECT}{os.pathsep}{_ACCESS}",
+        "AKKIO_TESTS_IMPORTS": str(imports),
+        "PYTHONPATH": f"{PROJECT}{os.pathsep}{_HERE / 'within_airflow'}",
     }
-    with running_stack(pace=15.0, users=USERS, settings=settings) as running:
+    with running_stack(dags=dags, pace=20.0, users=USERS, settings=settings) as running:
         yield running
 
 
 @dataclass
 class Run:
-    """A run of the example DAG that trains one model.
+    """A run of a DAG that trains.
 
     :param api: Airflow, as its administrator sees it.
+    :param dag_id: the DAG's id.
     :param run_id: the run's id.
     """
 
     api: AirflowApi
+    dag_id: str
     run_id: str
 
-    @property
-    def tab(self) -> str:
-        """Where its tab is, from Airflow's root on."""
-        return f"dags/akkio_train/runs/{self.run_id}/tasks/train/plugin/akkio"
+    @classmethod
+    def begin(cls, api: AirflowApi, dag_id: str = "akkio_train", **params: Any) -> Self:
+        """Start a run."""
+        return cls(api, dag_id, api.trigger(dag_id, conf=params))
+
+    def end(self, expected: str = "success") -> None:
+        """Wait until it has ended."""
+        assert self.api.follow(self.dag_id, self.run_id) == expected
+
+    def tab(self, task_id: str = "train") -> str:
+        """Return where the tab of a task is, from Airflow's root on."""
+        return f"dags/{self.dag_id}/runs/{self.run_id}/tasks/{task_id}/plugin/akkio"
 
     def page(self, task_id: str = "train") -> str:
         """Return where the page in the tab of a task is."""
-        return f"akkio/dags/akkio_train/runs/{self.run_id}/tasks/{task_id}?map_index={{MAP_INDEX}}"
+        return f"akkio/dags/{self.dag_id}/runs/{self.run_id}/tasks/{task_id}?map_index={{MAP_INDEX}}"
 
-    def wait_until_deferred(self) -> None:
-        """Wait until the training goes on at Akkio."""
+    def xcoms(self, task_id: str = "train") -> dict[str, Any]:
+        """Return what a task has left."""
+        return self.api.xcoms(self.dag_id, self.run_id, task_id)
 
-        def is_deferred() -> bool:
-            return any(task.state == "deferred" for task in self.api.tasks("akkio_train", self.run_id))
+    def wait_until_told(self, status: str, task_id: str = "train") -> None:
+        """Wait until a task that waits in the triggerer has told a status of its training."""
 
-        wait_until(is_deferred, "a deferred task", 60)
+        def is_told() -> bool:
+            states = {task.task_id: task.state for task in self.api.tasks(self.dag_id, self.run_id)}
+            told = self.xcoms(task_id).get("akkio_status", {}) if states.get(task_id) == "deferred" else {}
+            return bool(told.get("status") == status)
 
-
-@pytest.fixture
-def new_run(stack: Stack) -> Run:
-    """A run that has just begun."""
-    return Run(stack.api, stack.api.trigger("akkio_train"))
+        wait_until(is_told, f"a deferred task of which Akkio says {status}", 60)
 
 
 @pytest.fixture(scope="package")
 def finished_run(stack: Stack) -> Run:
-    """A run that has ended, after another one."""
-    for _ in range(2):
-        run = Run(stack.api, stack.api.trigger("akkio_train"))
-        assert stack.api.follow("akkio_train", run.run_id) == "success"
+    """A run that has ended well, after two others that could look at less, and so are worse."""
+    can_look_at_less = (["Webinars Attended", "Whitepapers Downloaded"], ["Webinars Attended"], [])
+    runs = [Run.begin(stack.api, "retrain_leads", ignore=ignored) for ignored in can_look_at_less]
+    for run in runs:
+        run.end()
+    return runs[-1]
+
+
+@pytest.fixture(scope="package")
+def failed_run(stack: Stack) -> Run:
+    """A run that Akkio has failed."""
+    run = Run.begin(stack.api, "retrain_leads", predict="no such field")
+    run.end("failed")
     return run
 
 
@@ -105,13 +136,20 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
     """Return a function that opens a page of Airflow for a user who has logged in by the form."""
     contexts = []
     errors: list[str] = []
+    elsewhere: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         url = message.location["url"]
         if message.type == "error" and not url.endswith(AIRFLOWS_OWN_ERRORS):
             errors.append(f"{message.text} ({url})")
 
-    def open_for(user: str, path: str, *, dark: bool = False, width: int = 1280, height: int = 900) -> Page:
+    def watch(request: Request) -> None:
+        if urlsplit(request.url).hostname not in ("127.0.0.1", None):
+            elsewhere.append(request.url)
+
+    def open_for(
+        user: str, path: str, *, dark: bool = False, width: int = 1280, height: int = 900, site: str = stack.api.url
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
@@ -123,30 +161,34 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", note)
-        page.goto(f"{stack.api.url}/auth/login")
+        page.on("request", watch)
+        page.goto(f"{site}/auth/login")
         page.fill("input[name=username]", user)
         page.fill("input[name=password]", user)
         page.press("input[name=password]", "Enter")
         page.wait_for_url(lambda url: "/login" not in url)
-        page.goto(f"{stack.api.url}/{path}")
+        page.goto(f"{site}/{path}")
         return page
 
     yield open_for
     for context in contexts:
         context.close()
     assert errors == []
+    assert elsewhere == []
 
 
 @pytest.fixture
 def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
-    """Return a function that takes a picture, and keeps it where ``--screenshots`` says."""
-    folder = request.config.getoption("--screenshots") or tmp_path
+    """Return a function that takes a picture, in place of the one of that name where ``--screenshots`` says."""
+    folder = request.config.getoption("--screenshots")
 
     def take(page: Page, name: str) -> None:
         page.mouse.move(0, 0)
-        path = folder / f"{name}.png"
+        path = tmp_path / f"{name}.png"
         page.screenshot(path=path, animations="disabled")
         assert path.stat().st_size < LARGEST_PICTURE
+        if folder is not None and (kept := folder / path.name).exists():
+            shutil.copyfile(path, kept)
 
     return take
 

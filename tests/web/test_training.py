@@ -34,7 +34,7 @@ def test_a_training_that_has_ended_shows_the_model_and_what_was_asked_for(record
     assert text.startswith("Akkio training Done Akkio has trained a model. Model Model id M1 ")
     assert "f1 of Lead 0.86" in text
     assert "Visits 75.0%" in text
-    for fact in ("Dataset D1", "Predicts Lead", "Duration 60", "Force no", "Connection akkio_default", "Try 1"):
+    for fact in ("Dataset D1", "Predicts Lead", "Duration 60 s", "Force no", "Connection akkio_default", "Try 1"):
         assert fact in text
     assert "Akkio's task id T1" in text
     assert not refreshes(page)
@@ -47,7 +47,9 @@ def test_one_that_goes_on_shows_akkios_status_and_the_time_against_its_estimate(
     waiting.leave(STATUS_KEY, entry)
     page = waiting.page()
     text = text_of(page)
-    assert re.search(r"Training Akkio trains since [-0-9]+ [:0-9]+ UTC; the task waits in the triggerer\.", text)
+    assert re.search(
+        r"Training Akkio has been training since [-0-9]+ [:0-9]+ UTC; the task waits in the triggerer\.", text
+    )
     assert re.search(r"1 min 3[0-9] s of about 2 min 30 s, as Akkio estimates", text)
     assert '<progress max="150.0" value="9' in page
     assert "Akkio's last status IN_PROGRESS, seen first at 20" in text
@@ -169,7 +171,7 @@ def test_what_is_not_there_is_not_found(record: Records) -> None:
 
 def test_the_metric_stands_beside_that_of_the_run_before(record_often: RecordsOften) -> None:
     page = record_often([better(0.5), [], better(0.75)]).page()
-    assert "0.75 +0.25 more than 0.5, the run before" in text_of(page)
+    assert "0.75 +0.25 against 0.5 in the run before" in text_of(page)
     assert 'role="img" aria-label="f1, oldest first: 0.5, 0.75"' in page
 
 
