@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowPlugin, BaseOperatorLink
 
@@ -44,10 +43,10 @@ class TrainingLink(BaseOperatorLink):
         :param operator: the task.
         :param ti_key: which of its instances.
         """
-        parts = (("dags", ti_key.dag_id), ("runs", ti_key.run_id), ("tasks", ti_key.task_id))
-        path = "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts)
+        from airflow_provider_akkio.web.addresses import task_path
+
         mapped = f"/mapped/{ti_key.map_index}" if ti_key.map_index >= 0 else ""
-        return f"{path}{mapped}/plugin/{_TAB}"
+        return f"{task_path(ti_key.dag_id, ti_key.run_id, ti_key.task_id)}{mapped}/plugin/{_TAB}"
 
 
 class AkkioLink(BaseOperatorLink):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
 from airflow_provider_akkio.api.statistics import Measure, headline
 from airflow_provider_akkio.report.trend import Trend
+from airflow_provider_akkio.web.addresses import task_path
 from airflow_provider_akkio.web.records import MOST_RUNS, TrainingRow, stats_over_time, trainings
-from airflow_provider_akkio.web.training import Phase, moment, task_name
+from airflow_provider_akkio.web.training import Phase, moment
 
 PAGE = 25
 """Trainings of a page."""
@@ -55,12 +55,10 @@ def _listed(row: TrainingRow, over_time: list[tuple[int, Measure | None]]) -> Li
     until = bisect_right(over_time, row.dag_run_id, key=_run)
     has_stats = until > 0 and over_time[until - 1][0] == row.dag_run_id
     measures = [measure for _, measure in over_time[max(0, until - MOST_RUNS) : until]] if has_stats else []
-    parts = (("dags", row.dag_id), ("runs", row.run_id), ("tasks", row.task_id))
-    path = "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts)
     return ListedTraining(
-        path=f"{path}?map_index={row.map_index}",
+        path=f"{task_path(row.dag_id, row.run_id, row.task_id)}?map_index={row.map_index}",
         dag_id=row.dag_id,
-        task_name=task_name(row.task_id, row.map_index),
+        task_name=row.task_name,
         run_id=row.run_id,
         phase=Phase.of(row.state, row.model_id),
         model_id=row.model_id,

@@ -36,12 +36,10 @@ MOST_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRecord:
-    """A task instance.
+class TaskRow:
+    """What is known of every task instance.
 
     :param dag_run_id: number of its run; a later run has a larger one.
-    :param rendered: its template fields as Airflow kept them.
-    :param xcoms: those of :data:`KEYS` that it has.
     """
 
     dag_id: str
@@ -50,9 +48,24 @@ class TaskRecord:
     map_index: int
     dag_run_id: int
     state: str | None
+    started_at: datetime | None
+
+    @property
+    def task_name(self) -> str:
+        """What to call it."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id} [{self.map_index}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord(TaskRow):
+    """A task instance that is looked at.
+
+    :param rendered: its template fields as Airflow kept them.
+    :param xcoms: those of :data:`KEYS` that it has.
+    """
+
     operator: str | None
     try_number: int
-    started_at: datetime | None
     ended_at: datetime | None
     rendered: Mapping[str, Any]
     xcoms: Mapping[str, Any]
@@ -64,16 +77,12 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRow:
-    """A training in the list of all of them."""
+class TrainingRow(TaskRow):
+    """A training in the list of all of them.
 
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-    dag_run_id: int
-    state: str | None
-    started_at: datetime | None
+    :param model_id: its model, if it has one.
+    """
+
     model_id: str | None
 
 

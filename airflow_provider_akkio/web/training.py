@@ -110,7 +110,7 @@ class TrainingView:
         known = {name: told[name] for name in _PARAMETERS if name in told}
         task_id = record.xcoms.get("akkio_task_id") or record.rendered.get("akkio_task_id")
         return cls(
-            task_name=task_name(record.task_id, record.map_index),
+            task_name=record.task_name,
             phase=phase,
             has_ended=record.state in _ENDED,
             sentence=_sentence(record, phase),
@@ -130,11 +130,6 @@ def model_of(record: TaskRecord) -> ModelReport | None:
         return None
     parts = (record.xcoms.get(name) for name in ("stats", "field_importance", "data_story"))
     return ModelReport.of(model_id, *parts)
-
-
-def task_name(task_id: str, map_index: int) -> str:
-    """Return what to call a task instance."""
-    return task_id if map_index < 0 else f"{task_id} [{map_index}]"
 
 
 def moment(when: datetime | None) -> str:
