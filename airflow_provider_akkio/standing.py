@@ -26,7 +26,7 @@ class Standing:
 
     :param status: as Akkio wrote it.
     :param since: when it was seen for the first time, in seconds since the epoch.
-    :param estimate_seconds: Akkio's rough estimate of the whole training's seconds, if it gave one.
+    :param estimate_seconds: Akkio's last rough estimate of the whole training's seconds, if it gave one.
     :param submitted_at: when Akkio accepted the training, in seconds since the epoch; ``None`` if somebody else
         submitted it.
     :param parameters: what was asked for, where no worker has run, since Airflow's own record of it is made there.
@@ -80,20 +80,22 @@ class StandingWatch:
 
     def __call__(self, state: TrainingState) -> None:
         """Take an answer."""
-        told = self._told
-        if told is None or told.status != state.status:
-            told = Standing(
+        before = self._told
+        estimate = None if before is None else before.estimate_seconds
+        if _is_news(estimate, state.estimate_seconds):
+            estimate = state.estimate_seconds
+        if before is None or before.status != state.status:
+            self._told = Standing(
                 status=state.status,
                 since=self._clock(),
-                estimate_seconds=state.estimate_seconds,
+                estimate_seconds=estimate,
                 submitted_at=self._submitted_at,
                 parameters=self._parameters,
             )
-        elif _is_news(told.estimate_seconds, state.estimate_seconds):
-            told = replace(told, estimate_seconds=state.estimate_seconds)
-        if told is not self._told:
-            self._told = told
-            self._tell(told.to_entry())
+        elif estimate != before.estimate_seconds:
+            self._told = replace(before, estimate_seconds=estimate)
+        if self._told is not None and self._told is not before:
+            self._tell(self._told.to_entry())
 
 
 def _is_news(before: float | None, now: float | None) -> bool:

@@ -42,6 +42,11 @@ def test_an_estimate_is_told_if_it_is_new_or_changes_by_more_than_a_tenth() -> N
     ]
 
 
+def test_a_status_without_an_estimate_keeps_the_one_before() -> None:
+    seen = told(TrainingState("IN_PROGRESS", 60.0), TrainingState("SUCCEEDED"))
+    assert [one and (one.status, one.estimate_seconds) for one in seen] == [("IN_PROGRESS", 60.0), ("SUCCEEDED", 60.0)]
+
+
 def test_when_somebody_else_submitted_it_is_not_known() -> None:
     assert told(TrainingState("PENDING"), training=FOREIGN) == [Standing(status="PENDING", since=1001)]
 

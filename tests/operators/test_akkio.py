@@ -63,7 +63,7 @@ def test_while_a_worker_waits_its_xcom_tells_how_the_training_stands(
     standing = run.standing("train")
     assert standing is not None
     assert standing.submitted_at is not None
-    assert (standing.status, standing.estimate_seconds, standing.parameters) == ("FAILED", None, None)
+    assert (standing.status, standing.estimate_seconds, standing.parameters) == ("FAILED", 20, None)
     assert standing.submitted_at <= standing.since <= time.time()
 
 
