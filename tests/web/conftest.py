@@ -22,6 +22,7 @@ STATS = [
     ]
 ]
 TRAIN = "AkkioTrainOperator(task_id='train', dataset_id='D1', predict_fields='Lead', duration=60, poll_interval=0.05)"
+MAPPED = "AkkioTrainOperator.partial(task_id='train', predict_fields='Lead', poll_interval=0.05).expand(dataset_id={})"
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +112,7 @@ class Recorded:
 
 
 Records = Callable[..., Recorded]
-RecordsOften = Callable[[list[Any]], Recorded]
+RecordsOften = Callable[..., Recorded]
 
 
 @pytest.fixture
@@ -129,8 +130,8 @@ def record(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient) -> Re
 def record_often(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient) -> RecordsOften:
     """Run a training once for each of some statistics, and return the last."""
 
-    def run(statistics: list[Any]) -> Recorded:
-        with run_dag.parsed(TRAIN) as dag:
+    def run(statistics: list[Any], body: str = TRAIN) -> Recorded:
+        with run_dag.parsed(body) as dag:
             for stats in statistics:
                 trained.script("result", result("M1", stats=stats))
                 dag_run = dag.test()

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from airflow_provider_akkio.web.models import PAGE
-from tests.web.conftest import TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
+from tests.web.conftest import MAPPED, TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
 
 ABSENT = "\N{EN DASH}"
 
@@ -30,8 +30,7 @@ def listed(client: TestClient, number: int = 1) -> str:
 @pytest.fixture
 def mapped(record: Records) -> Recorded:
     """A run with more trainings than a page of the list takes."""
-    body = TRAIN.replace("AkkioTrainOperator(", "AkkioTrainOperator.partial(").replace("dataset_id='D1', ", "")
-    return record(f"{body}.expand(dataset_id=[f'D{{number}}' for number in range({PAGE + 5})])")
+    return record(MAPPED.format([f"D{number}" for number in range(PAGE + 5)]))
 
 
 def test_the_newest_run_comes_first_with_its_model_and_metric_over_time(record_often: RecordsOften) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY
-from tests.web.conftest import STATS, TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
+from tests.web.conftest import MAPPED, STATS, TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
 
 RESULT = ("model_id", "return_value", "stats", "field_importance", "data_story")
 
@@ -146,8 +146,7 @@ def test_a_task_of_another_kind_gets_a_polite_answer(record: Records) -> None:
 
 
 def test_each_mapped_task_has_its_own(record: Records) -> None:
-    body = TRAIN.replace("AkkioTrainOperator(", "AkkioTrainOperator.partial(").replace("dataset_id='D1', ", "")
-    first = record(body + ".expand(dataset_id=['D1', 'D2'])")
+    first = record(MAPPED.format(["D1", "D2"]))
     for index in (0, 1):
         first.map_index = index
         assert f"Dataset D{index + 1}" in text_of(first.page())
@@ -173,6 +172,12 @@ def test_the_metric_stands_beside_that_of_the_run_before(record_often: RecordsOf
     page = record_often([better(0.5), [], better(0.75)]).page()
     assert "0.75 +0.25 against 0.5 in the run before" in text_of(page)
     assert 'role="img" aria-label="f1, oldest first: 0.5, 0.75"' in page
+
+
+def test_a_mapped_task_is_compared_with_those_of_its_own_index(record_often: RecordsOften) -> None:
+    last = record_often([better(0.5), better(0.75)], MAPPED.format(["D1", "D2"]))
+    last.map_index = 1
+    assert 'aria-label="f1, oldest first: 0.5, 0.75"' in last.page()
 
 
 def test_the_line_goes_back_twenty_runs(record_often: RecordsOften) -> None:
@@ -227,9 +232,10 @@ def test_names_are_text_whatever_they_hold(record: Records) -> None:
     assert name in text_of(page)
 
 
-def test_no_page_is_shown_without_a_login(record: Records) -> None:
+@pytest.mark.parametrize("path", ["", "/akkio/models", "/akkio/static/akkio.css"])
+def test_nothing_is_shown_without_a_login(record: Records, path: str) -> None:
     training = record()
     stranger = TestClient(training.client.app, base_url="http://localhost")
-    answer = stranger.get(training.path)
+    answer = stranger.get(path or training.path)
     assert answer.status_code == 401
     assert "M1" not in answer.text
