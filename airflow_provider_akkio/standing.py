@@ -10,12 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState
 
-STATUS_KEY = "akkio_status"
-"""Key of the XCom with the last status; its value is that of :meth:`Standing.to_entry`."""
-
-ERROR_KEY = "akkio_error"
-"""Key of the XCom that tells why a task failed, in the words of its exception."""
-
 _NEWS = 0.1
 """Share by which an estimate has to change to be told again."""
 
@@ -25,7 +19,7 @@ class Standing:
     """The last status of a training.
 
     :param status: as Akkio wrote it.
-    :param since: when it was seen for the first time, in seconds since the epoch.
+    :param since: when the wait saw it for the first time, in seconds since the epoch.
     :param estimate_seconds: Akkio's last rough estimate of the whole training's seconds, if it gave one.
     :param submitted_at: when Akkio accepted the training, in seconds since the epoch; ``None`` if somebody else
         submitted it.
@@ -59,7 +53,7 @@ class StandingWatch:
     """Hears each answer to a question for the status, and passes on what is new.
 
     :param training: which training.
-    :param tell: takes the entry for :data:`STATUS_KEY`.
+    :param tell: takes the entry for :data:`~airflow_provider_akkio.api.vocabulary.STATUS_KEY`.
     :param parameters: see :class:`Standing`.
     :param clock: gives the present, in seconds since the epoch.
     """

@@ -12,15 +12,16 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Airflo
 
 from airflow_provider_akkio.api.advice import still_running
 from airflow_provider_akkio.api.pacing import READ_PATIENCE
+from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY
 from airflow_provider_akkio.exceptions import AkkioError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY, StandingWatch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
+    from airflow_provider_akkio.standing import StandingWatch
 
     _Base = BaseOperator
 else:
@@ -91,7 +92,9 @@ class AwaitsTraining(_Base):
             ended = TrainingEvent.from_payload(event)
             self._awaited = ended.akkio_task_id or None
             if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
-                raise AirflowTaskTimeout(f"The task's execution_timeout ended the wait. {ended.message}")
+                reason = f"The task's execution_timeout ended the wait. {ended.message}"
+                self._tell(context, ERROR_KEY, reason)
+                raise AirflowTaskTimeout(reason)
             if ended.ending is Ending.FAILED:
                 raise ended.as_exception()
             result = self.open_hook().get_training_result(ended.akkio_task_id, ended.location)
@@ -99,15 +102,20 @@ class AwaitsTraining(_Base):
 
     @contextmanager
     def telling_why(self, context: Context) -> Iterator[None]:
-        """Leave in XCom why the task fails, if it does: an exception reaches Airflow's page as a traceback in a log."""
+        """Leave in XCom why the task fails, if it does: an exception reaches Airflow's page as a traceback in a log.
+
+        Not where Airflow's own timer ends it: it rings once, and nothing would end a write that hangs.
+        """
         try:
             yield
-        except (AkkioError, AirflowNotFoundException, AirflowTaskTimeout) as error:
+        except (AkkioError, AirflowNotFoundException) as error:
             self._tell(context, ERROR_KEY, str(error))
             raise
 
     def watch(self, context: Context, training: SubmittedTraining) -> StandingWatch:
         """Return what hears the answers about a training, and leaves in XCom how it stands."""
+        from airflow_provider_akkio.standing import StandingWatch
+
         return StandingWatch(training, lambda entry: self._tell(context, STATUS_KEY, entry))
 
     def _tell(self, context: Context, key: str, value: Any) -> None:
@@ -179,7 +187,7 @@ class AwaitsTraining(_Base):
             for key, value in result.parts().items():
                 context["ti"].xcom_push(key=key, value=value)
         self._describe_assets(context, result)
-        log_model(self.log.info, result)
+        log_model(self.log, result)
         return result.model_id
 
     def _describe_assets(self, context: Context, result: TrainingResult) -> None:

@@ -29,8 +29,7 @@ def main() -> None:
         run_id = _retrain(stack.api, GOOD_ROWS, say)
         _expect(stack.api, run_id, promote="success")
         xcoms = stack.api.xcoms(RETRAIN, run_id, "train")
-        parts = {name: xcoms[name] for name in ("model_id", "stats", "field_importance", "data_story")}
-        print(f"\n{framed(card(ModelReport.of(**parts)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
+        print(f"\n{framed(card(ModelReport.of(xcoms)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
         _show_predictions(stack, say)
         say("a second run, with rows whose outcomes are shuffled: its model cannot be any good")
         run_id = _retrain(stack.api, _made_worse(stack.folder / "worse_leads.csv"), say)

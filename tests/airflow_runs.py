@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from airflow_provider_akkio.standing import STATUS_KEY, Standing
+from airflow_provider_akkio.api.vocabulary import STATUS_KEY
+from airflow_provider_akkio.standing import Standing
 
 _HEADER = """
 from datetime import datetime, timedelta

@@ -59,3 +59,12 @@ def test_it_has_pages_where_airflow_can_tell_who_looks(
     assert (bool(plugin.external_views), bool(plugin.fastapi_apps)) == (has_pages, has_pages)
     names = ["Akkio training", "Akkio"] if has_pages else ["Akkio"]
     assert [link.name for link in plugin.operator_extra_links] == names
+
+
+def test_an_airflow_in_which_the_pages_cannot_be_made_goes_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "airflow_provider_akkio.web.app", None)
+    plugin = AkkioPlugin()
+    assert (plugin.fastapi_apps, plugin.external_views) == ([], [])
+    assert "The pages of airflow-provider-akkio cannot be served in this Airflow." in caplog.text

@@ -39,3 +39,10 @@ class TrainingStatus(StrEnum):
     def is_failed(self) -> bool:
         """Whether the training ended without a model."""
         return self in (TrainingStatus.FAILED, TrainingStatus.UNKNOWN_TIMEOUT)
+
+
+STATUS_KEY = "akkio_status"
+"""Key of the XCom with a training's last status; see :class:`~airflow_provider_akkio.standing.Standing`."""
+
+ERROR_KEY = "akkio_error"
+"""Key of the XCom that tells why a task failed, in the words of its exception."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_akkio.api.request import TrainRequest, check_disjoint, parse_id, parse_parameter
-from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING, TrainingStatus
+from airflow_provider_akkio.api.vocabulary import ERROR_KEY, LONGEST_TRAINING, STATUS_KEY, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioNotFound
 from airflow_provider_akkio.handover import (
     Handover,
@@ -22,7 +22,6 @@ from airflow_provider_akkio.handover import (
 )
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.parameters import is_literal, listed, naming, seconds
-from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY
 from airflow_provider_akkio.waiting import AwaitsTraining
 from airflow_provider_akkio.workerless import ReadLate, start_trigger_args, why_a_worker_ends, why_a_worker_starts
 
@@ -143,9 +142,9 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         """Go on after the trigger: fetch the result, raise what ended the wait, or start, where the trigger did not."""
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
-        if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
-            start_over(context, XCOM_KEYS)
-            with self.telling_why(context):
+        with self.telling_why(context):
+            if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
+                start_over(context, XCOM_KEYS)
                 return self._train(context)
         try:
             if self.end_from_trigger:

@@ -5,10 +5,13 @@ Airflow imports this module in each of its processes, so it loads nothing; the A
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowPlugin, BaseOperatorLink
+
+log = logging.getLogger(__name__)
 
 AKKIO = "https://app.akkio.com/"
 """Akkio's web application, which has no public address for a single model."""
@@ -81,14 +84,19 @@ class AkkioPlugin(AirflowPlugin):
         """The application that serves the pages."""
         if not _has_pages():
             return []
-        from airflow_provider_akkio.web.app import build_app
+        try:
+            from airflow_provider_akkio.web.app import build_app
 
-        return [{"name": "Akkio", "app": build_app(), "url_prefix": _URL_PREFIX}]
+            app = build_app()
+        except Exception:  # they are made of parts of Airflow; whatever becomes of these, its own page has to be served
+            log.exception("The pages of airflow-provider-akkio cannot be served in this Airflow.")
+            return []
+        return [{"name": "Akkio", "app": app, "url_prefix": _URL_PREFIX}]
 
     @cached_property
     def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The tab and the page; their addresses are relative, so that they hold where Airflow has a path of its own."""
-        if not _has_pages():
+        if not self.fastapi_apps:
             return []
         prefix = _URL_PREFIX.removeprefix("/")
         return [

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_akkio.report result.json > page.html``: the page of a model, without Airflow."""
+"""``python -m airflow_provider_akkio.report result.json > page.html``: the page of a model, where no Airflow runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any
 from airflow_provider_akkio.report.card import card, framed
 from airflow_provider_akkio.report.content import ModelReport
 from airflow_provider_akkio.report.page import standalone_page
-
-_PARTS = ("model_id", "stats", "field_importance", "data_story")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,19 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--text", action="store_true", help="eight lines of text rather than a page")
     given = parser.parse_args(arguments)
     try:
-        model = ModelReport.of(**_parts(given.result))
-    except (OSError, ValueError) as error:
+        model = ModelReport.of(_result(given.result))
+    except OSError as error:
+        parser.error(f"{given.result} cannot be read: {error.strerror}.")
+    except (ValueError, RecursionError) as error:
         parser.error(f"{given.result} holds no result of a training: {error}")
     shown = framed(card(model)) if given.text else standalone_page(model)
-    sys.stdout.buffer.write(f"{shown}\n".encode())
+    sys.stdout.buffer.write(f"{shown}\n".encode(errors="replace"))
 
 
-def _parts(path: Path) -> dict[str, Any]:
-    result = json.loads(path.read_text(encoding="utf-8"))
+def _result(path: Path) -> dict[str, Any]:
+    result = json.loads(path.read_text(encoding="utf-8-sig"))
     match result:
         case {"model_id": str()}:
-            return {part: result.get(part) for part in _PARTS}
-    raise ValueError("it has no model_id.")
+            return dict(result)
+    raise ValueError("it has no model_id, or none that is a text.")
 
 
 if __name__ == "__main__":

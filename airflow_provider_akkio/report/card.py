@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from airflow_provider_akkio.api.quoting import quoted
 from airflow_provider_akkio.api.training import TrainingResult
 from airflow_provider_akkio.report.content import FieldReport, ModelReport, OutcomeReport
-
-MOST_LINES = 8
-"""Most lines of a card."""
 
 _MOST_OUTCOMES = 3
 _MOST_FIELDS = 3
@@ -22,29 +20,32 @@ def card(model: ModelReport) -> list[str]:
 
     :param model: which model.
     """
-    lines = [f"model {quoted(model.model_id)}{_headline(model)}", *_outcomes(model), *_importance(model)]
-    return lines[:MOST_LINES]
+    return [f"model {quoted(model.model_id)}{_headline(model)}", *_outcomes(model), *_importance(model)]
 
 
-def log_model(info: Callable[[str, str], object], result: TrainingResult) -> None:
+def log_model(log: Any, result: TrainingResult) -> None:
     """Log a result's card, a record a line: the end of a task's log.
 
-    :param info: takes a message and its argument; a logger's method.
+    :param log: a task's or a trigger's logger.
     :param result: what the training made.
     """
-    first, *others = card(ModelReport.of(**result.parts()))
-    info("Akkio trained %s", first)
+    try:
+        first, *others = card(ModelReport.of(result.parts()))
+    except Exception:  # the model is there, and paid for, whatever its statistics are like
+        log.warning("Akkio trained model %s; its statistics cannot be shown.", result.model_id, exc_info=True)
+        return
+    log.info("Akkio trained %s", first)
     for line in others:
-        info("%s", line)
+        log.info("%s", line)
 
 
 def framed(lines: list[str]) -> str:
-    """Return lines in a frame, for a terminal.
+    """Return lines in a frame, for a terminal; open at the right, since only the terminal knows how wide a name is.
 
     :param lines: what :func:`card` returned.
     """
-    width = max(map(len, lines))
-    return "\n".join([f"╭{'─' * (width + 2)}╮", *(f"│ {line:{width}} │" for line in lines), f"╰{'─' * (width + 2)}╯"])
+    edge = "─" * (max(map(len, lines)) + 2)
+    return "\n".join([f"╭{edge}", *(f"│ {line}" for line in lines), f"╰{edge}"])
 
 
 def _headline(model: ModelReport) -> str:
@@ -84,7 +85,7 @@ def _importance(model: ModelReport) -> Iterator[str]:
     yield "most important fields"
     width = max(len(name) for name, _ in most)
     for name, share in most:
-        yield f"  {name:{width}}  {'█' * max(1, round(_BAR * share / most[0][1])):{_BAR}} {share:6.1%}"
+        yield f"  {name:{width}}  {'█' * max(1, round(_BAR * (share / most[0][1]))):{_BAR}} {share:6.1%}"
 
 
 def _name(text: str) -> str:

@@ -133,15 +133,28 @@ class ModelReport:
     story: tuple[StoryReport, ...]
 
     @classmethod
-    def of(cls, model_id: str, stats: Any, field_importance: Any, data_story: Any) -> Self:
-        """Read the parts of a result; see :class:`~airflow_provider_akkio.api.training.TrainingResult`."""
+    def of(cls, parts: Mapping[str, Any]) -> Self:
+        """Read a result.
+
+        :param parts: by name, as :meth:`~airflow_provider_akkio.api.training.TrainingResult.parts` returns them, and as
+            a task's XComs and Akkio's own answer have them; others are passed over.
+        """
+        stats = parts.get("stats")
         return cls(
-            model_id=model_id,
-            headline=headline(stats),
+            model_id=str(parts["model_id"]),
+            headline=listed_headline(stats),
             fields=tuple(_field(entries) for entries in map(_mappings, _listed(stats)) if entries),
-            importance=_importance(field_importance),
-            story=tuple(told for field in _mappings(data_story) for told in _story(field)),
+            importance=_importance(parts.get("field_importance")),
+            story=tuple(told for field in _mappings(parts.get("data_story")) for told in _story(field)),
         )
+
+
+def listed_headline(stats: Any) -> Measure | None:
+    """Return the one number that tells most, unless the statistics are a text, which it would take long to read.
+
+    :param stats: whatever is among the XComs.
+    """
+    return headline(stats) if isinstance(stats, list) else None
 
 
 def _field(entries: list[Mapping[str, Any]]) -> FieldReport:
@@ -187,4 +200,5 @@ def _total(counts: Iterable[float | None]) -> int | None:
     known = list(counts)
     if not known or None in known:
         return None
-    return round(sum(count for count in known if count is not None))
+    total = finite(sum(count for count in known if count is not None))
+    return None if total is None else round(total)

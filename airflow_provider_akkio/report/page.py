@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from airflow_provider_akkio.report.content import ModelReport
 
+_LARGE = 1e9
 _ABSENT = "\N{EN DASH}"
 
 
@@ -26,7 +27,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"decimal": _decimal, "count": _count, "percent": _percent, "width": _width}
+    made.filters |= {"decimal": _decimal, "share": _share, "count": _count, "percent": _percent, "width": _width}
     return made
 
 
@@ -64,7 +65,13 @@ def _allowed(text: str) -> str:
 
 
 def _decimal(value: float | None) -> str:
-    return _ABSENT if value is None else f"{value:.3g}"
+    if value is None:
+        return _ABSENT
+    return f"{value:,.0f}" if 1000 <= abs(value) < _LARGE else f"{value:.3g}"
+
+
+def _share(value: float | None) -> str:
+    return _ABSENT if value is None else f"{value:.3f}"
 
 
 def _count(value: float | None) -> str:

@@ -24,7 +24,7 @@ from airflow_provider_akkio.report.card import log_model
 from airflow_provider_akkio.standing import StandingWatch
 from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.triggers.own_task import OwnTask
-from airflow_provider_akkio.triggers.telling import Teller
+from airflow_provider_akkio.triggers.telling import THREADS, Teller
 
 _LOOK_EVERY = 0.2
 _TIMES_TO_LOOK = 150
@@ -192,12 +192,18 @@ class AkkioTrainTrigger(BaseTrigger):
 
     async def _wait(self) -> tuple[TrainingEvent, TrainingResult | None]:
         training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
-        deadline = min(self.deadline, self.execution_deadline or math.inf)
-        hook = AkkioHook(self.akkio_conn_id)
         # ``airflow dags test`` runs triggers without a triggerer.
         can_tell = AIRFLOW_V_3_1_PLUS and self.trigger_id is not None and self.task_instance is not None
-        teller = Teller(OwnTask(self.task_instance) if self.tells_status and can_tell else None)
-        watch = StandingWatch(training, teller.tell, self.parameters)
+        teller = Teller(OwnTask(self.task_instance, THREADS) if self.tells_status and can_tell else None)
+        ended = await self._end_of(training, StandingWatch(training, teller.tell, self.parameters))
+        await teller.finish()
+        return ended
+
+    async def _end_of(
+        self, training: SubmittedTraining, watch: StandingWatch
+    ) -> tuple[TrainingEvent, TrainingResult | None]:
+        deadline = min(self.deadline, self.execution_deadline or math.inf)
+        hook = AkkioHook(self.akkio_conn_id)
         try:
             # The result is fetched to know that it can be had: an outage is better waited out here than in a worker.
             state, result = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval, watch))
@@ -210,8 +216,6 @@ class AkkioTrainTrigger(BaseTrigger):
                 f"The wait broke ({type(error).__name__}: {quoted(str(error))}). {still_running(self.akkio_task_id)}"
             )
             return self._failed(broken, Ending.FAILED), None
-        finally:
-            await teller.finish()
         ended = TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
         return ended, result
 
@@ -227,7 +231,7 @@ class AkkioTrainTrigger(BaseTrigger):
         except Exception:  # an XCom backend may be any service, with errors of its own
             self.log.exception("The result could not be stored from here; a worker does it.")
             return False
-        log_model(self.log.info, result)
+        log_model(self.log, result)
         return True
 
     async def _wait_until_airflow_knows(self) -> None:

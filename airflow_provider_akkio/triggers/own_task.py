@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asgiref.sync import sync_to_async
 
 
 class OwnTask:
-    """Reads and writes the XComs of a trigger's task, and asks for its state; needs Airflow 3.3.
+    """Reads and writes the XComs of a trigger's task, which needs Airflow 3.1, and asks for its state, which needs 3.3.
 
     :param task_instance: what the triggerer gave the trigger.
+    :param threads: where to do it; default the event loop's own threads.
     """
 
-    def __init__(self, task_instance: Any) -> None:
+    def __init__(self, task_instance: Any, threads: ThreadPoolExecutor | None = None) -> None:
+        self._threads = threads
         self._of_task = {
             "dag_id": task_instance.dag_id,
             "task_id": task_instance.task_id,
@@ -48,7 +51,12 @@ class OwnTask:
         return None if state is None else str(state)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        from airflow.sdk.execution_time.xcom import XCom
+        # A backend may take its time, or wait for the triggerer's event loop; to load it takes long, too.
+        call = sync_to_async(_call_xcom, thread_sensitive=False, executor=self._threads)
+        return await call(method, **arguments, **self._of_task)
 
-        # A backend may take its time, or wait for the triggerer's event loop.
-        return await sync_to_async(getattr(XCom, method), thread_sensitive=False)(**arguments, **self._of_task)
+
+def _call_xcom(method: str, **arguments: Any) -> Any:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return getattr(XCom, method)(**arguments)

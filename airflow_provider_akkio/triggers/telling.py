@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from airflow_provider_akkio.standing import STATUS_KEY
+from airflow_provider_akkio.api.vocabulary import STATUS_KEY
 from airflow_provider_akkio.triggers.own_task import OwnTask
 
 log = logging.getLogger(__name__)
 
-LONGEST_WRITE = 30.0
+LONGEST_WRITE = 10.0
 """Seconds that an XCom backend may take before the wait's end no longer heeds it."""
+
+THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="akkio-status")
+"""Where a whole process writes: a backend that hangs holds up these, and none of the event loop's own threads."""
 
 
 class Teller:
     """Writes the newest of what it is told into the task's XCom; the wait goes on meanwhile, whatever comes of it.
 
-    :param task: the trigger's task; ``None`` tells nobody.
+    :param task: the trigger's task, writing in :data:`THREADS`; ``None`` tells nobody.
     """
 
     def __init__(self, task: OwnTask | None) -> None:
@@ -27,7 +31,7 @@ class Teller:
         self._writing: asyncio.Task[None] | None = None
 
     def tell(self, entry: dict[str, Any]) -> None:
-        """Take an entry for :data:`~airflow_provider_akkio.standing.STATUS_KEY`, and return at once."""
+        """Take an entry for :data:`~airflow_provider_akkio.api.vocabulary.STATUS_KEY`, and return at once."""
         if self._task is None:
             return
         self._newest = entry
@@ -43,8 +47,13 @@ class Teller:
         try:
             while (entry := self._newest) is not None:
                 self._newest = None
-                await task.set_xcom(STATUS_KEY, entry)
-        except Exception:  # an XCom backend may be any service; the training counts, and not what is said of it
-            log.warning("The XCom %r could not be written.", STATUS_KEY, exc_info=True)
+                await _try_to_write(task, entry)
         finally:
             self._writing = None
+
+
+async def _try_to_write(task: OwnTask, entry: dict[str, Any]) -> None:
+    try:
+        await task.set_xcom(STATUS_KEY, entry)
+    except Exception:  # an XCom backend may be any service; the training counts, and not what is said of it
+        log.warning("The XCom %r could not be written.", STATUS_KEY, exc_info=True)

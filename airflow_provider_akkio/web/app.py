@@ -18,11 +18,11 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_akkio import __version__
-from airflow_provider_akkio.api.statistics import headline
-from airflow_provider_akkio.report.page import environment, static_text
+from airflow_provider_akkio.report.content import listed_headline
+from airflow_provider_akkio.report.page import render, static_text
 from airflow_provider_akkio.report.trend import Trend
 from airflow_provider_akkio.web.models import listed
-from airflow_provider_akkio.web.records import past_stats, task_record, training_dags
+from airflow_provider_akkio.web.records import task_record, training_dags
 from airflow_provider_akkio.web.training import TrainingView, model_of
 
 _DIGITS = 10
@@ -42,7 +42,10 @@ _HEADERS = {
 _STATIC = {"akkio.css": "text/css", "akkio.js": "text/javascript"}
 _REFUSALS = {
     401: ("Please log in", "This page is for those who are logged in to Airflow."),
-    403: ("Not yours to see", "You may not read the XComs of this DAG. Whoever manages Airflow's users can allow it."),
+    403: (
+        "Not yours to see",
+        "You may not read the XComs of this DAG, or your login has ended. Whoever manages the users can allow it.",
+    ),
     404: ("Nothing here", "There is no such page, or no such task instance any more."),
 }
 
@@ -62,31 +65,35 @@ def build_app() -> FastAPI:
 
 
 def _training(request: Request, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> HTMLResponse:
+    if "\0" in f"{dag_id}{run_id}{task_id}":  # no text of a PostgreSQL
+        raise HTTPException(404)
+    # Airflow leaves the placeholder as it is for a task that is not mapped.
+    index = int(map_index) if map_index.isdecimal() and len(map_index) < _DIGITS else -1
     with create_session(scoped=False) as session:
-        # Airflow leaves the placeholder as it is for a task that is not mapped.
-        index = int(map_index) if map_index.isdecimal() and len(map_index) < _DIGITS else -1
         record = task_record(session, dag_id, run_id, task_id, index)
-        if record is None:
-            raise HTTPException(404)
-        if not record.is_training:
-            text = "This task neither trains a model at Akkio nor waits for one."
-            return _page(request, "message.html", heading="No Akkio training", text=text, links_to_all=True)
-        model = model_of(record)
-        past = [] if model is None else past_stats(session, record)
+    if record is None:
+        raise HTTPException(404)
+    if not record.is_training:
+        text = "This task neither trains a model at Akkio nor waits for one."
+        return _page(request, "message.html", heading="No Akkio training", text=text, links_to_all=True)
+    model = model_of(record)
     training = TrainingView.of(record, pendulum.now("UTC"))
     return _page(
         request,
         "training.html",
         training=training,
         model=model,
-        trend=None if model is None else Trend.of([*map(headline, past), model.headline]),
+        trend=None if model is None else Trend.of([*map(listed_headline, record.past_stats), model.headline]),
         refresh_seconds=None if training.has_ended else REFRESH_SECONDS,
     )
 
 
 def _models(request: Request, user: GetUserDep, page: int = Query(1, ge=1, le=10_000)) -> HTMLResponse:
     with create_session(scoped=False) as session:
-        dag_ids = {dag_id for dag_id in training_dags(session) if _may_read(request, user, dag_id)}
+        found = training_dags(session)
+    # Whoever manages the users may ask elsewhere, for each DAG: no connection to the database waits for that.
+    dag_ids = {dag_id for dag_id in found if _may_read(request, user, dag_id)}
+    with create_session(scoped=False) as session:
         rows, has_more = listed(session, dag_ids, page)
     return _page(request, "models.html", rows=rows, page=page, has_more=has_more)
 
@@ -98,8 +105,9 @@ def _static(name: str) -> Response:
 
 
 def _may_read(request: Request, user: Any, dag_id: str) -> bool:
+    asked = Request({**request.scope, "path_params": {"dag_id": dag_id}})
     try:
-        requires_access_dag("GET", DagAccessEntity.XCOM, dag_id)(request, user)
+        requires_access_dag("GET", DagAccessEntity.XCOM)(asked, user)
     except HTTPException:
         return False
     return True
@@ -107,7 +115,7 @@ def _may_read(request: Request, user: Any, dag_id: str) -> bool:
 
 def _page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     values = {"root": request.scope.get("root_path", ""), "version": __version__, "refresh_seconds": None, **values}
-    return HTMLResponse(environment().get_template(template).render(values), status)
+    return HTMLResponse(render(template, **values).encode(errors="replace"), status)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

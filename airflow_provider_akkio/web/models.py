@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from airflow_provider_akkio.api.statistics import Measure, headline
+from airflow_provider_akkio.api.statistics import Measure
+from airflow_provider_akkio.report.content import listed_headline
 from airflow_provider_akkio.report.trend import Trend
 from airflow_provider_akkio.web.addresses import task_path
 from airflow_provider_akkio.web.records import MOST_RUNS, TrainingRow, stats_over_time, trainings
@@ -43,7 +44,7 @@ def listed(session: Session, dag_ids: set[str], page: int) -> tuple[list[ListedT
     rows = trainings(session, dag_ids, PAGE * (page - 1), PAGE + 1)
     shown = rows[:PAGE]
     over_time = {
-        task: [(run, headline(stats)) for run, stats in found]
+        task: [(run, listed_headline(stats)) for run, stats in found]
         for task, found in stats_over_time(session, [row for row in shown if row.model_id]).items()
     }
     return [_listed(row, over_time.get((row.dag_id, row.task_id, row.map_index), [])) for row in shown], len(
@@ -60,7 +61,7 @@ def _listed(row: TrainingRow, over_time: list[tuple[int, Measure | None]]) -> Li
         dag_id=row.dag_id,
         task_name=row.task_name,
         run_id=row.run_id,
-        phase=Phase.of(row.state, row.model_id),
+        phase=Phase.of(row, row.model_id),
         model_id=row.model_id,
         measure=measures[-1] if measures else None,
         trend=Trend.of(measures),

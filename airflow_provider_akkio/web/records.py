@@ -6,30 +6,50 @@ A value that is longer than a limit is left out, so that no result, however larg
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import ColumnElement, Text, and_, case, cast, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 
-from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY
+from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY
 
 KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 """The XComs that a page reads."""
 
 SENSOR = "AkkioTrainSensor"
+_NOT_BEGUN = frozenset({None, "none", "scheduled", "queued"})
 OPERATORS = ("AkkioTrainOperator", SENSOR)
-LONGEST_VALUE = 2_000_000
+LONGEST_VALUE = 500_000
 """Characters of JSON beyond which a value is not read."""
 
 LONGEST_PAST_STATS = 100_000
 """Characters of JSON beyond which the statistics of an earlier run are not read."""
+
+LONGEST_LIST = 3_000_000
+"""Characters of JSON that the statistics of a list may have in all; those of the oldest runs are left out."""
 
 MOST_RUNS = 20
 """Runs that a trend goes back."""
@@ -40,6 +60,7 @@ class TaskRow:
     """What is known of every task instance.
 
     :param dag_run_id: number of its run; a later run has a larger one.
+    :param is_resumed: whether it is to go on after a trigger, if it is scheduled.
     """
 
     dag_id: str
@@ -49,6 +70,12 @@ class TaskRow:
     dag_run_id: int
     state: str | None
     started_at: datetime | None
+    is_resumed: bool
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this try has; what a task that waits to be run has left is an earlier one's."""
+        return self.is_resumed or self.state not in _NOT_BEGUN
 
     @property
     def task_name(self) -> str:
@@ -62,6 +89,7 @@ class TaskRecord(TaskRow):
 
     :param rendered: its template fields as Airflow kept them.
     :param xcoms: those of :data:`KEYS` that it has.
+    :param past_stats: the ``stats`` of the runs before it, the newest last.
     """
 
     operator: str | None
@@ -69,6 +97,7 @@ class TaskRecord(TaskRow):
     ended_at: datetime | None
     rendered: Mapping[str, Any]
     xcoms: Mapping[str, Any]
+    past_stats: Sequence[Any]
 
     @property
     def is_training(self) -> bool:
@@ -86,62 +115,93 @@ class TrainingRow(TaskRow):
     model_id: str | None
 
 
+class _Part(StrEnum):
+    """What a row of the answer about a task instance is."""
+
+    TASK = "task"
+    XCOM = "xcom"
+    PAST = "past"
+
+
 def task_record(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskRecord | None:
     """Return a task instance, with one query; ``None`` if there is none."""
-    ti, fields = TaskInstance, RenderedTaskInstanceFields
-    statement = (
-        select(
-            DagRun.id,
-            ti.state,
-            ti.operator,
-            ti.try_number,
-            ti.start_date,
-            ti.end_date,
-            _text(fields.rendered_fields, LONGEST_VALUE),
-            XComModel.key,
-            _text(XComModel.value, LONGEST_VALUE),
-        )
-        .join(DagRun, and_(DagRun.dag_id == ti.dag_id, DagRun.run_id == ti.run_id))
-        .outerjoin(fields, _same_task(fields, ti))
-        .outerjoin(XComModel, and_(_same_task(XComModel, ti), XComModel.key.in_(KEYS)))
-        .where(ti.dag_id == dag_id, ti.run_id == run_id, ti.task_id == task_id, ti.map_index == map_index)
-    )
-    rows = session.execute(statement).all()
-    if not rows:
+    key = (dag_id, run_id, task_id, map_index)
+    rows = session.execute(union_all(_task(*key), _own_xcoms(*key), _past_stats(*key))).all()
+    found: dict[str, list[Any]] = {part: [row for row in rows if row.part == part] for part in _Part}
+    if not found[_Part.TASK]:
         return None
-    dag_run_id, state, operator, try_number, started_at, ended_at, rendered, _, _ = rows[0]
-    known = _json(rendered)
+    [task] = found[_Part.TASK]
+    known = _json(task.value)
+    past = sorted(found[_Part.PAST], key=lambda row: row.dag_run_id)
     return TaskRecord(
         dag_id=dag_id,
         run_id=run_id,
         task_id=task_id,
         map_index=map_index,
-        dag_run_id=dag_run_id,
-        state=state,
-        operator=operator,
-        try_number=try_number,
-        started_at=started_at,
-        ended_at=ended_at,
+        dag_run_id=task.dag_run_id,
+        state=task.state,
+        is_resumed=task.next_method is not None,
+        operator=task.operator,
+        try_number=task.try_number,
+        started_at=task.start_date,
+        ended_at=task.end_date,
         rendered=known if isinstance(known, Mapping) else {},
-        xcoms=_xcoms((key, value) for *_, key, value in rows),
+        xcoms={row.key: _json(row.value) for row in found[_Part.XCOM]},
+        past_stats=[_json(row.value) for row in past],
     )
 
 
-def past_stats(session: Session, record: TaskRecord) -> list[Any]:
-    """Return the ``stats`` of the runs of a task up to this one, the newest last, with one query."""
-    statement = (
-        select(_text(XComModel.value, LONGEST_PAST_STATS))
-        .where(
-            XComModel.dag_id == record.dag_id,
-            XComModel.task_id == record.task_id,
-            XComModel.map_index == record.map_index,
-            XComModel.key == "stats",
-            XComModel.dag_run_id < record.dag_run_id,
+def _task(dag_id: str, run_id: str, task_id: str, map_index: int) -> Select[*tuple[Any, ...]]:
+    ti, fields = TaskInstance, RenderedTaskInstanceFields
+    return (
+        select(
+            literal(_Part.TASK.value).label("part"),
+            DagRun.id.label("dag_run_id"),
+            ti.state,
+            ti.next_method,
+            ti.operator,
+            ti.try_number,
+            ti.start_date,
+            ti.end_date,
+            cast(null(), Text).label("key"),
+            _text(fields.rendered_fields, LONGEST_VALUE).label("value"),
         )
+        .join(DagRun, and_(DagRun.dag_id == ti.dag_id, DagRun.run_id == ti.run_id))
+        .outerjoin(fields, _same_task(fields, ti))
+        .where(ti.dag_id == dag_id, ti.run_id == run_id, ti.task_id == task_id, ti.map_index == map_index)
+    )
+
+
+def _own_xcoms(dag_id: str, run_id: str, task_id: str, map_index: int) -> Select[Any]:
+    value = _text(XComModel.value, LONGEST_VALUE)
+    of_task = (XComModel.dag_id == dag_id, XComModel.task_id == task_id, XComModel.map_index == map_index)
+    return _xcom_rows(_Part.XCOM, value).where(*of_task, XComModel.run_id == run_id, XComModel.key.in_(KEYS))
+
+
+def _past_stats(dag_id: str, run_id: str, task_id: str, map_index: int) -> Select[Any]:
+    of_task = (XComModel.dag_id == dag_id, XComModel.task_id == task_id, XComModel.map_index == map_index)
+    run = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id).scalar_subquery()
+    newest = (
+        _xcom_rows(_Part.PAST, _text(XComModel.value, LONGEST_PAST_STATS))
+        .where(*of_task, XComModel.key == "stats", XComModel.dag_run_id < run)
         .order_by(XComModel.dag_run_id.desc())
         .limit(MOST_RUNS - 1)
+        .subquery()
     )
-    return [_json(text) for text in reversed(session.scalars(statement).all())]
+    return select(newest)
+
+
+def _xcom_rows(part: _Part, value: ColumnElement[str | None]) -> Select[Any]:
+    """Return a selection of XComs with the columns of :func:`_task`."""
+    ti = TaskInstance
+    absent = (ti.state, ti.next_method, ti.operator, ti.try_number, ti.start_date, ti.end_date)
+    return select(
+        literal(part.value).label("part"),
+        XComModel.dag_run_id,
+        *(cast(null(), column.type).label(column.key) for column in absent),
+        XComModel.key,
+        value.label("value"),
+    )
 
 
 def training_dags(session: Session) -> set[str]:
@@ -168,6 +228,7 @@ def trainings(session: Session, dag_ids: set[str], skipped: int, most: int) -> l
             XComModel.dag_run_id,
             ti.state,
             ti.start_date,
+            ti.next_method,
             _text(model.value, LONGEST_PAST_STATS),
         )
         .join(ti, _same_task(XComModel, ti))
@@ -186,7 +247,8 @@ def trainings(session: Session, dag_ids: set[str], skipped: int, most: int) -> l
             dag_run_id=row[4],
             state=row[5],
             started_at=row[6],
-            model_id=model_id if isinstance(model_id := _json(row[7]), str) else None,
+            is_resumed=row[7] is not None,
+            model_id=model_id if isinstance(model_id := _json(row[8]), str) else None,
         )
         for row in session.execute(statement)
     ]
@@ -201,9 +263,14 @@ def stats_over_time(session: Session, rows: Sequence[TrainingRow]) -> dict[tuple
     if not rows:
         return {}
     task = (XComModel.dag_id, XComModel.task_id, XComModel.map_index)
-    newest_first = func.row_number().over(partition_by=task, order_by=XComModel.dag_run_id.desc()).label("place")
+    newest_first = func.row_number().over(partition_by=task, order_by=XComModel.dag_run_id.desc())
     numbered = (
-        select(*task, XComModel.dag_run_id, _text(XComModel.value, LONGEST_PAST_STATS).label("stats"), newest_first)
+        select(
+            *task,
+            XComModel.dag_run_id,
+            _text(XComModel.value, LONGEST_PAST_STATS).label("stats"),
+            newest_first.label("place"),
+        )
         .where(
             XComModel.key == "stats",
             tuple_(*task).in_({(row.dag_id, row.task_id, row.map_index) for row in rows}),
@@ -211,9 +278,12 @@ def stats_over_time(session: Session, rows: Sequence[TrainingRow]) -> dict[tuple
         )
         .subquery()
     )
-    statement = select(numbered).where(numbered.c.place <= len(rows) + MOST_RUNS).order_by(numbered.c.dag_run_id)
+    most = Counter((row.dag_id, row.task_id, row.map_index) for row in rows).most_common(1)[0][1]
+    length = func.sum(func.length(numbered.c.stats)).over(order_by=(numbered.c.place, numbered.c.dag_run_id.desc()))
+    summed = select(numbered, length.label("length")).where(numbered.c.place < most + MOST_RUNS).subquery()
+    statement = select(summed).where(summed.c.length <= LONGEST_LIST).order_by(summed.c.dag_run_id)
     found: dict[tuple[str, str, int], list[tuple[int, Any]]] = {}
-    for dag_id, task_id, map_index, dag_run_id, stats, _ in session.execute(statement):
+    for dag_id, task_id, map_index, dag_run_id, stats, *_ in session.execute(statement):
         found.setdefault((dag_id, task_id, map_index), []).append((dag_run_id, _json(stats)))
     return found
 
@@ -234,12 +304,8 @@ def _text(column: Any, longest: int) -> ColumnElement[str | None]:
     return case((func.length(text) <= longest, text), else_=None)
 
 
-def _xcoms(found: Iterable[tuple[str | None, str | None]]) -> dict[str, Any]:
-    return {key: _json(value) for key, value in found if key is not None}
-
-
 def _json(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -11,14 +11,16 @@ from typing import Any
 import pendulum
 
 from airflow_provider_akkio.api.quoting import quoted
-from airflow_provider_akkio.api.vocabulary import Duration
+from airflow_provider_akkio.api.training import TrainingState
+from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY, Duration, TrainingStatus
 from airflow_provider_akkio.report.content import ModelReport
-from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY, Standing
-from airflow_provider_akkio.web.records import TaskRecord
+from airflow_provider_akkio.standing import Standing
+from airflow_provider_akkio.web.records import TaskRecord, TaskRow
 
-_FAILED = frozenset({"failed", "upstream_failed", "up_for_retry", "skipped", "removed"})
-_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
-_NOT_BEGUN = frozenset({None, "none", "scheduled", "queued"})
+_FAILED = frozenset({"failed", "up_for_retry"})
+_NOT_RUN = frozenset({"upstream_failed", "skipped", "removed"})
+_WAITING = frozenset({"running", "deferred"})
+_ENDED = frozenset({"success", "failed", *_NOT_RUN})
 _PARAMETERS = {
     "dataset_id": "Dataset",
     "predict_fields": "Predicts",
@@ -34,28 +36,44 @@ _UNSET: tuple[Any, ...] = (None, "", [], "None", "[]", "()")
 class Phase(StrEnum):
     """How far a training is."""
 
+    WAITING = "waiting"
     TRAINING = "training"
     DONE = "done"
     FAILED = "failed"
+    NOT_RUN = "not-run"
     OTHER = "other"
 
     @classmethod
-    def of(cls, state: str | None, model_id: Any) -> Phase:
+    def of(cls, row: TaskRow, model_id: Any) -> Phase:
         """Return the phase of a task.
 
-        :param state: the task's state.
-        :param model_id: its model, if it has one; that of a task which is to run again is an earlier run's.
+        :param row: the task.
+        :param model_id: its model, if it has one; while it is deferred, that may still be an earlier run's.
         """
-        if model_id is not None and state not in _NOT_BEGUN:
-            return cls.DONE
-        if state in _FAILED:
+        if not row.has_begun:
+            return cls.WAITING
+        if row.state in _FAILED:
             return cls.FAILED
-        return cls.OTHER if state == "success" else cls.TRAINING
+        if row.state in _NOT_RUN:
+            return cls.NOT_RUN
+        if model_id is not None and row.state != "deferred":
+            return cls.DONE
+        return cls.OTHER if row.state == "success" else cls.TRAINING
 
     @property
     def label(self) -> str:
         """The phase as a person reads it."""
-        return {"training": "Training", "done": "Done", "failed": "No model", "other": "Submitted"}[self.value]
+        return _LABELS[self]
+
+
+_LABELS = {
+    Phase.WAITING: "Not begun",
+    Phase.TRAINING: "Training",
+    Phase.DONE: "Done",
+    Phase.FAILED: "Failed",
+    Phase.NOT_RUN: "Not run",
+    Phase.OTHER: "No model",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ class Progress:
     @property
     def text(self) -> str:
         """The bar in words."""
-        return f"{_spoken(self.elapsed)} of about {_spoken(self.expected)}, {self.source}"
+        return f"{_spoken(self.elapsed)} so far, of about {_spoken(self.expected)} ({self.source})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,32 +122,32 @@ class TrainingView:
         :param record: the task.
         :param now: the present.
         """
-        phase = Phase.of(record.state, record.xcoms.get("model_id"))
-        standing = Standing.from_entry(record.xcoms.get(STATUS_KEY))
+        phase = Phase.of(record, record.xcoms.get("model_id"))
+        left = record.xcoms if record.has_begun else {}
+        standing = Standing.from_entry(left.get(STATUS_KEY))
         told = record.rendered or (standing and standing.parameters) or {}
         known = {name: told[name] for name in _PARAMETERS if name in told}
-        task_id = record.xcoms.get("akkio_task_id") or record.rendered.get("akkio_task_id")
+        task_id = left.get("akkio_task_id") or record.rendered.get("akkio_task_id")
         return cls(
             task_name=record.task_name,
             phase=phase,
             has_ended=record.state in _ENDED,
-            sentence=_sentence(record, phase),
-            failure=_failure(record) if phase is Phase.FAILED else None,
+            sentence=_sentence(record, phase, standing),
+            failure=_failure(phase, left.get(ERROR_KEY)),
             advice=_advice(record),
             progress=_progress(record, known, standing, now) if phase is Phase.TRAINING else None,
             facts=tuple(_facts(record, known, standing)),
             akkio_task_id=task_id if isinstance(task_id, str) else None,
-            has_parameters=bool(known) or record.state in _NOT_BEGUN,
+            has_parameters=bool(known) or not record.has_begun or record.state == "running",
         )
 
 
 def model_of(record: TaskRecord) -> ModelReport | None:
-    """Return the model that a task left; ``None`` if it left none."""
+    """Return the model that a task left, also one that failed afterwards; ``None`` if it left none."""
     model_id = record.xcoms.get("model_id")
-    if not isinstance(model_id, str) or Phase.of(record.state, model_id) is not Phase.DONE:
+    if not isinstance(model_id, str) or Phase.of(record, model_id) not in (Phase.DONE, Phase.FAILED):
         return None
-    parts = (record.xcoms.get(name) for name in ("stats", "field_importance", "data_story"))
-    return ModelReport.of(model_id, *parts)
+    return ModelReport.of(record.xcoms)
 
 
 def moment(when: datetime | None) -> str:
@@ -137,27 +155,41 @@ def moment(when: datetime | None) -> str:
     return "" if when is None else pendulum.instance(when).in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss [UTC]")
 
 
-def _sentence(record: TaskRecord, phase: Phase) -> str:
-    since = f"since {moment(record.started_at)}" if record.started_at else ""
-    match phase:
-        case Phase.DONE:
-            return "Akkio has trained a model."
-        case Phase.FAILED:
-            return "The task has ended without a model."
-        case Phase.OTHER:
-            return "The task has ended, and left no model in XCom: it was not to wait for one, or not to leave it."
-    if record.state == "deferred":
-        return f"Akkio has been training {since}; the task waits in the triggerer."
-    return " ".join(["The task is", record.state or "not scheduled yet", since]).strip() + "."
+def _sentence(record: TaskRecord, phase: Phase, standing: Standing | None) -> str:
+    if phase is Phase.TRAINING:
+        return _waits(record, standing)
+    has_model = record.xcoms.get("model_id") is not None
+    return {
+        Phase.WAITING: f"The task is {record.state or 'not scheduled yet'}.",
+        Phase.DONE: "Akkio has trained a model.",
+        Phase.FAILED: f"The task has failed{', after Akkio had trained a model' if has_model else ' without a model'}.",
+        Phase.NOT_RUN: f"The task was not run to its end: its state is {record.state}.",
+        Phase.OTHER: "The task left no model: it was not to wait for one, or not to leave it, or a person ended it.",
+    }[phase]
 
 
-def _failure(record: TaskRecord) -> str:
-    reason = record.xcoms.get(ERROR_KEY)
+def _waits(record: TaskRecord, standing: Standing | None) -> str:
+    if _has_ended(standing):
+        return "Akkio has ended the training; the task takes what came of it in a moment."
+    submitted_at = _from_epoch(standing.submitted_at) if standing is not None else None
+    where = "the task waits in the triggerer" if record.state == "deferred" else f"the task's state is {record.state}"
+    if submitted_at is not None:
+        return f"Akkio has had the training since {moment(submitted_at)}; {where}."
+    since = f" since {moment(record.started_at)}" if record.started_at and record.state in _WAITING else ""
+    return f"{where[0].upper()}{where[1:]}{since}."
+
+
+def _has_ended(standing: Standing | None) -> bool:
+    status = None if standing is None else TrainingState(standing.status).known
+    return status is not None and (status is TrainingStatus.SUCCEEDED or status.is_failed)
+
+
+def _failure(phase: Phase, reason: Any) -> str | None:
+    if phase not in (Phase.FAILED, Phase.NOT_RUN):
+        return None
     if isinstance(reason, str) and reason:
         return reason
-    if record.state in ("upstream_failed", "skipped", "removed"):
-        return f"The task was not run to its end: its state is {record.state}."
-    return "The task left no reason here; its log tells it."
+    return "The task left no reason here; its log may tell one."
 
 
 def _advice(record: TaskRecord) -> str:
@@ -172,12 +204,10 @@ def _facts(record: TaskRecord, known: Mapping[str, Any], standing: Standing | No
     ]
     if standing is not None:
         seen = moment(_from_epoch(standing.since))
-        facts.append(("Akkio's last status", f"{quoted(standing.status)}{seen and f', seen first at {seen}'}"))
+        facts.append(("Akkio's last status", f"{quoted(standing.status)}{seen and f', seen at {seen}'}"))
     facts += [("DAG", record.dag_id), ("Run", record.run_id), ("Try", str(record.try_number))]
-    facts += [
-        (label, moment(when)) for label, when in (("Began", record.started_at), ("Ended", record.ended_at)) if when
-    ]
-    return facts
+    times = (("Began", record.started_at), ("Ended", record.ended_at)) if record.has_begun else ()
+    return facts + [(label, moment(when)) for label, when in times if when]
 
 
 def _said(name: str, value: Any) -> Any:
@@ -191,14 +221,17 @@ def _said(name: str, value: Any) -> Any:
 def _progress(
     record: TaskRecord, known: Mapping[str, Any], standing: Standing | None, now: datetime
 ) -> Progress | None:
+    """Return how far a training is; ``None`` where it is not known when it began, as of one that a sensor waits for."""
     began = _from_epoch(standing.submitted_at) if standing is not None else None
-    if (began := began or record.started_at) is None:
+    if began is None and "duration" in known and "akkio_task_id" in record.xcoms:
+        began = record.started_at
+    if began is None or _has_ended(standing):
         return None
     elapsed = max(0.0, (now - began).total_seconds())
     if standing is not None and standing.estimate_seconds:
-        return Progress(elapsed, standing.estimate_seconds, "as Akkio estimates")
+        return Progress(elapsed, standing.estimate_seconds, "Akkio's estimate")
     try:
-        return Progress(elapsed, float(Duration(int(known.get("duration", 0)))), "as it was asked for")
+        return Progress(elapsed, float(Duration(int(known.get("duration", 0)))), "the duration that was asked for")
     except (TypeError, ValueError):
         return None
 

@@ -9,6 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Frame, Page, expect
 
+from airflow_provider_akkio.web.app import REFRESH_SECONDS
 from dev.airflow_api import AirflowApi
 from dev.processes import wait_until
 from dev.stack import COMPONENTS, Stack
@@ -49,8 +50,8 @@ def test_the_tab_shows_a_training_that_goes_on_and_by_itself_what_came_of_it(
         page.goto(f"{stack.api.url}/{place(run, width)}")
         frame = frame_of(page)
         text = frame.inner_text("main")
-        assert "Akkio has been training since" in text
-        for shown in ("YTV32jCdVf5DbcMxzvX5", "Positive Lead", "IN_PROGRESS, seen first at", " s of about "):
+        assert "Akkio has had the training since" in text
+        for shown in ("YTV32jCdVf5DbcMxzvX5", "Positive Lead", "IN_PROGRESS, seen at", " s so far, of about "):
             assert shown in text
         assert frame.locator("progress").count() == 1
         assert frame.inner_text("#task-id") == run.xcoms()["akkio_task_id"]
@@ -74,7 +75,7 @@ def test_the_tab_shows_a_model(finished_run: Run, open_page: Opens, picture: Tak
     for classes in xcoms["stats"][0]:
         row = (f"{classes['count']}", f"{classes['f1']:.3g}", f"{classes['precision']:.3g}")
         assert all(cell in text for cell in row)
-    assert " in the run before" in text
+    assert " before" in text
     assert (frame.locator(".sparkline").get_attribute("aria-label") or "").startswith("f1, oldest first: 0.")
     assert "What goes with each outcome" in text
     assert_looks_right(frame, scheme)
@@ -108,12 +109,31 @@ def test_the_page_follows_airflows_own_colour_switch(finished_run: Run, open_pag
     frame.wait_for_function(f"getComputedStyle(document.body).backgroundColor === '{GROUNDS['dark']}'")
 
 
-def test_the_button_copies_the_models_id(finished_run: Run, open_page: Opens) -> None:
-    page = open_page("vera", finished_run.page())
-    page.locator("[data-copies=model-id]").focus()
+@pytest.mark.parametrize("in_tab", [True, False])
+def test_the_button_copies_the_models_id(finished_run: Run, open_page: Opens, in_tab: bool) -> None:
+    page = open_page("vera", finished_run.tab() if in_tab else finished_run.page())
+    frame = frame_of(page)
+    frame.locator("[data-copies=model-id]").focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == page.inner_text("#model-id")
+    frame.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == frame.inner_text("#model-id")
+
+
+def test_a_page_that_keeps_itself_up_to_date_can_be_paused(stack: Stack, open_page: Opens) -> None:
+    page = open_page("vera", "akkio/models")
+    run = Run.begin(stack.api)
+    run.wait_until_told("IN_PROGRESS")
+    page.goto(f"{stack.api.url}/{run.page()}")
+    pause = page.get_by_role("button", name="Pause updates")
+    pause.click()
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    run.end()
+    shown = page.inner_text("main")
+    page.wait_for_timeout(2 * REFRESH_SECONDS * 1000)
+    assert page.inner_text("main") == shown
+    pause.click()
+    page.locator("#model-id").wait_for()
+    expect(pause).to_be_hidden()
 
 
 @SCHEMES
@@ -148,10 +168,12 @@ def test_each_mapped_task_has_its_own_page(stack: Stack, open_page: Opens) -> No
 
 
 def test_the_links_lead_to_the_tab_and_to_akkio(finished_run: Run, open_page: Opens) -> None:
-    links = finished_run.api.links(finished_run.dag_id, finished_run.run_id, "train")
-    assert links["Akkio"] == "https://app.akkio.com/"
-    frame = frame_of(open_page("vera", links["Akkio training"]))
-    assert frame.locator("#model-id").count() == 1
+    page = open_page("vera", finished_run.tab().replace("/plugin/akkio", "/details"))
+    expect(page.get_by_role("link", name="Akkio", exact=True)).to_have_attribute("href", "https://app.akkio.com/")
+    page.get_by_role("link", name="Akkio training").click()
+    page.wait_for_url(f"**/{finished_run.tab()}")
+    frame = frame_of(page)
+    assert frame.inner_text("#model-id") == finished_run.xcoms()["model_id"]
 
 
 def test_where_airflow_has_a_path_of_its_own_all_is_found_below_it(

@@ -59,9 +59,7 @@ def test_the_log_tells_the_trainings_story(airflow: AirflowApi) -> None:
         f"T{training}: SUCCEEDED",
     ]
     assert [line for line in log.splitlines() if line in story] == story
-    first, *others = card(
-        ModelReport.of(*(xcoms[part] for part in ("model_id", "stats", "field_importance", "data_story")))
-    )
+    first, *others = card(ModelReport.of(xcoms))
     assert len(others) == 6
     assert "\n".join([f"Akkio trained {first}", *others]) in log
     assert "sandbox-key" not in log

@@ -31,7 +31,7 @@ _JSON = some.recursive(
 
 
 def test_a_category_is_read_class_by_class(leads: dict[str, Any]) -> None:
-    [field] = ModelReport.of(**leads).fields
+    [field] = ModelReport.of(leads).fields
     zero, one = field.outcomes
     assert (field.name, field.numbers) == ("Positive Lead", ())
     assert (zero.name, zero.count, zero.found, zero.missed, zero.mistaken) == ("0", 347, 334, 13, 27)
@@ -40,17 +40,17 @@ def test_a_category_is_read_class_by_class(leads: dict[str, Any]) -> None:
 
 
 def test_a_number_is_read_with_whatever_akkio_calls_its_measures(progression: dict[str, Any]) -> None:
-    [field] = ModelReport.of(**progression).fields
+    [field] = ModelReport.of(progression).fields
     assert (field.outcomes, field.rows, field.right, field.most_missed) == ((), None, None, None)
     assert field.numbers == (("count", 88), ("rmse", 61.656), ("mae", 50.779), ("r2", 0.398))
 
 
 def test_the_fields_come_by_their_importance(leads: dict[str, Any]) -> None:
-    assert ModelReport.of(**leads).importance == (("Webinars Attended", 0.6), ("Job Title", 0.4), ("Industry", 0.0))
+    assert ModelReport.of(leads).importance == (("Webinars Attended", 0.6), ("Job Title", 0.4), ("Industry", 0.0))
 
 
 def test_the_story_is_read_with_its_causes(leads: dict[str, Any]) -> None:
-    [told] = ModelReport.of(**leads).story
+    [told] = ModelReport.of(leads).story
     assert (told.field, told.outcome, told.average) == ("Positive Lead", "1", 0.132)
     assert told.causes[0] == Cause("Webinars Attended", "6", "0")
 
@@ -59,13 +59,14 @@ def test_the_story_is_read_with_its_causes(leads: dict[str, Any]) -> None:
 def test_what_is_no_number_is_left_out(leads: dict[str, Any], broken: Any) -> None:
     leads["stats"][0][1]["true positives"] = broken
     leads["field_importance"]["Job Title"] = broken
-    model = ModelReport.of(**leads)
+    model = ModelReport.of(leads)
     assert model.fields[0].right is None
     assert [name for name, _ in model.importance] == ["Webinars Attended", "Industry"]
 
 
 @given(stats=_JSON, field_importance=_JSON, data_story=_JSON)
 def test_no_result_however_shaped_is_an_error(stats: Any, field_importance: Any, data_story: Any) -> None:
-    model = ModelReport.of("M1", stats, field_importance, data_story)
+    parts = {"model_id": "M1", "stats": stats, "field_importance": field_importance, "data_story": data_story}
+    model = ModelReport.of(parts)
     assert "M1" in card(model)[0]
     assert "M1" in standalone_page(model)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.standing import STATUS_KEY
+from airflow_provider_akkio.api.vocabulary import STATUS_KEY
 from airflow_provider_akkio.triggers import telling
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
+from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.telling import Teller
 from tests import triggerer
 from tests.scripted import ScriptedAkkio, result, status
@@ -99,6 +102,70 @@ def test_a_backend_that_fails_is_a_warning_and_asked_again_for_the_next(caplog: 
     asyncio.run(run())
     assert backend.written == ["SUCCEEDED"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_what_came_while_a_write_failed_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    class FailsOnce(Backend):
+        async def set_xcom(self, key: str, value: Any) -> None:
+            try:
+                await super().set_xcom(key, value)
+            finally:
+                self.error = None
+
+    backend = FailsOnce(error=OSError("the bucket is gone"), seconds=0.05)
+    tell(backend, "SUBMITTED", "IN_PROGRESS")
+    assert backend.written == ["IN_PROGRESS"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_backend_that_blocks_holds_up_no_thread_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    is_over = threading.Event()
+    monkeypatch.setattr(XCom, "set", lambda **_: is_over.wait(30))
+    task = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+
+    async def run() -> None:
+        tellers = [Teller(OwnTask(task, telling.THREADS)) for _ in range(40)]
+        for teller in tellers:
+            teller.tell({"status": "IN_PROGRESS"})
+        await asyncio.sleep(0.1)
+        try:
+            # As the look-up of a host's name does, this takes one of the loop's own threads.
+            await asyncio.wait_for(asyncio.to_thread(str), 5)
+        finally:
+            is_over.set()
+        for teller in tellers:
+            await teller.finish()
+
+    asyncio.run(run())
+
+
+def test_a_trigger_that_is_cancelled_does_not_wait_for_what_it_tells(
+    monkeypatch: pytest.MonkeyPatch, connected: ScriptedAkkio
+) -> None:
+    connected.script("status", status("IN_PROGRESS"))
+
+    async def run() -> float:
+        began = asyncio.Event()
+
+        async def hang(*_: Any) -> None:
+            began.set()
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(OwnTask, "set_xcom", hang)
+        waiting = wait(tells_status=True)
+        waiting.trigger_id = 1
+        waiting._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+        task = asyncio.create_task(anext(waiting.run()))
+        await asyncio.wait_for(began.wait(), 10)
+        cancelled_at = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - cancelled_at
+
+    assert asyncio.run(run()) < telling.LONGEST_WRITE / 2
 
 
 def test_a_backend_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

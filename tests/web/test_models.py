@@ -52,9 +52,16 @@ def test_each_row_leads_to_the_page_of_its_training(record: Records) -> None:
 
 def test_a_training_without_a_model_is_listed_too(record: Records) -> None:
     training = record(TRAIN.replace("duration=60", "wait_for_completion=False"))
-    assert rows_of(listed(training.client))[0][2:6] == ["Submitted", ABSENT, ABSENT, ""]
-    training.change(state="failed")
-    assert rows_of(listed(training.client))[0][2] == "No model"
+    assert rows_of(listed(training.client))[0][2:6] == ["No model", ABSENT, ABSENT, ""]
+    for state, said in (("failed", "Failed"), ("skipped", "Not run"), ("deferred", "Training"), (None, "Not begun")):
+        training.change(state=state)
+        assert rows_of(listed(training.client))[0][2] == said
+
+
+def test_a_model_without_statistics_of_its_own_has_no_metric(record_often: RecordsOften) -> None:
+    last = record_often([better(0.5), better(0.75)])
+    last.take("stats")
+    assert rows_of(listed(last.client))[0][3:6] == ["M1", ABSENT, ""]
 
 
 def test_a_sensors_model_is_listed_and_no_task_of_another_kind(record: Records) -> None:

@@ -7,9 +7,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.models.dag import clear_team_name_cache
 from fastapi.testclient import TestClient
 
-from airflow_provider_akkio.standing import ERROR_KEY, STATUS_KEY
+from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY
 from tests.web.conftest import MAPPED, STATS, TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
 
 RESULT = ("model_id", "return_value", "stats", "field_importance", "data_story")
@@ -48,11 +49,11 @@ def test_one_that_goes_on_shows_akkios_status_and_the_time_against_its_estimate(
     page = waiting.page()
     text = text_of(page)
     assert re.search(
-        r"Training Akkio has been training since [-0-9]+ [:0-9]+ UTC; the task waits in the triggerer\.", text
+        r"Training Akkio has had the training since [-0-9]+ [:0-9]+ UTC; the task waits in the triggerer\.", text
     )
-    assert re.search(r"1 min 3[0-9] s of about 2 min 30 s, as Akkio estimates", text)
+    assert re.search(r"1 min 3[0-9] s so far, of about 2 min 30 s \(Akkio's estimate\)", text)
     assert '<progress max="150.0" value="9' in page
-    assert "Akkio's last status IN_PROGRESS, seen first at 20" in text
+    assert "Akkio's last status IN_PROGRESS, seen at 20" in text
     assert "Dataset D1" in text
     assert refreshes(page)
 
@@ -60,7 +61,7 @@ def test_one_that_goes_on_shows_akkios_status_and_the_time_against_its_estimate(
 def test_without_an_estimate_the_time_that_was_asked_for_counts(waiting: Recorded) -> None:
     waiting.take(STATUS_KEY)
     text = text_of(waiting.page())
-    assert re.search(r"1[2-9] s of about 1 min, as it was asked for", text)
+    assert re.search(r"1[2-9] s so far, of about 1 min", text)
     assert "last status" not in text
 
 
@@ -69,7 +70,7 @@ def test_a_training_that_takes_longer_than_expected_fills_the_bar(waiting: Recor
     waiting.change(start_date=datetime.now(UTC) - timedelta(hours=2, seconds=5))
     page = waiting.page()
     assert '<progress max="60.0" value="60.0"' in page
-    assert "2 h 5 s of about 1 min" in text_of(page)
+    assert "2 h 5 s so far, of about 1 min (the duration that was asked for)" in text_of(page)
 
 
 def test_a_task_that_no_worker_began_shows_what_the_triggerer_asked_for(waiting: Recorded) -> None:
@@ -89,7 +90,7 @@ def test_one_that_failed_shows_akkios_reason_and_what_to_do(waiting: Recorded) -
     waiting.leave(ERROR_KEY, "Akkio ended training T1 with FAILED: <b>too few rows</b>")
     page = waiting.page()
     text = text_of(page)
-    assert "No model The task has ended without a model. What happened Akkio ended training T1 with FAILED:" in text
+    assert "Failed The task has failed without a model. What happened Akkio ended training T1 with FAILED:" in text
     assert "clear the task to have it run again" in text
     assert "&lt;b&gt;too few rows" in page
     assert not refreshes(page)
@@ -97,9 +98,9 @@ def test_one_that_failed_shows_akkios_reason_and_what_to_do(waiting: Recorded) -
 
 def test_one_that_failed_without_a_word_names_the_log(waiting: Recorded) -> None:
     waiting.change(state="failed")
-    assert "The task left no reason here; its log tells it." in text_of(waiting.page())
+    assert "The task left no reason here; its log may tell one." in text_of(waiting.page())
     waiting.change(state="upstream_failed")
-    assert "The task was not run to its end: its state is upstream_failed." in text_of(waiting.page())
+    assert "Not run The task was not run to its end: its state is upstream_failed." in text_of(waiting.page())
 
 
 def test_one_that_will_be_tried_again_says_so_and_keeps_looking(waiting: Recorded) -> None:
@@ -114,16 +115,49 @@ def test_one_that_will_be_tried_again_says_so_and_keeps_looking(waiting: Recorde
 def test_one_that_was_cleared_shows_no_model_of_before(record: Records, state: str | None) -> None:
     training = record()
     training.change(state=state)
+    training.leave(STATUS_KEY, {"status": "SUCCEEDED", "since": 1.0, "submitted_at": 1.0})
+    training.leave(ERROR_KEY, "an error of before")
     page = training.page()
     assert "M1" not in page
-    assert f"Training The task is {state or 'not scheduled yet'}" in text_of(page)
+    text = text_of(page)
+    assert text.startswith(f"Akkio training Not begun The task is {state or 'not scheduled yet'}. ")
+    assert "Dataset D1" in text
+    for said in ("T1", "last status", "Began", "Ended", "Progress", "What happened"):
+        assert said not in text
     assert refreshes(page)
+
+
+@pytest.mark.parametrize("state", ["scheduled", "queued"])
+def test_one_that_is_to_go_on_after_its_trigger_still_shows_how_it_stands(waiting: Recorded, state: str) -> None:
+    waiting.change(state=state, next_method="execute_complete")
+    waiting.leave(STATUS_KEY, {"status": "SUCCEEDED", "since": 1.0})
+    text = text_of(waiting.page())
+    assert text.startswith(
+        "Akkio training Training Akkio has ended the training; the task takes what came of it in a moment. "
+    )
+    assert "Akkio's last status SUCCEEDED" in text
+
+
+def test_one_that_was_deferred_again_shows_no_model_of_before(record: Records) -> None:
+    training = record()
+    training.change(state="deferred")
+    assert text_of(training.page()).startswith("Akkio training Training ")
+    assert "M1" not in training.page()
+
+
+def test_one_that_failed_with_its_model_shows_both(record: Records) -> None:
+    training = record()
+    training.change(state="failed")
+    training.leave(ERROR_KEY, "an asset's event could not be written")
+    text = text_of(training.page())
+    assert "Failed The task has failed, after Akkio had trained a model. What happened an asset's event" in text
+    assert "Model id M1" in text
 
 
 def test_a_task_that_does_not_wait_says_that_it_left_no_model(record: Records) -> None:
     training = record(TRAIN.replace("duration=60", "wait_for_completion=False"))
     text = text_of(training.page())
-    assert "Submitted The task has ended, and left no model in XCom" in text
+    assert "No model The task left no model: it was not to wait for one" in text
     assert "Akkio's task id T1" in text
 
 
@@ -132,6 +166,20 @@ def test_a_sensor_has_a_page_too(record: Records) -> None:
     text = text_of(sensor.page())
     assert "Model id M1" in text
     assert "Akkio's task id T1" in text
+
+
+@pytest.mark.parametrize("state", ["deferred", "up_for_reschedule"])
+def test_a_sensor_that_waits_shows_no_bar_since_it_does_not_know_when_the_training_began(
+    record: Records, state: str
+) -> None:
+    sensor = record("AkkioTrainSensor(task_id='wait', akkio_task_id='T1', poll_interval=0.05)", "wait")
+    sensor.take(*RESULT)
+    sensor.change(state=state)
+    sensor.leave(STATUS_KEY, {"status": "IN_PROGRESS", "since": 1.0, "estimate_seconds": 60.0})
+    page = sensor.page()
+    assert "<progress" not in page
+    assert "Akkio's last status IN_PROGRESS" in text_of(page)
+    assert ("reschedule since" in text_of(page)) is False
 
 
 def test_a_class_of_the_authors_own_is_known_by_what_it_leaves(record: Records) -> None:
@@ -162,7 +210,7 @@ def test_a_task_that_is_not_mapped_is_found_whatever_airflow_puts_for_its_index(
 
 def test_what_is_not_there_is_not_found(record: Records) -> None:
     training = record()
-    for changed in ("?map_index=7", "-gone?map_index=-1"):
+    for changed in ("?map_index=7", "-gone?map_index=-1", "%00"):
         answer = training.client.get(training.path.replace("?map_index=-1", changed))
         assert answer.status_code == 404
         assert "no such task instance" in answer.text
@@ -170,7 +218,7 @@ def test_what_is_not_there_is_not_found(record: Records) -> None:
 
 def test_the_metric_stands_beside_that_of_the_run_before(record_often: RecordsOften) -> None:
     page = record_often([better(0.5), [], better(0.75)]).page()
-    assert "0.75 +0.25 against 0.5 in the run before" in text_of(page)
+    assert "0.75 +0.25 against 0.5 before" in text_of(page)
     assert 'role="img" aria-label="f1, oldest first: 0.5, 0.75"' in page
 
 
@@ -205,12 +253,23 @@ def test_a_large_result_takes_three_queries_at_most_and_a_page_of_less_than_200_
     ]
     training.leave("data_story", [{"name": "Lead", "type": "category", "outcomes": outcomes}])
     training.page()
+    clear_team_name_cache()
     with counting_queries() as statements:
         page = training.page()
     assert 1 <= len(statements) <= 3, statements
     assert all(f"<bdi>a class {number}</bdi>" in page for number in range(200))
     assert all(f"<bdi>a field with a name {number}</bdi>" in page for number in range(500))
     assert len(page.encode()) < 200 * 1024
+
+
+def test_of_a_result_beyond_all_measure_the_page_shows_a_part(record: Records) -> None:
+    training = record()
+    training.leave("stats", [[STATS[0][0] | {"class_name": f"class {number}"} for number in range(700)]])
+    training.leave("field_importance", {f"field {number}": 1 / 700 for number in range(700)})
+    text = text_of(training.page())
+    assert "200 more classes are in the XCom stats" in text
+    assert "480 more fields" in text
+    assert "200 more fields are in the XCom field_importance" in text
 
 
 def test_a_value_without_measure_is_left_out_and_no_error(record: Records) -> None:

@@ -45,9 +45,31 @@
   });
   showCopyButtons();
 
+  const main = document.querySelector("main");
+  const pause = document.querySelector("button.pause");
+  if (!pause) return;
+  const isPaused = () => pause.getAttribute("aria-pressed") === "true";
+  pause.addEventListener("click", () => pause.setAttribute("aria-pressed", String(!isPaused())));
+
   const later = () => {
-    const main = document.querySelector("main[data-refresh]");
-    if (main) setTimeout(refresh, 1000 * Number(main.dataset.refresh));
+    pause.hidden = !main.dataset.refresh;
+    if (main.dataset.refresh) setTimeout(refresh, 1000 * Number(main.dataset.refresh));
+  };
+  // What is the same stays: the focus, a selection, an open part, and what a screen reader is at.
+  const take = (part, fresh) => {
+    const [old, made] = [main.querySelector(part), fresh.querySelector(part)];
+    if (old.innerHTML === made.innerHTML) return;
+    const focused = old.contains(document.activeElement) && document.activeElement.dataset.copies;
+    old.replaceChildren(...made.childNodes);
+    if (focused) old.querySelector(`[data-copies="${focused}"]`)?.focus();
+  };
+  const show = (fresh) => {
+    // The buttons of the page are shown by this script, and so are hidden in what the server sends.
+    for (const button of fresh.querySelectorAll("button.copy")) button.hidden = false;
+    take("[role=status]", fresh);
+    take(".content", fresh);
+    if (fresh.dataset.refresh) main.dataset.refresh = fresh.dataset.refresh;
+    else delete main.dataset.refresh;
   };
   const refresh = async () => {
     if (document.hidden) {
@@ -55,18 +77,14 @@
       return;
     }
     try {
-      const answer = await fetch(location.href, { cache: "no-store" });
-      if (answer.ok) {
-        const focused = document.activeElement?.dataset.copies;
+      const answer = isPaused() ? null : await fetch(location.href, { cache: "no-store" });
+      if (answer?.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        document.querySelector("main").replaceWith(page.querySelector("main"));
-        showCopyButtons();
-        if (focused) document.querySelector(`[data-copies="${focused}"]`)?.focus();
-      } else if (answer.status === 401 || answer.status === 403) {
-        const note = document.createElement("p");
-        note.setAttribute("role", "status");
-        note.textContent = "This page is out of date: your session has ended. Log in again, and reload it.";
-        document.querySelector("main").prepend(note);
+        if (page.querySelector("main .content")) show(page.querySelector("main"));
+      } else if (answer && answer.status < 500) {
+        document.querySelector("[role=status]").textContent =
+          "This page is out of date: your session has ended, or the run is gone. Log in again, and reload it.";
+        pause.hidden = true;
         return;
       }
     } catch {
