@@ -27,7 +27,7 @@ SETTINGS = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }
-XCOMS = {"akkio_task_id", "model_id", "return_value", "stats", "field_importance", "data_story"}
+XCOMS = {"akkio_task_id", "akkio_status", "model_id", "return_value", "stats", "field_importance", "data_story"}
 
 _rows = pytest.StashKey[list["Row"]]()
 _uploads = pytest.StashKey[list["UploadRow"]]()

@@ -41,7 +41,9 @@ def test_a_model_is_trained_while_no_worker_is_held(airflow: AirflowApi) -> None
     assert seen[-1] == "report success"
 
     xcoms = airflow.xcoms("akkio_train", run_id, "train")
-    assert set(xcoms) == {"akkio_task_id", "model_id", "return_value", "stats", "field_importance", "data_story"}
+    parts = {"model_id", "return_value", "stats", "field_importance", "data_story"}
+    assert set(xcoms) == {"akkio_task_id", "akkio_status", *parts}
+    assert xcoms["akkio_status"]["status"] == "SUCCEEDED"
     assert xcoms["return_value"] == xcoms["model_id"]
     [classes] = xcoms["stats"]
     assert [sorted(one) for one in classes] == [sorted(CLASS_KEYS)] * 2
