@@ -187,6 +187,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         if not self.wait_for_completion:
             return training.akkio_task_id
         if state is not None and has_succeeded:
+            self.watch(context, training)(state)
             return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
         return self.await_training(context, training, waits_from + self.timeout)
 
