@@ -63,7 +63,7 @@ def _fill(stack: Stack, runs: int) -> str:
         with engine.begin() as connection:
             _copy(connection, "dag_run", runs, {"id": None, "run_id": _RUN_ID})
             _copy(connection, "task_instance", runs, {"id": "gen_random_uuid()", "run_id": _RUN_ID})
-            run = f"(SELECT id FROM dag_run AS made WHERE made.dag_id = t.dag_id AND made.run_id = {_RUN_ID})"  # noqa: S608
+            run = f"(SELECT id FROM dag_run AS made WHERE made.dag_id = t.dag_id AND made.run_id = {_RUN_ID})"  # noqa: S608 - of constants
             _copy(connection, "xcom", runs, {"dag_run_id": run, "run_id": _RUN_ID})
             for key, value in large_result().items():
                 copies = _WITH_HISTORY if key == "stats" else 1

@@ -56,8 +56,8 @@ def standalone_page(model: ModelReport) -> str:
     """
     style, script = static_text("akkio.css"), static_text("akkio.js")
     policy = f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}; base-uri 'none'"
-    # Both are files of this package, and hold no end tag.
-    return render("standalone.html", model=model, trend=None, style=Markup(style), script=Markup(script), policy=policy)  # noqa: S704
+    own = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - files of this package, without an end tag
+    return render("standalone.html", model=model, trend=None, policy=policy, **own)
 
 
 def _allowed(text: str) -> str:

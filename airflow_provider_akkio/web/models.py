@@ -47,9 +47,8 @@ def listed(session: Session, dag_ids: set[str], page: int) -> tuple[list[ListedT
         task: [(run, listed_headline(stats)) for run, stats in found]
         for task, found in stats_over_time(session, [row for row in shown if row.model_id]).items()
     }
-    return [_listed(row, over_time.get((row.dag_id, row.task_id, row.map_index), [])) for row in shown], len(
-        rows
-    ) > PAGE
+    made = [_listed(row, over_time.get((row.dag_id, row.task_id, row.map_index), [])) for row in shown]
+    return made, len(rows) > PAGE
 
 
 def _listed(row: TrainingRow, over_time: list[tuple[int, Measure | None]]) -> ListedTraining:
