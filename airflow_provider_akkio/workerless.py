@@ -54,6 +54,8 @@ def why_a_worker_ends(task: Any) -> str | None:
 
 def why_a_worker_starts(task: Any) -> str | None:
     """Return why a triggerer cannot start a task as a worker does; ``None`` if it can."""
+    if reason := why_a_worker_ends(task):
+        return reason
     reasons = {
         "its on_execute_callback needs a worker": task.on_execute_callback,
         "its pre_execute needs a worker": _is_hooked(task, "pre_execute"),
@@ -62,7 +64,7 @@ def why_a_worker_starts(task: Any) -> str | None:
             _is_simple(getattr(task, name)) for name in task.template_fields
         ),
     }
-    return why_a_worker_ends(task) or next((reason for reason, applies in reasons.items() if applies), None)
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def start_trigger_args(task: Any) -> StartTriggerArgs:

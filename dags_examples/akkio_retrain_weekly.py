@@ -46,10 +46,13 @@ with DAG(
         asset=leads_model,
     )
 
+# In Airflow 2, assets are called datasets.
+EVENTS = "triggering_asset_events | default(triggering_dataset_events)"
+
 with DAG("akkio_predict_leads", schedule=[leads_model], start_date=datetime(2026, 1, 1), catchup=False):
     predict = AkkioPredictOperator(
         task_id="predict",
-        model_id="{{ (triggering_asset_events.values() | first | last).extra.model_id }}",
+        model_id=f"{{{{ (({EVENTS}).values() | first | last).extra.model_id }}}}",
         source=str(ROWS / "new_leads.csv"),
         output=str(PREDICTIONS / "{{ run_id }}.csv"),
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import io
 import json
+import logging
 import os
 import secrets
 import shutil
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _HOME = Path(tempfile.mkdtemp(prefix="akkio-tests-"))
@@ -28,11 +30,44 @@ import pytest
 from dev.stack import akkio_connection
 from tests.airflow_runs import DagRunner
 from tests.scripted import ScriptedAkkio
+from tests.tally import Tally
+from tests.versions import is_for_this_airflow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the option of ``make screenshots``."""
     parser.addoption("--screenshots", type=Path, help="folder whose pictures the browser tests take anew")
+    parser.addoption("--outcome", type=Path, help="file for what became of the tests of this Airflow, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count what becomes of the tests."""
+    config.pluginmanager.register(Tally(config.getoption("outcome")))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests to other versions of Airflow that are not for the one that is installed."""
+    others = [item for item in items if not is_for_this_airflow(item)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+Logged = Callable[[], str]
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Logged]:
+    """What has been logged so far, wherever to: Airflow 2 has handlers of its own, Airflow 3 prints."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    loggers = [logging.getLogger(name) for name in ("airflow.task", "airflow_provider_akkio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield lambda: "".join([text.getvalue(), *capfd.readouterr()])
+    for logger in loggers:
+        logger.removeHandler(handler)
 
 
 @pytest.fixture

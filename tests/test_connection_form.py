@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_akkio import connection_form
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from tests.versions import Part, lacks, needs
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def form() -> Any:
     return akkio
 
 
+@needs(Part.EXECUTION_API)
 def test_it_asks_for_the_api_key_and_the_site_by_name(form: Any) -> None:
     fields = form.standard_fields
     assert (fields.password.title, fields.password.placeholder) == ("API key", "from Akkio's Team Settings")
@@ -42,6 +44,7 @@ def test_both_forms_are_of_the_shape_that_airflow_wants_and_agree() -> None:
         jsonschema.Draft202012Validator.check_schema(field["schema"])
 
 
+@needs(Part.FORM_OF_PROVIDER)
 def test_it_asks_for_the_limits_by_name_and_tells_their_defaults(form: Any) -> None:
     shown = {name: (field["schema"]["title"], field["schema"]["type"]) for name, field in form.extra_fields.items()}
     assert shown == {
@@ -53,7 +56,8 @@ def test_it_asks_for_the_limits_by_name_and_tells_their_defaults(form: Any) -> N
     assert ends == ["30.", "5.", "true."]
 
 
-def test_airflow_2_is_told_the_same_by_the_hook(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs(Part.FORM_OF_PROVIDER)
+def test_an_older_airflow_is_told_the_same_by_the_hook(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     behaviour = AkkioHook.get_ui_field_behaviour()
     assert behaviour["hidden_fields"] == ["login"]
     assert behaviour["relabeling"] == {"password": form.standard_fields.password.title, "host": "Site"}
@@ -71,6 +75,18 @@ def test_airflow_2_is_told_the_same_by_the_hook(form: Any, monkeypatch: pytest.M
     assert widgets == {
         name: (field["schema"]["title"], "a text", field["description"]) for name, field in form.extra_fields.items()
     }
+
+
+@lacks(Part.FORM_OF_PROVIDER)
+def test_an_older_airflow_asks_the_hook() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    widgets = {name for name, one in manager.connection_form_widgets.items() if "AkkioHook" in one.hook_class_name}
+    assert widgets == {f"extra__akkio__{field.name}" for field in connection_form.EXTRA_FIELDS}
+    behaviour = manager.field_behaviours["akkio"]
+    assert behaviour["relabeling"] == {"password": "API key", "host": "Site"}
+    assert behaviour["hidden_fields"] == ["login"]
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 30.0), ("", 30.0), (12, 12.0), ("12", 12.0)])

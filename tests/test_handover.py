@@ -14,6 +14,7 @@ from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown, AkkioUn
 from airflow_provider_akkio.handover import Handover, forget, forget_what_a_person_clears
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from airflow_provider_akkio.submission import KEY
+from tests.conftest import Logged
 from tests.scripted import ScriptedAkkio, accepted, result, status
 
 REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
@@ -215,9 +216,7 @@ class TestTheOperator:
         assert task.on_failure_callback == [*authors, forget_what_a_person_clears]
 
     @pytest.mark.usefixtures("trained")
-    def test_tells_of_the_training_if_it_is_killed_while_the_id_is_kept(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_tells_of_the_training_if_it_is_killed_while_the_id_is_kept(self, logged: Logged) -> None:
         task = AkkioTrainOperator(task_id="train", dataset_id="D1")
 
         class Killed(Store):
@@ -228,7 +227,7 @@ class TestTheOperator:
         context: Any = {"ti": TaskInstance([]), "task_state_store": Killed()}
         with pytest.raises(KeyboardInterrupt):
             task.execute(context)
-        assert "AkkioTrainSensor(akkio_task_id='T2')" in capsys.readouterr().out
+        assert "AkkioTrainSensor(akkio_task_id='T2')" in logged()
 
     @pytest.mark.usefixtures("trained")
     def test_notes_a_forced_submission_before_it_sends_it(self) -> None:
@@ -246,11 +245,11 @@ class TestTheOperator:
         assert kept.story == ["set", "push akkio_task_id"]
 
     def test_takes_a_training_that_was_pending_for_over_a_day_as_lost(
-        self, connected: ScriptedAkkio, capsys: pytest.CaptureFixture[str]
+        self, connected: ScriptedAkkio, logged: Logged
     ) -> None:
         connected.script("new", accepted("T2"))
         connected.script("status", status("PENDING"))
         store = Store()
         handover(store).keep(SubmittedTraining("T1", time.time() - 90_000))
         assert execute(store, wait_for_completion=False) == "T2"
-        assert "Training T1, which an earlier try submitted, brings no model" in capsys.readouterr().out
+        assert "Training T1, which an earlier try submitted, brings no model" in logged()

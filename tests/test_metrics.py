@@ -19,12 +19,16 @@ training = SubmittedTraining("T1", time.time() - 100, duration=10)
 AkkioHook().wait_for_training(training, timeout=200, poll_interval=0.01)
 """
 IN_THE_TRIGGERER = """
-from airflow._shared.observability.metrics import stats
-from airflow.configuration import conf
-from airflow.observability.metrics import stats_utils
-stats.initialize(
-    factory=stats_utils.get_stats_factory(), export_legacy_names=conf.getboolean("metrics", "legacy_names_on")
-)
+try:
+    from airflow._shared.observability.metrics import stats
+    from airflow.observability.metrics import stats_utils
+except ImportError:  # an older Airflow has nothing to prepare
+    pass
+else:
+    from airflow.configuration import conf
+    stats.initialize(
+        factory=stats_utils.get_stats_factory(), export_legacy_names=conf.getboolean("metrics", "legacy_names_on")
+    )
 """
 
 

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from airflow_provider_akkio.plugins.akkio import AkkioPlugin
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
+from tests.versions import Part, lacks, needs
 
 HEAVY = ("fastapi", "starlette", "jinja2.environment", "sqlalchemy.orm", "airflow_provider_akkio.web")
 
@@ -26,7 +27,7 @@ def test_it_is_the_bare_class_in_processes_that_serve_no_page() -> None:
         "before = set(sys.modules); import airflow_provider_akkio.plugins.akkio as module; "
         "module.AkkioPlugin().operator_extra_links; "
         f"print([name for name in {HEAVY!r} if name in set(sys.modules) - before], "
-        "[name for name in sys.modules if name.startswith('airflow_provider_akkio') and name not in before])"
+        "[name for name in sys.modules if name.startswith('airflow_provider_akkio.') and name not in before])"
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     ours = ["airflow_provider_akkio.plugins", "airflow_provider_akkio.plugins.akkio"]
@@ -39,6 +40,7 @@ def test_its_links_are_those_of_the_tasks_that_wait_for_a_training() -> None:
         assert names == [(one.__module__, one.__name__) for one in (AkkioTrainOperator, AkkioTrainSensor)]
 
 
+@needs(Part.PAGES)
 def test_its_addresses_are_relative_and_none_that_airflow_reserves() -> None:
     plugin = AkkioPlugin()
     assert [view["destination"] for view in plugin.external_views] == ["task_instance", "nav"]
@@ -48,6 +50,7 @@ def test_its_addresses_are_relative_and_none_that_airflow_reserves() -> None:
     assert not app["url_prefix"].startswith(("/ui", "/api/v2", "/execution", "/auth", "/pluginsv2"))
 
 
+@needs(Part.PAGES)
 @pytest.mark.parametrize(
     ("version", "has_pages"), [("2.11.2", False), ("3.1.0", False), ("3.1.1", True), ("3.3.2", True)]
 )
@@ -61,6 +64,14 @@ def test_it_has_pages_where_airflow_can_tell_who_looks(
     assert [link.name for link in plugin.operator_extra_links] == names
 
 
+@lacks(Part.PAGES)
+def test_an_older_airflow_has_the_link_to_akkio_alone() -> None:
+    plugin = AkkioPlugin()
+    assert (plugin.external_views, plugin.fastapi_apps) == ([], [])
+    assert [link.name for link in plugin.operator_extra_links] == ["Akkio"]
+
+
+@needs(Part.PAGES)
 def test_an_airflow_in_which_the_pages_cannot_be_made_goes_without(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

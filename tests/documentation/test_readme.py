@@ -28,11 +28,14 @@ from dev.stack import EXAMPLES, PROJECT
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import README, block, blocks, table_column
 from tests.scripted import ScriptedAkkio, accepted, result, status
+from tests.versions import Part
 
+FIRST = "from datetime import datetime\n\nfrom airflow.providers.common.compat.sdk import DAG, task"
+LOOP = "from datetime import datetime\n\nfrom airflow.providers.common.compat.sdk import DAG, Asset"
 RUN_HERE = {
-    "from airflow.providers.common.compat.sdk import DAG, task",
+    FIRST,
     "from airflow.providers.common.compat.sdk import DAG\n",
-    "from airflow.providers.common.compat.sdk import DAG, Asset",
+    LOOP,
     "pip install airflow-provider-akkio",
     "pip install 'airflow-provider-akkio[sandbox]'",
     "export AIRFLOW_CONN_AKKIO_DEFAULT='akkio://",
@@ -67,8 +70,8 @@ def test_every_block_is_run() -> None:
 
 
 def test_the_first_example_trains_a_model(run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = block("from airflow.providers.common.compat.sdk import DAG, task")
-    assert len(source.splitlines()) <= 15
+    source = block(FIRST)
+    assert len(source.splitlines()) <= 17
     with Sandbox() as sandbox:
         host = sandbox.url.removeprefix("http://")
         monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", f"akkio://:sandbox-key@{host}/http")
@@ -82,7 +85,7 @@ def test_the_example_without_a_worker_starts_in_the_triggerer(run_dag: DagRunner
     connected.script("status", status("SUCCEEDED"))
     connected.script("result", result())
     run = run_dag.file(block("from airflow.providers.common.compat.sdk import DAG\n"), "retrain_without_a_worker")
-    assert run.dag_run.dag.get_task("train").start_from_trigger
+    assert run.dag_run.dag.get_task("train").start_from_trigger is Part.ENDS_IN_TRIGGERER.is_here
     assert run.xcoms("train")["return_value"] == "M1"
 
 
@@ -118,6 +121,7 @@ def test_the_command_defines_the_connection(airflow_database: None) -> None:
         session.delete(stored)
 
 
+@pytest.mark.checkout
 @pytest.mark.parametrize(
     "beginning", ["pip install airflow-provider-akkio", "pip install 'airflow-provider-akkio[sandbox]'"]
 )
@@ -187,7 +191,7 @@ def test_the_loop_ends_with_predictions_of_the_promoted_model(
 ) -> None:
     for name in ("leads.csv", "new_leads.csv"):
         shutil.copy(EXAMPLES / "rows" / name, tmp_path)
-    source = block("from airflow.providers.common.compat.sdk import DAG, Asset").replace("/data", str(tmp_path))
+    source = block(LOOP).replace("/data", str(tmp_path))
     with Sandbox() as sandbox:
         host = sandbox.url.removeprefix("http://")
         monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", f"akkio://:sandbox-key@{host}/http")

@@ -10,6 +10,9 @@ from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeU
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS, either_way
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
+from tests.versions import Part, lacks, needs
+
+with_store = needs(Part.TASK_STATE_STORE)
 
 DIES_AT_FIRST = """
 class DiesAtFirst(AkkioTrainOperator):
@@ -38,6 +41,7 @@ def run_twice(run_dag: DagRunner, arguments: str = "", *, deferrable: bool = Tru
     return run_dag(DIES_AT_FIRST.format(f"deferrable={deferrable}, {arguments}"))
 
 
+@with_store
 @either_way
 @pytest.mark.parametrize("force", [False, True])
 def test_goes_on_with_it(run_dag: DagRunner, trained: ScriptedAkkio, force: bool, deferrable: bool) -> None:
@@ -47,6 +51,7 @@ def test_goes_on_with_it(run_dag: DagRunner, trained: ScriptedAkkio, force: bool
     assert run.xcoms("train") == XCOMS
 
 
+@with_store
 @either_way
 def test_takes_its_result_if_it_has_succeeded(run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
     trained.script("status", status("SUCCEEDED", location="/api/v1/models/train/T1/result"))
@@ -58,6 +63,7 @@ def test_takes_its_result_if_it_has_succeeded(run_dag: DagRunner, trained: Scrip
     assert standing.status == "SUCCEEDED"
 
 
+@with_store
 def test_takes_its_result_if_its_status_is_gone(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", Reply(404))
     run = run_twice(run_dag, "force=True")
@@ -65,6 +71,7 @@ def test_takes_its_result_if_its_status_is_gone(run_dag: DagRunner, trained: Scr
     assert len(trained.asked("new")) == 1
 
 
+@with_store
 @pytest.mark.parametrize("answer", [status("FAILED"), status("UNKNOWN_TIMEOUT")])
 def test_submits_anew_if_it_has_failed(run_dag: DagRunner, trained: ScriptedAkkio, answer: Reply) -> None:
     trained.script("status", answer, status("SUCCEEDED"))
@@ -74,6 +81,7 @@ def test_submits_anew_if_it_has_failed(run_dag: DagRunner, trained: ScriptedAkki
     assert len(trained.asked("new")) == 2
 
 
+@with_store
 def test_submits_anew_if_akkio_does_not_know_it_where_that_is_harmless(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -82,6 +90,7 @@ def test_submits_anew_if_akkio_does_not_know_it_where_that_is_harmless(
     assert run_twice(run_dag).xcoms("train")["model_id"] == "model of T2"
 
 
+@with_store
 @pytest.mark.parametrize("answer", [Reply(404), status("SUCCEEDED")])
 def test_leaves_it_to_a_person_whether_to_pay_again_if_there_is_no_result(
     run_dag: DagRunner, trained: ScriptedAkkio, answer: Reply
@@ -94,6 +103,7 @@ def test_leaves_it_to_a_person_whether_to_pay_again_if_there_is_no_result(
     assert run.kept() == []
 
 
+@with_store
 @either_way
 def test_goes_on_with_it_if_the_task_failed_after_the_result_had_arrived(
     run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
@@ -113,6 +123,7 @@ def test_goes_on_with_it_if_the_task_failed_after_the_result_had_arrived(
     assert (run.state, run.tries("train"), len(trained.asked("new"))) == ("success", 2, 1)
 
 
+@with_store
 def test_submits_anew_if_its_parameters_are_other_ones(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("result", result_of_its_own)
     run = run_twice(run_dag, "duration='{{ 10 if ti.try_number == 1 else 60 }}'")
@@ -120,6 +131,7 @@ def test_submits_anew_if_its_parameters_are_other_ones(run_dag: DagRunner, train
     assert [one.body["duration"] for one in trained.asked("new")] == [10, 60]
 
 
+@with_store
 def test_waits_for_it_if_akkio_cannot_be_had_at_first(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", reset, status("SUCCEEDED"))
     run = run_twice(run_dag, "force=True")
@@ -127,6 +139,7 @@ def test_waits_for_it_if_akkio_cannot_be_had_at_first(run_dag: DagRunner, traine
     assert len(trained.asked("new")) == 1
 
 
+@with_store
 def test_never_submits_again_what_may_be_billed_twice(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
     connected.script("new", silence)
     run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=5)")
@@ -136,6 +149,7 @@ def test_never_submits_again_what_may_be_billed_twice(run_dag: DagRunner, connec
     assert run.kept() == []
 
 
+@with_store
 @either_way
 def test_finds_nothing_once_the_result_has_arrived(
     run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
@@ -143,9 +157,21 @@ def test_finds_nothing_once_the_result_has_arrived(
     assert run_twice(run_dag, deferrable=deferrable).kept() == []
 
 
+@with_store
 def test_finds_the_training_that_went_on_while_its_task_failed(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", status("IN_PROGRESS"))
     run = run_twice(run_dag, "timeout=0.001")
     assert run.state == "failed"
     [kept] = run.kept()
     assert json.loads(kept)["akkio_task_id"] == "T1"
+
+
+@lacks(Part.TASK_STATE_STORE)
+@either_way
+def test_submits_anew_where_airflow_keeps_nothing_between_tries(
+    run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
+) -> None:
+    trained.script("result", result_of_its_own)
+    run = run_twice(run_dag, deferrable=deferrable)
+    assert (run.state, run.tries("train"), len(trained.asked("new"))) == ("success", 2, 2)
+    assert run.xcoms("train")["model_id"] == "model of T2"

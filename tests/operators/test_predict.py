@@ -22,6 +22,7 @@ from airflow_provider_akkio.sandbox import Sandbox
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, Fault, Gate
 from tests.scripted import Reply
+from tests.versions import Part, needs
 
 ROWS = 12
 PREDICTED = ["Probability answer is no", "Probability answer is yes"]
@@ -119,6 +120,7 @@ def test_a_folder_is_no_output(run_dag: DagRunner, gate: Gate, model_id: str, so
     assert gate.received == []
 
 
+@needs(Part.TASK_STATE_STORE)
 def test_a_later_try_writes_the_output_of_an_earlier_one_anew(
     run_dag: DagRunner, gate: Gate, model_id: str, source: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioModelNotBetter, AkkioParameterError
 from tests.airflow_runs import DagRunner, FinishedRun
+from tests.conftest import Logged
 from tests.scripted import ScriptedAkkio, accepted, result, status
 
 _numbers = itertools.count(1)
@@ -43,11 +44,19 @@ def promote(run_dag: DagRunner, asset: str, model_id: str, statistics: Any, argu
 
 def events(asset: str) -> list[dict[str, Any]]:
     """Return what the events of an asset say, the oldest first."""
-    from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
 
+    try:
+        from airflow.models.asset import AssetEvent, AssetModel
+
+        asset_id = AssetEvent.asset_id
+    except ImportError:  # Airflow 2 calls them datasets
+        from airflow.models.dataset import DatasetEvent as AssetEvent
+        from airflow.models.dataset import DatasetModel as AssetModel
+
+        asset_id = AssetEvent.dataset_id
     with create_session() as session:
-        found = session.query(AssetEvent).join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+        found = session.query(AssetEvent).join(AssetModel, AssetModel.id == asset_id)
         return [one.extra for one in found.filter(AssetModel.uri == asset).order_by(AssetEvent.id)]
 
 
@@ -82,11 +91,11 @@ def test_a_better_model_replaces_the_champion(run_dag: DagRunner, asset: str) ->
 
 @pytest.mark.parametrize("yes", [0.5, 0.4], ids=["equal", "worse"])
 def test_a_model_that_is_not_better_is_skipped_with_both_numbers_in_the_log(
-    run_dag: DagRunner, asset: str, yes: float, capfd: pytest.CaptureFixture[str]
+    run_dag: DagRunner, asset: str, yes: float, logged: Logged
 ) -> None:
     promote(run_dag, asset, "M1", stats(yes=0.5), 'class_name="yes"')
     assert not is_promoted(promote(run_dag, asset, "M2", stats(yes=yes), 'class_name="yes"'))
-    assert f"Model M2 has {yes} (f1 of 'Won' for class 'yes'); champion M1 has 0.5." in capfd.readouterr().out
+    assert f"Model M2 has {yes} (f1 of 'Won' for class 'yes'); champion M1 has 0.5." in logged()
     assert len(events(asset)) == 1
 
 

@@ -16,6 +16,7 @@ from airflow_provider_akkio.uploading import KEY, Upload
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
 from tests.scripted import Reply
+from tests.versions import Part, needs
 
 ROWS = 25
 HEADER = "id,zip,word\n"
@@ -187,6 +188,7 @@ def test_a_new_dataset_that_fails_half_way_is_deleted(run_dag: DagRunner, gate: 
     assert run.kept() == []
 
 
+@needs(Part.TASK_STATE_STORE)
 def test_an_append_goes_on_behind_the_last_batch_that_arrived(
     run_dag: DagRunner, gate: Gate, source: Path, dataset_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +254,7 @@ def test_a_row_of_somebody_else_is_fine_where_nothing_of_an_append_was_in_doubt(
     assert sorted(ids(gate._sandbox, dataset_id)) == sorted([*OLD, *NEW, -2])
 
 
+@needs(Part.TASK_STATE_STORE)
 def test_a_file_that_changed_before_a_later_try_adds_nothing(
     run_dag: DagRunner, gate: Gate, source: Path, dataset_id: str
 ) -> None:

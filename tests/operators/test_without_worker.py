@@ -6,13 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
 from airflow_provider_akkio.submission import KEY
 from tests.airflow_runs import DagRunner
+from tests.conftest import Logged
 from tests.operators.test_akkio import PARTS, XCOMS
 from tests.scripted import ScriptedAkkio, accepted, result, status
+from tests.versions import Part, lacks, needs
+
+by_triggerer = needs(Part.ENDS_IN_TRIGGERER)
 
 TRAIN = 'AkkioTrainOperator(task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, {})'
 
@@ -49,11 +52,14 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
 
 def parsed_task(run_dag: DagRunner, arguments: str) -> Any:
     """Return a task as the scheduler sees it."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
     with run_dag.parsed(f"train = {TRAIN.format(arguments)}") as dag:
         serialized = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
         return serialized.get_task("train")
 
 
+@by_triggerer
 def test_the_scheduler_is_told_how_to_start_it(run_dag: DagRunner) -> None:
     task = parsed_task(run_dag, "start_from_trigger=True, timeout=60")
     assert task.start_from_trigger
@@ -63,6 +69,7 @@ def test_the_scheduler_is_told_how_to_start_it(run_dag: DagRunner) -> None:
     assert args.timeout.total_seconds() > 3600 + 60 + 300
 
 
+@by_triggerer
 @pytest.mark.parametrize("arguments", ["", "end_from_trigger=True"])
 def test_by_default_a_worker_starts_it(run_dag: DagRunner, arguments: str) -> None:
     task = parsed_task(run_dag, arguments)
@@ -70,6 +77,7 @@ def test_by_default_a_worker_starts_it(run_dag: DagRunner, arguments: str) -> No
     assert task.start_trigger_args is None
 
 
+@by_triggerer
 @pytest.mark.parametrize(
     ("arguments", "ends", "starts"),
     [
@@ -100,6 +108,7 @@ def test_what_needs_a_worker(run_dag: DagRunner, arguments: str, ends: bool, sta
         assert task.start_from_trigger is starts
 
 
+@by_triggerer
 @pytest.mark.parametrize(
     ("parameter", "starts"),
     [
@@ -122,15 +131,16 @@ def test_a_parameter_may_be_another_tasks_output(run_dag: DagRunner, parameter: 
             assert "xcom_pull(task_ids='one'" in str(task.start_trigger_args.trigger_kwargs)
 
 
+@by_triggerer
 @pytest.mark.parametrize("way", ["end_from_trigger", "start_from_trigger"])
 def test_without_a_triggerer_it_falls_back_with_one_warning(
-    run_dag: DagRunner, trained: ScriptedAkkio, capsys: pytest.CaptureFixture[str], way: str
+    run_dag: DagRunner, trained: ScriptedAkkio, logged: Logged, way: str
 ) -> None:
     run = run_dag(TRAIN.format(f"{way}=True"))
     assert run.xcoms("train") == XCOMS
-    logged = capsys.readouterr().out
-    assert logged.count("The task ends in a worker: only a triggerer can end it") == 1
-    assert logged.count("The task starts in a worker: no scheduler started it.") == (way == "start_from_trigger")
+    said = logged()
+    assert said.count("The task ends in a worker: only a triggerer can end it") == 1
+    assert said.count("The task starts in a worker: no scheduler started it.") == (way == "start_from_trigger")
 
 
 def left_to_a_worker(run_dag: DagRunner, arguments: str = "", **given: Any) -> Any:
@@ -151,6 +161,7 @@ def kept(akkio_task_id: str | None, **others: Any) -> dict[str, Any]:
     ).to_entry()
 
 
+@by_triggerer
 def test_a_task_that_the_trigger_did_not_start_is_done_by_the_worker(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -159,6 +170,7 @@ def test_a_task_that_the_trigger_did_not_start_is_done_by_the_worker(
     assert len(trained.asked("new")) == 1
 
 
+@by_triggerer
 def test_the_xcoms_of_an_earlier_try_are_gone(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", status("FAILED", error="too few rows"))
     before = {"model_id": "M0", "return_value": "M0", "akkio_error": "an earlier one", "akkio_status": "none of ours"}
@@ -167,6 +179,7 @@ def test_the_xcoms_of_an_earlier_try_are_gone(run_dag: DagRunner, trained: Scrip
     assert run.xcoms("train") == {"akkio_task_id": "T1", "akkio_error": str(run.failure)}
 
 
+@by_triggerer
 def test_a_training_that_an_earlier_triggerer_submitted_is_gone_on_with(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -176,6 +189,7 @@ def test_a_training_that_an_earlier_triggerer_submitted_is_gone_on_with(
     assert run.kept() == []
 
 
+@by_triggerer
 def test_a_result_that_airflow_did_not_take_is_no_reason_to_train_anew(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -186,6 +200,7 @@ def test_a_result_that_airflow_did_not_take_is_no_reason_to_train_anew(
     assert not trained.asked("new")
 
 
+@by_triggerer
 def test_what_a_triggerer_submitted_before_the_dag_was_changed_is_not_paid_twice(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -207,10 +222,11 @@ train = Changed(
     assert not trained.asked("new")
 
 
+@by_triggerer
 def test_a_task_whose_training_could_not_be_kept_is_not_ended_by_the_triggerer(
     run_dag: DagRunner,
     trained: ScriptedAkkio,
-    capsys: pytest.CaptureFixture[str],
+    logged: Logged,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     no_store = """
@@ -228,9 +244,10 @@ train = NoStore(
     run = run_dag(no_store)
     assert run.xcoms("train") == XCOMS
     assert "could not be kept for a later try" in caplog.text
-    assert "only a triggerer can end it" not in capsys.readouterr().out
+    assert "only a triggerer can end it" not in logged()
 
 
+@by_triggerer
 @pytest.mark.parametrize(
     ("change", "starts"),
     [
@@ -251,6 +268,7 @@ def test_what_a_policy_changes_counts(run_dag: DagRunner, change: str, starts: b
             assert task.start_trigger_args.trigger_kwargs["dataset_id"] == "D2"
 
 
+@by_triggerer
 def test_a_submission_that_an_earlier_triggerer_died_in_is_not_repeated(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -260,6 +278,7 @@ def test_a_submission_that_an_earlier_triggerer_died_in_is_not_repeated(
     assert run.kept() == []
 
 
+@by_triggerer
 def test_a_task_that_a_triggerer_had_ended_trains_anew(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     run = left_to_a_worker(
         run_dag, "force=True", store={KEY: kept("T0", ends_in_triggerer=True)}, before={"return_value": "M0"}
@@ -268,6 +287,7 @@ def test_a_task_that_a_triggerer_had_ended_trains_anew(run_dag: DagRunner, train
     assert len(trained.asked("new")) == 1
 
 
+@by_triggerer
 @pytest.mark.parametrize("before", [{}, {"model_id": "M0"}])
 def test_one_that_a_triggerer_had_not_ended_goes_on(
     run_dag: DagRunner, trained: ScriptedAkkio, before: dict[str, str]
@@ -277,6 +297,7 @@ def test_one_that_a_triggerer_had_not_ended_goes_on(
     assert not trained.asked("new")
 
 
+@by_triggerer
 def test_what_a_triggerer_kept_outlives_the_failure_that_a_worker_raises(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -288,6 +309,7 @@ def test_what_a_triggerer_kept_outlives_the_failure_that_a_worker_raises(
     assert json.loads(entry)["akkio_task_id"] == "T1"
 
 
+@by_triggerer
 def test_a_result_that_a_worker_leaves_instead_of_the_triggerer_is_the_workers(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -312,6 +334,7 @@ train = FailsAtTheEnd(
     assert not trained.asked("new")
 
 
+@by_triggerer
 @pytest.mark.parametrize(
     ("left", "submissions"), [(["return_value"], 1), (["return_value", KEY], 0), (["model_id"], 0)]
 )
@@ -338,6 +361,7 @@ train = Ended(
     assert len(trained.asked("new")) == submissions
 
 
+@by_triggerer
 def test_a_result_that_a_later_try_takes_in_its_worker_is_the_workers(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
@@ -361,3 +385,25 @@ train = DiesTwice(
     run = run_dag(dies_twice.format(key=KEY, entry=kept("T1", ends_in_triggerer=True)))
     assert run.xcoms("train") == XCOMS
     assert not trained.asked("new")
+
+
+@lacks(Part.ENDS_IN_TRIGGERER)
+@pytest.mark.parametrize("way", ["end_from_trigger", "start_from_trigger"])
+@pytest.mark.parametrize("dataset_id", ["'D1'", "choose()"])
+def test_an_older_airflow_leaves_it_to_workers_and_says_so_once(
+    run_dag: DagRunner, trained: ScriptedAkkio, logged: Logged, way: str, dataset_id: str
+) -> None:
+    run = run_dag(
+        f"""
+        @task
+        def choose():
+            return "D1"
+
+        train = AkkioTrainOperator(
+            task_id="train", dataset_id={dataset_id}, predict_fields=["x"], poll_interval=0.05, {way}=True
+        )
+        assert not train.start_from_trigger
+        """
+    )
+    assert run.xcoms("train") == XCOMS
+    assert logged().count("The task starts and ends in a worker: Airflow is older than 3.3.") == 1

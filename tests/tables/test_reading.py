@@ -127,7 +127,7 @@ def test_a_connection_that_breaks_is_left_to_a_later_try() -> None:
 
 
 def test_a_path_of_airflow_is_read_as_well(people: Path) -> None:
-    from airflow.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     far = ObjectStoragePath(f"file://{people}")
     assert Table(far).inspect() == Table(people).inspect()

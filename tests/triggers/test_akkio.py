@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailed
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
+from tests.conftest import Logged
 from tests.scripted import Reply, ScriptedAkkio, result, status
 
 
@@ -100,11 +101,11 @@ def test_it_is_serialized_whole_and_without_the_key(connected: ScriptedAkkio) ->
     assert AkkioTrainTrigger(**arguments).serialize() == (path, arguments)
 
 
-def test_a_killed_task_is_told_that_the_training_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_task_is_told_that_the_training_goes_on(logged: Logged) -> None:
     asyncio.run(trigger().on_kill())
-    logged = capsys.readouterr().out
-    assert "Training T1 may still be running at Akkio" in logged
-    assert "AkkioTrainSensor(akkio_task_id='T1')" in logged
+    said = logged()
+    assert "Training T1 may still be running at Akkio" in said
+    assert "AkkioTrainSensor(akkio_task_id='T1')" in said
 
 
 @pytest.mark.parametrize(

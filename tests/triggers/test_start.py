@@ -14,9 +14,13 @@ from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.start import AkkioStartTrigger
 from tests import triggerer
+from tests.conftest import Logged
 from tests.operators.test_akkio import PARTS, XCOMS
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, status
 from tests.triggers.conftest import InTask
+from tests.versions import Part, needs
+
+pytestmark = needs(Part.ENDS_IN_TRIGGERER)
 
 
 def trigger(**arguments: Any) -> AkkioStartTrigger:
@@ -314,10 +318,10 @@ async def _unreachable(*_: Any) -> None:
 
 
 def test_a_person_who_acts_on_it_is_told_that_the_training_goes_on(
-    in_task: InTask, trained: ScriptedAkkio, capsys: pytest.CaptureFixture[str]
+    in_task: InTask, trained: ScriptedAkkio, logged: Logged
 ) -> None:
     asyncio.run(trigger().on_kill())
-    assert "may still be running" not in capsys.readouterr().out
+    assert "may still be running" not in logged()
 
     def acts(context: dict[str, Any]) -> None:
         waiting = trigger()
@@ -325,7 +329,7 @@ def test_a_person_who_acts_on_it_is_told_that_the_training_goes_on(
         asyncio.run(waiting.on_kill())
 
     in_task(acts)
-    assert "Training T1 may still be running at Akkio" in capsys.readouterr().out
+    assert "Training T1 may still be running at Akkio" in logged()
 
 
 def test_it_is_serialized_with_its_templates_and_without_the_key(connected: ScriptedAkkio) -> None:

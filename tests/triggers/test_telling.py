@@ -18,6 +18,7 @@ from airflow_provider_akkio.triggers.telling import Teller
 from tests import triggerer
 from tests.scripted import ScriptedAkkio, result, status
 from tests.triggers.conftest import InTask
+from tests.versions import Part, lacks, needs
 
 
 class Backend:
@@ -61,6 +62,7 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
     return connected
 
 
+@needs(Part.STATUS)
 def test_the_task_has_the_last_status_when_the_wait_ends(in_task: InTask, trained: ScriptedAkkio) -> None:
     run = in_task(lambda context: triggerer.run(wait(tells_status=True), context) and None)
     standing = run.standing("train")
@@ -69,19 +71,39 @@ def test_the_task_has_the_last_status_when_the_wait_ends(in_task: InTask, traine
     assert standing.submitted_at is not None
 
 
+@needs(Part.STATUS)
 def test_nothing_is_told_where_nothing_is_to_be_left_in_xcom(in_task: InTask, trained: ScriptedAkkio) -> None:
     run = in_task(lambda context: triggerer.run(wait(), context) and None)
     assert run.standing("train") is None
 
 
+@lacks(Part.STATUS)
+def test_an_airflow_whose_triggerer_writes_no_xcom_is_not_asked_to(
+    monkeypatch: pytest.MonkeyPatch, trained: ScriptedAkkio
+) -> None:
+    async def write(*_: Any) -> None:
+        pytest.fail("it was asked to")
+
+    monkeypatch.setattr(OwnTask, "set_xcom", write)
+    waiting = wait(tells_status=True)
+    waiting.trigger_id = 1
+    waiting._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    assert endings(waiting) == [Ending.SUCCEEDED]
+
+
+def endings(waiting: AkkioTrainTrigger) -> list[Ending]:
+    """Run a trigger, and return how the wait ended."""
+
+    async def collect() -> list[Ending]:
+        return [TrainingEvent.from_payload(event.payload).ending async for event in waiting.run()]
+
+    return asyncio.run(collect())
+
+
 def test_a_trigger_without_a_task_tells_nobody(trained: ScriptedAkkio) -> None:
     alone = wait(tells_status=True)
     alone.trigger_id = 1
-
-    async def collect() -> list[Any]:
-        return [TrainingEvent.from_payload(event.payload).ending async for event in alone.run()]
-
-    assert asyncio.run(collect()) == [Ending.SUCCEEDED]
+    assert endings(alone) == [Ending.SUCCEEDED]
 
 
 def test_of_what_comes_while_one_is_written_the_newest_counts() -> None:
@@ -118,6 +140,7 @@ def test_what_came_while_a_write_failed_is_written(caplog: pytest.LogCaptureFixt
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+@needs(Part.STATUS)
 def test_a_backend_that_blocks_holds_up_no_thread_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -141,6 +164,7 @@ def test_a_backend_that_blocks_holds_up_no_thread_of_the_event_loop(monkeypatch:
     asyncio.run(run())
 
 
+@needs(Part.STATUS)
 def test_a_trigger_that_is_cancelled_does_not_wait_for_what_it_tells(
     monkeypatch: pytest.MonkeyPatch, connected: ScriptedAkkio
 ) -> None:
