@@ -52,6 +52,12 @@ class AirflowApi:
     :param login: name and password; by default none, for an Airflow in which everybody is an administrator.
     """
 
+    root = "api/v2"
+    """Where the API's addresses begin."""
+
+    health = "api/v2/monitor/health"
+    """Where Airflow tells how its components are."""
+
     def __init__(self, port: int, login: tuple[str, str] | None = None) -> None:
         self._login = login
         self.port = port
@@ -62,7 +68,7 @@ class AirflowApi:
     def is_healthy(self) -> bool:
         """Return whether all four components say that they are well."""
         try:
-            answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+            answer = self._session.get(f"{self.url}/{self.health}", timeout=5)
         except requests.RequestException:
             return False
         return answer.ok and all(part["status"] == "healthy" for part in answer.json().values())
@@ -100,13 +106,21 @@ class AirflowApi:
         :param seconds: how long to wait for the DAG at most.
         :param conf: the run's parameters; default those of the DAG.
         """
+        self.wait_for_dag(dag_id, seconds)
+        run = self._request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        return str(run["dag_run_id"])
+
+    def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
+        """Wait until the DAG processor has found a DAG.
+
+        :param dag_id: which DAG.
+        :param seconds: how long to wait at most.
+        """
         ends_at = time.monotonic() + seconds
         while not self.has_dag(dag_id):
             if time.monotonic() > ends_at:
                 raise TimeoutError(f"no DAG {dag_id} within {seconds:.0f} s; import errors: {self.import_errors()}")
             time.sleep(0.3)
-        run = self._request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
-        return str(run["dag_run_id"])
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Have a task done again, whatever its state, as a person does in the web page."""
@@ -163,9 +177,8 @@ class AirflowApi:
         """Return all XComs of a task instance."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
         listed = self._request("GET", f"{path}?map_index={map_index}")["xcom_entries"]
-        return {
-            one["key"]: self._request("GET", f"{path}/{one['key']}?map_index={map_index}")["value"] for one in listed
-        }
+        query = self._xcom_query(map_index)
+        return {one["key"]: self._request("GET", f"{path}/{one['key']}?{query}")["value"] for one in listed}
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """Return the log of a task's try, as text; each exception is a line with its class and message."""
@@ -189,7 +202,7 @@ class AirflowApi:
     def text(self, path: str) -> str:
         """Return what the API says at a path, just as it says it.
 
-        :param path: below ``/api/v2/``.
+        :param path: below the API's root.
         """
         return self._answer("GET", path, None).text
 
@@ -201,9 +214,12 @@ class AirflowApi:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json()
 
-    def _answer(self, method: str, path: str, body: Any) -> requests.Response:
+    def _xcom_query(self, map_index: int) -> str:
+        return f"map_index={map_index}"
+
+    def _answer(self, method: str, path: str, body: Any, **headers: str) -> requests.Response:
         self._log_in()
-        return self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        return self._session.request(method, f"{self.url}/{self.root}/{path}", json=body, headers=headers, timeout=30)
 
     def _log_in(self) -> None:
         if "Authorization" not in self._session.headers:

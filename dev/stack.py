@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from dev import airflow_2
 from dev.airflow_api import AirflowApi
 from dev.database import Database, embedded_database
 from dev.processes import Program, free_ports, uninterrupted, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent
 EXAMPLES = PROJECT / "dags_examples"
-COMPONENTS = ("scheduler", "dag-processor", "api-server", "triggerer")
+COMPONENTS = (
+    airflow_2.COMPONENTS if airflow_2.IS_INSTALLED else ("scheduler", "dag-processor", "api-server", "triggerer")
+)
 SANDBOX_KEY = "sandbox-key"
 
 
@@ -158,11 +161,14 @@ def running_stack(
         api_port, sandbox_port, *log_ports = free_ports(4, preferred_ports)
         url = akkio or f"http://127.0.0.1:{sandbox_port}"
         environment = _environment(folder, dags, database, api_port, log_ports)
+        if airflow_2.IS_INSTALLED:
+            environment |= airflow_2.settings(folder, api_port)
         for connection, key in keys.items():
             environment |= akkio_connection(url, key, connection)
         environment |= {**_logins(folder, users), **settings}
         login = next(((name, name) for name in users), None)
-        stack = Stack(folder, database, environment, AirflowApi(api_port, login), url)
+        api = airflow_2.Airflow2Api(api_port) if airflow_2.IS_INSTALLED else AirflowApi(api_port, login)
+        stack = Stack(folder, database, environment, api, url)
         cleanup.callback(stack.end)
         say("making Airflow's tables")
         stack.migrate()

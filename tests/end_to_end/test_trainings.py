@@ -10,6 +10,7 @@ from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
 from tests.page import CLASS_KEYS
 from tests.statsd import StatsdServer
+from tests.versions import Part, lacks, needs
 
 
 def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:
@@ -42,8 +43,9 @@ def test_a_model_is_trained_while_no_worker_is_held(airflow: AirflowApi) -> None
 
     xcoms = airflow.xcoms("akkio_train", run_id, "train")
     parts = {"model_id", "return_value", "stats", "field_importance", "data_story"}
-    assert set(xcoms) == {"akkio_task_id", "akkio_status", *parts}
-    assert xcoms["akkio_status"]["status"] == "SUCCEEDED"
+    if Part.STATUS.is_here:
+        assert xcoms.pop("akkio_status")["status"] == "SUCCEEDED"
+    assert set(xcoms) == {"akkio_task_id", *parts}
     assert xcoms["return_value"] == xcoms["model_id"]
     [classes] = xcoms["stats"]
     assert [sorted(one) for one in classes] == [sorted(CLASS_KEYS)] * 2
@@ -105,7 +107,14 @@ def failed_run(stack: Stack) -> str:
         ("wrong_key", "AkkioUnauthorized", "password of connection 'akkio_wrong_key'"),
         ("wrong_once_rendered", "AkkioParameterError", "duration must be one of 10, 60, 300, 1800"),
         ("out_of_time", "AkkioTrainingTimeout", "did not end within 1 s"),
-        ("out_of_execution_time", "AirflowTaskTimeout", "execution_timeout ended the wait"),
+        pytest.param(
+            "out_of_execution_time",
+            "AirflowTaskTimeout",
+            "execution_timeout ended the wait",
+            marks=needs(Part.EXECUTION_API),
+        ),
+        # Airflow 2 ends a task that resumes too late before any of its code runs.
+        pytest.param("out_of_execution_time", "AirflowTaskTimeout", "", marks=lacks(Part.EXECUTION_API)),
     ],
 )
 def test_each_failure_tells_what_happened_and_is_tried_once(
@@ -113,8 +122,9 @@ def test_each_failure_tells_what_happened_and_is_tried_once(
 ) -> None:
     [task] = [one for one in airflow.tasks("failures", failed_run) if one.task_id == task_id]
     assert (task.state, task.try_number) == ("failed", 1)
-    [said] = [line for line in airflow.log("failures", failed_run, task_id).splitlines() if line.startswith(error)]
-    assert reason in said
+    said = [line for line in airflow.log("failures", failed_run, task_id).splitlines() if line.startswith(error)]
+    assert said
+    assert [line for line in said if reason not in line] == []
 
 
 def test_workers_and_the_triggerer_send_the_numbers(airflow: AirflowApi, statsd: StatsdServer) -> None:

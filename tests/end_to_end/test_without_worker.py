@@ -9,6 +9,7 @@ import pytest
 
 from dev.airflow_api import AirflowApi
 from dev.stack import Stack
+from tests.versions import Part, lacks, needs
 
 WORKER_STARTS = "Worker startup parse complete"
 ANOTHER_EACH_TIME = ("akkio_task_id", "akkio_status", "akkio_error", "model_id", "return_value")
@@ -21,6 +22,9 @@ FAILING = {
     "unknown_template": "UndefinedError",
 }
 TRIED_TWICE = ("no_such_field", "no_such_connection", "unknown_template")
+
+
+by_triggerer = needs(Part.ENDS_IN_TRIGGERER)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def ways(stack: Stack) -> dict[str, Way]:
     return runs
 
 
+@by_triggerer
 @pytest.mark.parametrize(("way", "workers"), [("by_workers", 2), ("ended", 1), ("started", 0)])
 def test_fewer_worker_processes_do_it(ways: dict[str, Way], way: str, workers: int) -> None:
     assert ways[way].tries("succeeds") == ("success", 1)
@@ -69,6 +74,7 @@ def test_fewer_worker_processes_do_it(ways: dict[str, Way], way: str, workers: i
     assert ways[way].workers("templated") == workers
 
 
+@by_triggerer
 @pytest.mark.parametrize("way", ["ended", "started"])
 @pytest.mark.parametrize("task_id", ["succeeds", "templated", *FAILING])
 def test_the_very_same_xcoms_are_left(ways: dict[str, Way], way: str, task_id: str) -> None:
@@ -77,6 +83,7 @@ def test_the_very_same_xcoms_are_left(ways: dict[str, Way], way: str, task_id: s
     assert ("model_id" in by_workers) == (task_id not in FAILING)
 
 
+@by_triggerer
 @pytest.mark.parametrize("way", ["by_workers", "ended", "started"])
 @pytest.mark.parametrize(("task_id", "error"), FAILING.items())
 def test_the_very_same_failures_come_of_it(ways: dict[str, Way], way: str, task_id: str, error: str) -> None:
@@ -87,10 +94,12 @@ def test_the_very_same_failures_come_of_it(ways: dict[str, Way], way: str, task_
     assert run.log(task_id, 1).count(f"on_retry_callback: {error}") == tries - 1
 
 
+@by_triggerer
 def test_a_failure_that_a_retry_cannot_mend_is_not_retried(ways: dict[str, Way]) -> None:
     assert [ways[way].tries("no_such_dataset") for way in ways] == [("failed", 1)] * 3
 
 
+@by_triggerer
 @pytest.mark.parametrize("way", ["ended", "started"])
 def test_clearing_a_finished_task_trains_again(ways: dict[str, Way], way: str) -> None:
     run = ways[way]
@@ -112,6 +121,7 @@ def needing(stack: Stack) -> Way:
     return run
 
 
+@by_triggerer
 @pytest.mark.parametrize(
     ("task_id", "warning", "workers"),
     [
@@ -132,8 +142,23 @@ def test_what_needs_a_worker_gets_one_and_one_warning(needing: Way, task_id: str
     assert log.count(WORKER_STARTS) == workers
 
 
+@by_triggerer
 def test_what_only_a_worker_does_is_done(needing: Way) -> None:
     events = needing.api.text("assets/events")
     assert '"source_task_id":"outlets"' in events.replace(" ", "")
     log = needing.log("on_success_callback")
     assert log.count("on_success_callback: on_success_callback") == 1
+
+
+@lacks(Part.ENDS_IN_TRIGGERER)
+@pytest.mark.parametrize("way", ["ended", "started"])
+def test_an_older_airflow_leaves_all_of_it_to_workers(ways: dict[str, Way], way: str) -> None:
+    run, by_workers = ways[way], ways["by_workers"]
+    for task_id in ("succeeds", "templated"):
+        assert run.tries(task_id) == ("success", 1)
+        assert run.xcoms(task_id) == by_workers.xcoms(task_id)
+        assert run.log(task_id).count("The task starts and ends in a worker: Airflow is older than 3.3.") == 1
+    for task_id, error in FAILING.items():
+        tries = 2 if task_id in TRIED_TWICE else 1
+        assert run.tries(task_id) == ("failed", tries)
+        assert error in run.log(task_id, tries)
