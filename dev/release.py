@@ -22,6 +22,9 @@ from dev.terminal import interruptible, stopwatch
 
 DIST = PROJECT / "dist"
 NAME = "airflow-provider-akkio"
+UPLOAD = ".venv/bin/twine upload dist/*"
+"""What a person runs next."""
+
 _EXTRAS = "openlineage,parquet,sandbox"
 _IMPORTS = "import airflow_provider_akkio.{0}.akkio"
 
@@ -216,7 +219,7 @@ def _say_what_is_missing(workshop: Workshop, releases: list[Release], version: s
         missing.append(f"no tag v{version} is at this commit")
     if changed := workshop.run([*git, "status", "--porcelain"]).splitlines():
         missing.append(f"{len(changed)} changes are not committed, and not in it")
-    say(f"not to be uploaded yet: {'; '.join(missing)}" if missing else "to be uploaded with: twine upload dist/*")
+    say(f"not to be uploaded yet: {'; '.join(missing)}" if missing else f"to be uploaded with: {UPLOAD}")
 
 
 if __name__ == "__main__":
