@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from airflow_provider_akkio import __version__
@@ -146,3 +147,4 @@ def test_a_program_that_fails_is_told_with_what_it_said(workshop: Workshop) -> N
 def test_a_program_that_takes_too_long_is_ended(workshop: Workshop) -> None:
     with pytest.raises(TimeoutError, match="did not end within 0 s"):
         workshop.run(["sleep", "600"], seconds=0)
+    assert [one for one in psutil.Process().children(recursive=True) if one.name() == "sleep"] == []
