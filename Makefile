@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up browser test screenshots chaos bench check lock clean
+.PHONY: help install demo up browser test screenshots chaos bench check release lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ check: $(INSTALLED) ## Lint, check types and layers, check docker-compose.yaml, 
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
-	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	@$(BIN)/python -m build --wheel --no-isolation --outdir $(VENV)/dist
+
+release: $(INSTALLED) ## Build sdist and wheel of what is committed into dist, and install the wheel into an empty environment
+	@$(BIN)/python -m dev.release
 
 lock: $(INSTALLED) ## Choose the newest versions of all dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate --no-emit-index-url \

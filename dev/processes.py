@@ -82,8 +82,11 @@ class Program:
     def check(self) -> None:
         """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
         if (code := self.process.poll()) is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
-            raise ProgramEndedError(f"{self.name} ended with status {code}:\n{tail}")
+            raise ProgramEndedError(f"{self.name} ended with status {code}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """Return the end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
 
     def ask_to_end(self) -> None:
         """Send the whole group SIGTERM."""
@@ -115,6 +118,30 @@ class Program:
         except ProcessLookupError:
             return False
         return True
+
+
+def completed(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, seconds: float) -> str:
+    """Run a program to its end, and return its output; whatever it started ends with it.
+
+    :param name: what to call it in messages.
+    :param command: the program and its arguments.
+    :param environment: its whole environment.
+    :param log: file to append its output to.
+    :param seconds: how long it may take.
+    :raises ProgramEndedError: if its status is not 0; the message has the end of its output.
+    :raises TimeoutError: if the time runs out.
+    """
+    with ExitStack() as cleanup:
+        with uninterrupted():
+            program = Program.start(name, command, environment, log)
+            cleanup.callback(program.end)
+        try:
+            status = program.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{name} did not end within {seconds:.0f} s:\n{program.tail()}") from None
+        if status != 0:
+            program.check()
+    return log.read_text(errors="replace")
 
 
 def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:

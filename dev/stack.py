@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 from base64 import urlsafe_b64encode
@@ -19,7 +18,7 @@ from types import MappingProxyType
 from dev import airflow_2
 from dev.airflow_api import AirflowApi
 from dev.database import Database, embedded_database
-from dev.processes import Program, free_ports, uninterrupted, wait_until
+from dev.processes import Program, completed, free_ports, uninterrupted, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent
 EXAMPLES = PROJECT / "dags_examples"
@@ -92,14 +91,8 @@ class Stack:
 
     def migrate(self) -> None:
         """Make the tables in the database."""
-        self._run("migration", [_program("airflow"), "db", "migrate"])
-        migration = self.programs["migration"]
-        try:
-            if migration.process.wait(120) != 0:
-                migration.check()
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"the tables were not made in time:\n{migration.log.read_text()}") from None
-        del self.programs["migration"]
+        command = [_program("airflow"), "db", "migrate"]
+        completed("migration", command, self.environment, self.output / "migration.log", 120)
 
     def wait_until_healthy(self) -> None:
         """Wait until all components of Airflow say that they are well."""

@@ -11,6 +11,7 @@ from dev.stack import PROJECT
 README = PROJECT / "README.md"
 RELIABILITY = PROJECT / "docs" / "reliability.md"
 PERFORMANCE = PROJECT / "docs" / "performance.md"
+CONTRIBUTING = PROJECT / "CONTRIBUTING.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -35,6 +36,13 @@ def block(beginning: str, path: Path = README) -> str:
     """Return the one block of a page that begins so."""
     [found] = [one.text for one in blocks(path) if one.text.startswith(beginning)]
     return found
+
+
+def missing_files(path: Path) -> list[str]:
+    """Return the files that a page links and that are not there."""
+    links = [part.partition(")")[0] for part in path.read_text(encoding="utf-8").split("](")[1:]]
+    files = [link.partition("#")[0] for link in links if "://" not in link]
+    return [file for file in files if not (path.parent / file).exists()]
 
 
 def table_column(heading: str, column: int) -> list[str]:

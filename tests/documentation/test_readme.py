@@ -26,7 +26,7 @@ from airflow_provider_akkio.operators.akkio import (
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import EXAMPLES, PROJECT
 from tests.airflow_runs import DagRunner
-from tests.documentation.blocks import README, block, blocks, table_column
+from tests.documentation.blocks import README, block, blocks, missing_files, table_column
 from tests.scripted import ScriptedAkkio, accepted, result, status
 from tests.versions import Part
 
@@ -218,10 +218,7 @@ def test_the_table_of_errors_is_the_tree() -> None:
 
 
 def test_the_files_that_it_links_are_there() -> None:
-    text = README.read_text(encoding="utf-8")
-    links = [part.partition(")")[0] for part in text.split("](")[1:]]
-    files = [link.partition("#")[0] for link in links if "://" not in link]
-    assert [file for file in files if not (PROJECT / file).exists()] == []
+    assert missing_files(README) == []
 
 
 def test_the_headings_that_it_links_are_there() -> None:

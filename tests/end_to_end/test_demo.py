@@ -23,11 +23,15 @@ DATABASES_LOCK = ".lockfile"
 
 
 @contextmanager
-def program(module: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def program(
+    module: str, folder: Path, project: Path = PROJECT, stderr: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Run a module whose temporary files go to a folder; a process or a folder that it leaves is a failure."""
     environment = os.environ | {"TMPDIR": str(folder)}
     command = [sys.executable, "-m", module]
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as running:
         try:
             yield running
         finally:
