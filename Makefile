@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up browser test screenshots chaos bench check release lock clean
+.PHONY: help install demo up browser test screenshots chaos matrix bench check release lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml requirements-dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
 	@echo "installing Airflow and the tools ($$(grep -c == requirements-dev.txt) packages; the first time takes a minute or two)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements-dev.txt
 	@echo "installing this package"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -40,6 +40,9 @@ test: browser ## Run every test but those of make chaos, a whole Airflow include
 
 chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (six to eight minutes)
 	@$(BIN)/python -m pytest --verbose tests/chaos
+
+matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow and Python (three quarters of an hour)
+	@$(BIN)/python -m dev.matrix
 
 bench: $(INSTALLED) ## Measure what the package costs and how fast it notices an end, and show it as a table
 	@$(BIN)/python -m benchmarks

@@ -59,18 +59,22 @@ class Program:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
+    def start(
+        cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path | None = None
+    ) -> Self:
         """Start a program.
 
         :param name: what to call it in messages.
         :param command: the program and its arguments.
         :param environment: its whole environment.
         :param log: file to append its output to.
+        :param folder: where it starts; default this program's own.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
+                cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

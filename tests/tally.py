@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ class Tally:
         self._passed: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._left_out = 0
-        self._began_at = time.monotonic()
+        self._total = 0
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which test is of what."""
@@ -47,6 +46,7 @@ class Tally:
             self._failed.update(self._parts[report.nodeid])
         elif report.when == "call":
             self._passed.update(self._parts[report.nodeid])
+            self._total += 1
 
     def pytest_sessionfinish(self) -> None:
         """Write the counts."""
@@ -55,10 +55,13 @@ class Tally:
         outcome = {
             "airflow": airflow.__version__,
             "python": platform.python_version(),
+            "parts": {
+                part.name: {"since": str(part.since), "gives": part.gives, "instead": part.instead} for part in Part
+            },
             "missing": [part.name for part in Part if not part.is_here],
             "passed": self._passed,
             "failed": self._failed,
+            "total": self._total,
             "left_out": self._left_out,
-            "seconds": round(time.monotonic() - self._began_at),
         }
         self._path.write_text(json.dumps(outcome, indent=2))

@@ -26,7 +26,7 @@ def form() -> Any:
     return akkio
 
 
-@needs(Part.EXECUTION_API)
+@needs(Part.FORM_OF_PROVIDER)
 def test_it_asks_for_the_api_key_and_the_site_by_name(form: Any) -> None:
     fields = form.standard_fields
     assert (fields.password.title, fields.password.placeholder) == ("API key", "from Akkio's Team Settings")

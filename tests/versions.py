@@ -21,7 +21,11 @@ class Part(Enum):
     :param instead: what an older Airflow does.
     """
 
-    EXECUTION_API = ("3.0", "tasks that reach Airflow through its API server alone", "the same, with the database")
+    EXECUTION_TIMEOUT = (
+        "3.0",
+        "an `execution_timeout` that ends a deferred wait says which training goes on",
+        "Airflow's own error; the log has the training's id",
+    )
     STATUS = ("3.1", "`akkio_status` while the triggerer waits", "`akkio_status` is left by workers alone")
     PAGES = ("3.1.1", "the tab *Akkio*, the page *Akkio models*, the link to the tab", "a link to Akkio alone")
     FORM_OF_PROVIDER = ("3.2", "the connection's form from the provider's own description", "the form from the hook")

@@ -121,26 +121,6 @@ def test_the_command_defines_the_connection(airflow_database: None) -> None:
         session.delete(stored)
 
 
-@pytest.mark.checkout
-@pytest.mark.parametrize(
-    "beginning", ["pip install airflow-provider-akkio", "pip install 'airflow-provider-akkio[sandbox]'"]
-)
-def test_what_is_installed_is_found_by_airflow(beginning: str, tmp_path: Path) -> None:
-    [pip, install, requirement] = shlex.split(block(beginning))
-    assert (pip, install) == ("pip", "install")
-    checkout = requirement.replace("airflow-provider-akkio", str(PROJECT))
-    uv = Path(sys.executable).parent / "uv"
-    subprocess.run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path, checkout],
-        check=True,
-        timeout=120,
-    )
-    [metadata] = tmp_path.glob("airflow_provider_akkio-*.dist-info")
-    assert "airflow_provider_akkio:get_provider_info" in (metadata / "entry_points.txt").read_text()
-    assert "Provides-Extra: sandbox" in (metadata / "METADATA").read_text()
-    assert (tmp_path / "airflow_provider_akkio" / "py.typed").exists()
-
-
 def test_the_sandbox_serves_from_the_command_line() -> None:
     command = shlex.split(block("python -m airflow_provider_akkio.sandbox").replace("8765", "0"))
     with subprocess.Popen([sys.executable, *command[1:]], stdout=subprocess.PIPE, text=True) as program:

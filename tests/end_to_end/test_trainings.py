@@ -111,10 +111,10 @@ def failed_run(stack: Stack) -> str:
             "out_of_execution_time",
             "AirflowTaskTimeout",
             "execution_timeout ended the wait",
-            marks=needs(Part.EXECUTION_API),
+            marks=needs(Part.EXECUTION_TIMEOUT),
         ),
         # Airflow 2 ends a task that resumes too late before any of its code runs.
-        pytest.param("out_of_execution_time", "AirflowTaskTimeout", "", marks=lacks(Part.EXECUTION_API)),
+        pytest.param("out_of_execution_time", "AirflowTaskTimeout", "", marks=lacks(Part.EXECUTION_TIMEOUT)),
     ],
 )
 def test_each_failure_tells_what_happened_and_is_tried_once(

@@ -6,16 +6,12 @@ import json
 import re
 import shlex
 
-import pytest
-
 from airflow_provider_akkio.api.account import DEFAULT_REQUESTS_PER_SECOND, Account
 from airflow_provider_akkio.api.meter import Metric
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from benchmarks.report import Row, table
 from dev.stack import PROJECT
 from tests.documentation.blocks import PERFORMANCE, block, blocks
-
-pytestmark = pytest.mark.checkout
 
 TEXT = PERFORMANCE.read_text(encoding="utf-8")
 RESULTS = json.loads((PROJECT / "benchmarks" / "results.json").read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ import pytest
 from airflow_provider_akkio import __version__
 from dev.distributions import MOST_WHEEL_BYTES, PACKAGE, sdist_faults, version_of, wheel_faults
 from dev.stack import PROJECT
-from tests.documentation.blocks import CONTRIBUTING
+from tests.documentation.blocks import CONTRIBUTING, block
 
 ABOUT = f"{PACKAGE}-{__version__}.dist-info"
 
@@ -150,3 +151,22 @@ def test_the_version_stands_in_one_place() -> None:
     texts = [path for path in paths if path.suffix in (".css", ".html", ".md", ".py", ".toml", ".yaml", "")]
     found = [path for path in texts if path.is_file() and version.search(path.read_text(encoding="utf-8"))]
     assert found == [PROJECT / PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize(
+    "beginning", ["pip install airflow-provider-akkio", "pip install 'airflow-provider-akkio[sandbox]'"]
+)
+def test_what_is_installed_is_found_by_airflow(beginning: str, tmp_path: Path) -> None:
+    [pip, install, requirement] = shlex.split(block(beginning))
+    assert (pip, install) == ("pip", "install")
+    checkout = requirement.replace("airflow-provider-akkio", str(PROJECT))
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", tmp_path, checkout],
+        check=True,
+        timeout=120,
+    )
+    [metadata] = tmp_path.glob("airflow_provider_akkio-*.dist-info")
+    assert "airflow_provider_akkio:get_provider_info" in (metadata / "entry_points.txt").read_text()
+    assert "Provides-Extra: sandbox" in (metadata / "METADATA").read_text()
+    assert (tmp_path / "airflow_provider_akkio" / "py.typed").exists()

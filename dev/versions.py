@@ -1,0 +1,169 @@
+"""The versions of Airflow and Python that are supported, and the page that tells what works where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dev.stack import PROJECT
+
+PAGE = PROJECT / "docs" / "versions.md"
+OUTCOMES = Path(__file__).with_name("versions.json")
+"""What the last ``make matrix`` found; :data:`PAGE` is made of it."""
+
+_BEGIN, _END = "<!-- found by make matrix -->", "<!-- until here -->"
+
+
+@dataclass(frozen=True)
+class Version:
+    """An Airflow, a Python, and how the versions of all else are chosen.
+
+    :param airflow: its version.
+    :param python: its version.
+    :param is_oldest: whether each requirement of ``pyproject.toml`` is taken at its lowest version.
+    """
+
+    airflow: str
+    python: str
+    is_oldest: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"{self.airflow} on {self.python}{', oldest of all' if self.is_oldest else ''}"
+
+
+OLDEST = Version("2.11.0", "3.11", is_oldest=True)
+SUPPORTED = (
+    OLDEST,
+    Version("2.11.2", "3.11"),
+    Version("3.0.6", "3.11"),
+    Version("3.1.8", "3.11"),
+    Version("3.2.2", "3.11"),
+    Version("3.3.2", "3.11"),
+    Version("3.3.2", "3.12"),
+    Version("3.3.2", "3.13"),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of Airflow that this package makes use of where it is there.
+
+    :param since: the first version of Airflow that has it.
+    :param gives: what it gives to a user.
+    :param instead: what an older Airflow does.
+    """
+
+    since: str
+    gives: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the tests with one version.
+
+    :param version: which.
+    :param passed: how many tests passed, by what they are of: ``needs``, or ``lacks``, and the name of a part.
+    :param failed: how many failed, or were skipped.
+    :param total: how many tests passed in all.
+    :param left_out: how many tests are of other versions, or of the repository itself.
+    :param missing: the names of the parts that this Airflow has not.
+    :param parts: all parts, by name.
+    """
+
+    version: Version
+    passed: Mapping[str, int]
+    failed: Mapping[str, int]
+    total: int
+    left_out: int
+    missing: Sequence[str]
+    parts: Mapping[str, Part]
+
+    @classmethod
+    def read(cls, version: Version, path: Path) -> Self:
+        """Read what ``pytest --outcome`` wrote.
+
+        :param version: what the tests ran with.
+        :param path: the file.
+        """
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told["airflow"] != version.airflow or not told["python"].startswith(f"{version.python}."):
+            raise ValueError(f"the tests of {version.name} ran on Airflow {told['airflow']}, Python {told['python']}")
+        return cls._of(version, told)
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> Self:
+        """Take it from an entry of :data:`OUTCOMES`."""
+        return cls._of(Version(**entry["version"]), entry)
+
+    @classmethod
+    def _of(cls, version: Version, told: Mapping[str, Any]) -> Self:
+        parts = {name: Part(**part) for name, part in told["parts"].items()}
+        counts = {name: told[name] for name in ("passed", "failed", "total", "left_out", "missing")}
+        return cls(version, **counts, parts=parts)
+
+    def standing(self, part: str) -> str:
+        """Return how a part stands with this version, for the table."""
+        mark = f"{'lacks' if part in self.missing else 'needs'} {part}"
+        if self.failed.get(mark):
+            return "**fails**"
+        if not self.passed.get(mark):
+            return "not tested"
+        return "no" if part in self.missing else "yes"
+
+    def faults(self) -> list[str]:
+        """Return what is wrong, a sentence each."""
+        untested = [part for part in self.parts if self.standing(part) == "not tested"]
+        faults = [f"{self.version.name}: no test of {part}." for part in untested]
+        if count := sum(self.failed.values()):
+            faults.append(f"{self.version.name}: {count} tests failed or were skipped.")
+        return faults
+
+
+def read_outcomes() -> list[Outcome]:
+    """Return what the last run found."""
+    return [Outcome.from_entry(entry) for entry in json.loads(OUTCOMES.read_text(encoding="utf-8"))]
+
+
+def write_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Keep what a run has found, and make the page of it."""
+    OUTCOMES.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), outcomes), encoding="utf-8")
+
+
+def tables(outcomes: Sequence[Outcome]) -> str:
+    """Return the tables of what works where, as Markdown.
+
+    :param outcomes: one for each version.
+    """
+    parts = outcomes[-1].parts
+    standings = [["Airflow", "Python", *(part.gives for part in parts.values()), "tests passed"]]
+    for one in outcomes:
+        airflow = f"{one.version.airflow}, and the oldest of all else" if one.version.is_oldest else one.version.airflow
+        standings.append([airflow, one.version.python, *map(one.standing, parts), f"{one.total:,}"])
+    fallbacks = [["what older versions lack", "there since", "before"]]
+    fallbacks += [[part.gives, part.since, part.instead] for part in parts.values()]
+    return f"{_table(standings)}\n\n{_table(fallbacks)}\n"
+
+
+def with_tables(page: str, outcomes: Sequence[Outcome]) -> str:
+    """Return a page with the tables at their place.
+
+    :param page: the page, with whatever tables it has.
+    :param outcomes: one for each version.
+    """
+    before, begins, rest = page.partition(_BEGIN)
+    _, ends, after = rest.partition(_END)
+    if not (begins and ends):
+        raise ValueError(f"{PAGE.name} has no place for the tables, from {_BEGIN} to {_END}")
+    return f"{before}{_BEGIN}\n\n{tables(outcomes)}\n{_END}{after}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    header, *others = rows
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *others))

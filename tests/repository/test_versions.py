@@ -1,0 +1,58 @@
+"""What ``docs/versions.md`` says is what ``make matrix`` found, and covers what is promised."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from dev.stack import PROJECT
+from dev.versions import OLDEST, PAGE, SUPPORTED, Outcome, read_outcomes, with_tables
+from tests.versions import Part
+
+METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture
+def outcomes() -> list[Outcome]:
+    """What the last run found."""
+    return read_outcomes()
+
+
+def test_the_tables_are_what_was_found(outcomes: list[Outcome]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_tables(page, outcomes) == page
+
+
+def test_every_supported_version_was_tested_and_all_was_well(outcomes: list[Outcome]) -> None:
+    assert tuple(one.version for one in outcomes) == SUPPORTED
+    assert [fault for one in outcomes for fault in one.faults()] == []
+
+
+def test_every_part_that_a_version_may_lack_was_looked_at(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        described = {name: (part.since, part.gives, part.instead) for name, part in outcome.parts.items()}
+        assert described == {part.name: (str(part.since), part.gives, part.instead) for part in Part}
+
+
+def test_every_part_is_missing_from_an_older_version_and_there_in_a_newer_one(outcomes: list[Outcome]) -> None:
+    for name in outcomes[0].parts:
+        assert {one.standing(name) for one in outcomes} == {"yes", "no"}
+
+
+def test_what_the_metadata_promises_is_tested() -> None:
+    [airflow] = [one for one in map(Requirement, METADATA["dependencies"]) if one.name == "apache-airflow"]
+    [lowest] = [Version(one.version) for one in airflow.specifier if one.operator == ">="]
+    assert Version(OLDEST.airflow).release[:2] == lowest.release[:2]
+    named = {one.rpartition(" ")[2] for one in METADATA["classifiers"] if "Python :: 3." in one}
+    assert named == {one.python for one in SUPPORTED}
+    assert METADATA["requires-python"] == f">={min(SUPPORTED, key=lambda one: Version(one.python)).python}"
+
+
+def test_a_failure_and_a_part_without_a_test_are_faults(outcomes: list[Outcome]) -> None:
+    newest = outcomes[-1]
+    assert "3 tests failed or were skipped" in replace(newest, failed={"the rest": 3}).faults()[0]
+    assert replace(newest, passed={}).faults() == [f"{newest.version.name}: no test of {part.name}." for part in Part]
