@@ -15,10 +15,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from dev.processes import Program, completed, uninterrupted
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
-from dev.versions import SUPPORTED, Outcome, Version, write_outcomes
+from dev.versions import NEWEST, OLDEST, SUPPORTED, Outcome, Version, write_outcomes
 
 PACKAGE = "airflow_provider_akkio"
 EXTRAS = "openlineage,parquet,sandbox"
@@ -37,6 +39,8 @@ TEST_TOOLS = (
 )
 CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-{airflow}/constraints-{python}.txt"
 TESTS = ("tests", "--ignore=tests/browser", "--ignore=tests/chaos", "--ignore=tests/repository")
+COMPAT = "apache-airflow-providers-common-compat"
+"""It works with every Airflow since 2.11, and this package needs a newer one than most of them came with."""
 AT_ONCE = 3
 """How many versions are tested at once: with two cores, since the tests often wait."""
 LONGEST = 45 * 60.0
@@ -66,13 +70,21 @@ class Trial:
         python = self.folder / "environment" / "bin" / "python"
         self._uv("venv", "--quiet", "--python", self.version.python, str(self.folder / "environment"))
         install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python))
-        airflow = f"apache-airflow{'==' if not self.version.is_oldest else '>='}{self.version.airflow}"
-        package = (airflow, f"{self.wheel}[{EXTRAS}]")
-        if self.version.is_oldest:
-            self._uv(*install, "--resolution", "lowest-direct", *package)
-            self._uv(*install, *TEST_TOOLS)
-        else:
-            self._uv(*install, *package, *TEST_TOOLS)
+        airflow = f"apache-airflow=={self.version.airflow}"
+        self._uv(*install, *self._choice(), airflow, f"{self.wheel}[{EXTRAS}]")
+        self._uv(*install, *TEST_TOOLS)
+
+    def _choice(self) -> tuple[str, ...]:
+        """Return how uv is to choose the versions of all else."""
+        if self.version.beside == NEWEST:
+            return ()
+        if self.version.beside == OLDEST:
+            return ("--resolution", "lowest-direct")
+        if constraints := _constraints(self.version):
+            path = self.folder / "constraints.txt"
+            path.write_text(constraints, encoding="utf-8")
+            return ("--constraint", str(path))
+        return ("--exclude-newer", self.version.beside, "--exclude-newer-package", f"{COMPAT}=false")
 
     def start(self) -> Running:
         """Start the tests, on a copy of all that the repository holds but the package."""
@@ -190,6 +202,16 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
                 say(f"  {'; '.join(one.progress() for one in running)}")
             time.sleep(0.2)
     return [outcomes[one] for one in versions if one in outcomes], faults
+
+
+def _constraints(version: Version) -> str | None:
+    """Return Airflow's constraints, without that of what this package needs in a newer version; ``None`` offline."""
+    try:
+        answer = requests.get(CONSTRAINTS.format(airflow=version.airflow, python=version.python), timeout=20)
+        answer.raise_for_status()
+    except requests.RequestException:
+        return None
+    return "\n".join(line for line in answer.text.splitlines() if not line.startswith(f"{COMPAT}=="))
 
 
 def _build(folder: Path) -> Path:

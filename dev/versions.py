@@ -14,6 +14,7 @@ PAGE = PROJECT / "docs" / "versions.md"
 OUTCOMES = Path(__file__).with_name("versions.json")
 """What the last ``make matrix`` found; :data:`PAGE` is made of it."""
 
+OLDEST, NEWEST = "oldest", "newest"
 _BEGIN, _END = "<!-- found by make matrix -->", "<!-- until here -->"
 
 
@@ -23,26 +24,26 @@ class Version:
 
     :param airflow: its version.
     :param python: its version.
-    :param is_oldest: whether each requirement of ``pyproject.toml`` is taken at its lowest version.
+    :param beside: the versions of all else: ``oldest`` that ``pyproject.toml`` allows, ``newest`` of all, or a date,
+        what was the newest then, a while after that Airflow was released.
     """
 
     airflow: str
     python: str
-    is_oldest: bool = False
+    beside: str = NEWEST
 
     @property
     def name(self) -> str:
         """What to call it."""
-        return f"{self.airflow} on {self.python}{', oldest of all' if self.is_oldest else ''}"
+        return f"{self.airflow} on {self.python}"
 
 
-OLDEST = Version("2.11.0", "3.11", is_oldest=True)
 SUPPORTED = (
-    OLDEST,
-    Version("2.11.2", "3.11"),
-    Version("3.0.6", "3.11"),
-    Version("3.1.8", "3.11"),
-    Version("3.2.2", "3.11"),
+    Version("2.11.0", "3.11", OLDEST),
+    Version("2.11.2", "3.11", "2026-03-28"),
+    Version("3.0.6", "3.11", "2025-09-12"),
+    Version("3.1.8", "3.11", "2026-03-25"),
+    Version("3.2.2", "3.11", "2026-06-12"),
     Version("3.3.2", "3.11"),
     Version("3.3.2", "3.12"),
     Version("3.3.2", "3.13"),
@@ -142,10 +143,10 @@ def tables(outcomes: Sequence[Outcome]) -> str:
     :param outcomes: one for each version.
     """
     parts = outcomes[-1].parts
-    standings = [["Airflow", "Python", *(part.gives for part in parts.values()), "tests passed"]]
+    standings = [["Airflow", "Python", "all else", *(part.gives for part in parts.values()), "tests passed"]]
     for one in outcomes:
-        airflow = f"{one.version.airflow}, and the oldest of all else" if one.version.is_oldest else one.version.airflow
-        standings.append([airflow, one.version.python, *map(one.standing, parts), f"{one.total:,}"])
+        version = one.version
+        standings.append([version.airflow, version.python, version.beside, *map(one.standing, parts), f"{one.total:,}"])
     fallbacks = [["what older versions lack", "there since", "before"]]
     fallbacks += [[part.gives, part.since, part.instead] for part in parts.values()]
     return f"{_table(standings)}\n\n{_table(fallbacks)}\n"

@@ -46,7 +46,7 @@ RUN_HERE = {
     "python -m airflow_provider_akkio.report",
 }
 RUN_ELSEWHERE = {
-    "make demo",  # tests/end_to_end/test_demo.py
+    "make demo",  # tests/repository/test_demo.py
     "make test",  # what runs this
 }
 

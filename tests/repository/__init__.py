@@ -1,1 +1,1 @@
-"""What concerns the repository itself: its documents, its tools, and what is built of it; the same with every Airflow."""
+"""What concerns the repository itself: its documents, its tools, what is built of it; no Airflow changes it."""

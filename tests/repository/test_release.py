@@ -19,7 +19,7 @@ from dev.changelog import read_changelog
 from dev.processes import ProgramEndedError
 from dev.release import CheckFailedError, Workshop
 from dev.stack import PROJECT
-from tests.end_to_end.test_demo import program, read_until
+from tests.repository.test_demo import program, read_until
 
 HEADING = f"## [{__version__}] - 2026-12-31\n\n### Added\n\n- A thing.\n"
 SHOWN = {
