@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 _GRACE = 3.0
 
 
@@ -43,13 +45,17 @@ class ProgramEndedError(RuntimeError):
 
 @dataclass
 class Program:
-    """A program in a process group of its own, so that whatever it starts ends with it.
+    """A program in a session of its own, so that whatever it starts ends with it.
+
+    The processes that it starts may have process groups of their own, as Airflow's tasks do; none leaves the session.
 
     :param name: what to call it in messages.
     :param command: the program and its arguments.
     :param environment: its whole environment.
     :param log: where its output goes.
     :param process: its first process.
+    :param user: who it runs as; ``None`` for who runs this.
+    :param ends_at: the signal that asks it to end.
     """
 
     name: str
@@ -57,15 +63,28 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes]
+    user: str | None = None
+    ends_at: int = signal.SIGTERM
 
     @classmethod
-    def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
+    def start(
+        cls,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        user: str | None = None,
+        ends_at: int = signal.SIGTERM,
+    ) -> Self:
         """Start a program.
 
         :param name: what to call it in messages.
         :param command: the program and its arguments.
         :param environment: its whole environment.
         :param log: file to append its output to.
+        :param user: who is to run it, which needs root; default who runs this.
+        :param ends_at: the signal that asks it to end; default SIGTERM.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -76,8 +95,13 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
             )
-        return cls(name, command, environment, log, process)
+        return cls(name, command, environment, log, process, user, ends_at)
+
+    def members(self) -> list[psutil.Process]:
+        """Return all of its processes that are alive."""
+        return [one for one in psutil.process_iter() if _session_of(one.pid) == self.process.pid and _lives(one)]
 
     def check(self) -> None:
         """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
@@ -86,35 +110,42 @@ class Program:
             raise ProgramEndedError(f"{self.name} ended with status {code}:\n{tail}")
 
     def ask_to_end(self) -> None:
-        """Send the whole group SIGTERM."""
-        self._signal(signal.SIGTERM)
+        """Send the first process and its group the signal that asks it to end."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, self.ends_at)
 
     def end(self) -> None:
-        """End the whole group: gently, and by force after three seconds."""
+        """End all of it: gently, and by force after three seconds."""
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_GRACE)
         ends_at = time.monotonic() + _GRACE
-        while self._is_alive() and time.monotonic() < ends_at:
+        while self.members() and time.monotonic() < ends_at:
             time.sleep(0.05)
         self.kill()
 
     def kill(self) -> None:
-        """Send the whole group SIGKILL, and wait for its first process."""
-        self._signal(signal.SIGKILL)
+        """Send all of its processes SIGKILL, as if its machine went away, and wait for the first."""
+        while members := self.members():
+            for member in members:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+            self.process.poll()
         self.process.wait()
 
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
 
-    def _is_alive(self) -> bool:
-        self.process.poll()
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
