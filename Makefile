@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up browser test screenshots chaos bench check lock clean
+.PHONY: help install demo up browser test screenshots chaos stack bench check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: browser ## Run every test but those of make chaos, a whole Airflow include
 
 chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (six to eight minutes)
 	@$(BIN)/python -m pytest --verbose tests/chaos
+
+stack: $(INSTALLED) ## Kill parts of what docker-compose.yaml describes, as processes, while 200 models are trained at once
+	@$(BIN)/python -m dev.trial
 
 bench: $(INSTALLED) ## Measure what the package costs and how fast it notices an end, and show it as a table
 	@$(BIN)/python -m benchmarks
