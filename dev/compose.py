@@ -120,9 +120,10 @@ def _service(name: str, described: Mapping[str, Any], variables: Mapping[str, st
 
 
 def _words(described: str | list[str], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words of a command, which Compose splits as a shell does where it is one text."""
-    words = shlex.split(described) if isinstance(described, str) else described
-    return tuple(_filled(word, variables) for word in words)
+    """Return the words of a command; one text is split as a shell does, once its variables are filled in."""
+    if isinstance(described, str):
+        return tuple(shlex.split(_filled(described, variables)))
+    return tuple(_filled(word, variables) for word in described)
 
 
 def _mounts(described: list[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ def test_all_parts_are_there() -> None:
         "postgres",
         "redis",
         "migration",
+        "pool",
         "api-server",
         "scheduler",
         "dag-processor",
@@ -40,7 +41,7 @@ def test_all_of_airflow_comes_from_one_block() -> None:
         assert SERVICES[name]["build"] == common["build"]
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migration"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migration", "pool"}))
 def test_everything_that_goes_on_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
