@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -17,6 +18,15 @@ _REFUSAL = json.dumps({"detail": "too many requests"}).encode()
 _IN_PROGRESS = json.dumps(
     {"status": TrainingStatus.IN_PROGRESS, "metadata": {"type": TrainingStatus.IN_PROGRESS}}
 ).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay silent of who is killed while it asks, and tell anything else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Gate:
@@ -37,8 +47,7 @@ class Gate:
         self._sandbox = sandbox
         self._most_per_second = most_per_second
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Self:
@@ -74,9 +83,11 @@ class Gate:
 
     def _hand_on(self, method: str, path: str, key: str, body: bytes) -> tuple[int, bytes]:
         headers = {"X-API-Key": key, "Content-Type": "application/json"}
-        answer = requests.request(
-            method, f"{self._sandbox}{path}", headers=headers, data=body, timeout=30, allow_redirects=False
-        )
+        url = f"{self._sandbox}{path}"
+        try:
+            answer = requests.request(method, url, headers=headers, data=body, timeout=30, allow_redirects=False)
+        except requests.RequestException as error:
+            return 502, json.dumps({"detail": str(error)}).encode()
         if self.is_held and b'"SUCCEEDED"' in answer.content:
             return 200, _IN_PROGRESS
         return answer.status_code, answer.content

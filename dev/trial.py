@@ -175,7 +175,9 @@ def _train_while_parts_die(trial: Trial) -> list[Promise]:
     trial.gate.is_held = True
     trial.say(f"{trial.count} trainings are asked for, in mapped tasks; none ends before all are under way")
     with trial.phase(f"{trial.count} submissions, a triggerer killed"):
-        trial.wait("half of the submissions", lambda tasks: len(trial.submitted) >= trial.count / 2 and _held(tasks))
+        trial.wait(
+            "a quarter of the submissions", lambda tasks: len(trial.submitted) >= trial.count / 4 and _held(tasks)
+        )
         triggers = _kill_triggerer(trial, "triggerer-1")
         trial.wait("the wait of all trainings", lambda tasks: _count(tasks, "deferred") == trial.count)
     trial.say(f"all {trial.count} are waited for at the same time; {_standing(trial.tasks())}")
@@ -211,7 +213,7 @@ def _kill_worker(trial: Trial, name: str) -> int:
     killed = stack.programs[name]
     killed.kill()
     running = _running_on(name, trial.tasks())
-    trial.say(f"SIGKILL of {name}, which had {len(running)} tasks; no submission was under way")
+    trial.say(f"SIGKILL of {name}, which had a task in {len(running)} of its processes; no submission was under way")
 
     def are_known(tasks: list[TaskView]) -> bool:
         return not set(running) & set(_running_on(name, tasks))
