@@ -24,6 +24,7 @@ _KNOWN_KEYS = {
     "image",
     "ports",
     "restart",
+    "stop_grace_period",
     "volumes",
 }
 

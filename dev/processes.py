@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -47,7 +47,7 @@ class ProgramEndedError(RuntimeError):
 class Program:
     """A program in a session of its own, so that whatever it starts ends with it.
 
-    The processes that it starts may have process groups of their own, as Airflow's tasks do; none leaves the session.
+    The processes that it starts may have groups of their own, as Airflow's tasks do, or sessions, as PostgreSQL's do.
 
     :param name: what to call it in messages.
     :param command: the program and its arguments.
@@ -65,6 +65,7 @@ class Program:
     process: subprocess.Popen[bytes]
     user: str | None = None
     ends_at: int = signal.SIGTERM
+    _known: set[psutil.Process] = field(default_factory=set, repr=False)
 
     @classmethod
     def start(
@@ -100,8 +101,14 @@ class Program:
         return cls(name, command, environment, log, process, user, ends_at)
 
     def members(self) -> list[psutil.Process]:
-        """Return all of its processes that are alive."""
-        return [one for one in psutil.process_iter() if _session_of(one.pid) == self.process.pid and _lives(one)]
+        """Return all of its processes that are alive: those of its session, and whoever they have started."""
+        all_processes = {one.pid: one for one in psutil.process_iter(["ppid"])}
+        found = {pid for pid in all_processes if _session_of(pid) == self.process.pid}
+        while children := {pid for pid, one in all_processes.items() if one.info["ppid"] in found} - found:
+            found |= children
+        # A process in a session of its own is nobody's child once the program's first process is gone.
+        self._known.update(all_processes[pid] for pid in found)
+        return [one for one in tuple(self._known) if _lives(one)]
 
     def check(self) -> None:
         """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
@@ -111,6 +118,7 @@ class Program:
 
     def ask_to_end(self) -> None:
         """Send the first process and its group the signal that asks it to end."""
+        self.members()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, self.ends_at)
 
@@ -143,7 +151,7 @@ def _session_of(pid: int) -> int | None:
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

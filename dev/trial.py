@@ -30,6 +30,12 @@ _PHASE_SECONDS = 1500.0
 _TASK_SECONDS = re.compile(r"execute_workload\[[-\w]+\] succeeded in ([\d.]+)s")
 _MIB = 1024 * 1024
 
+PHASES = ("phase", "time")
+MEMORY = ("part", "processes", "peak of memory (PSS)")
+WORKERS = ("run", "trainings", "worker processes per training", "worker time per training")
+PROMISES = ("promise", "found", "kept")
+"""The headers of the tables that are printed."""
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -271,10 +277,10 @@ def _show(phases: dict[str, float], memory: MemoryWatch, trials: Sequence[Trial]
         worker_rows.append((trial.dag_id, str(trial.count), *each))
     promise_rows = [(promise.what, promise.found, "yes" if promise.is_kept else "NO") for promise in promises]
     for text in (
-        table(("phase", "time"), time_rows),
-        table(("part", "processes", "peak of memory (PSS)"), memory_rows),
-        table(("run", "trainings", "worker processes per training", "worker time per training"), worker_rows),
-        table(("promise", "found", "kept"), promise_rows),
+        table(PHASES, time_rows),
+        table(MEMORY, memory_rows),
+        table(WORKERS, worker_rows),
+        table(PROMISES, promise_rows),
     ):
         print(f"\n{text}", flush=True)
     print(flush=True)
