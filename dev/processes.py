@@ -132,6 +132,18 @@ class Program:
             time.sleep(0.05)
         self.kill()
 
+    def freeze(self) -> None:
+        """Stop all of its processes where they are."""
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):
+                member.suspend()
+
+    def thaw(self) -> None:
+        """Let all of its processes go on."""
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):
+                member.resume()
+
     def kill(self) -> None:
         """Send all of its processes SIGKILL, as if its machine went away, and wait for the first."""
         while members := self.members():

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +96,12 @@ class Trial:
         """Return all of its tasks."""
         return self.stack.api.tasks(self.dag_id, self.run_id)
 
+    def _seen_tasks(self) -> list[TaskView]:
+        """Return all of its tasks, none where the API server is too busy to say."""
+        with suppress(requests.RequestException, RuntimeError):
+            return self.tasks()
+        return []
+
     def wait(self, what: str, condition: Callable[[list[TaskView]], bool], spared: Sequence[str] = ()) -> None:
         """Wait for something that its tasks tell, and say now and then how it stands.
 
@@ -105,7 +111,7 @@ class Trial:
         :raises TimeoutError: if it does not come true in time.
         """
         ends_at = time.monotonic() + _PHASE_SECONDS
-        while not condition(tasks := self.tasks()):
+        while not condition(tasks := self._seen_tasks()):
             for name, program in self.stack.programs.items():
                 if name not in spared:
                     program.check()
@@ -185,16 +191,16 @@ def _train_while_parts_die(trial: Trial) -> list[Promise]:
             "a quarter of the submissions", lambda tasks: len(trial.submitted) >= trial.count / 4 and _held(tasks)
         )
         triggers = _kill_triggerer(trial, "triggerer-1")
-        trial.wait("the wait of all trainings", lambda tasks: _count(tasks, "deferred") == trial.count)
-    trial.say(f"all {trial.count} are waited for at the same time; {_standing(trial.tasks())}")
+        trial.wait("the wait of all trainings", lambda tasks: _count(tasks, "deferred", "failed") == trial.count)
+    tasks = trial.tasks()
+    waiting = _count(tasks, "deferred")
+    trial.say(f"{waiting} are waited for at the same time; {_standing(tasks)}")
     trial.gate.is_held = False
     with trial.phase("their ends, a worker killed"):
-        trial.wait(
-            "a task in worker-1", lambda tasks: bool(_running_on("worker-1", tasks)) and not trial.gate.under_way
-        )
         running = _kill_worker(trial, "worker-1")
         trial.wait("the end of the run", _all_ended)
     return [
+        Promise(f"{trial.count} are waited for at the same time", str(waiting), waiting == trial.count),
         Promise("the killed triggerer held waiting trainings", str(triggers), triggers > 0),
         Promise("the killed worker held tasks", str(running), running > 0),
     ]
@@ -207,22 +213,33 @@ def _kill_triggerer(trial: Trial, name: str) -> int:
     held = sum(task.triggerer == name for task in trial.tasks())
     killed.kill()
     trial.say(f"SIGKILL of {name}, which held {held} waiting trainings")
-    trial.wait("the move of its triggers", lambda tasks: all(one.triggerer != name for one in tasks), spared=[name])
+    trial.wait(
+        "the move of its triggers",
+        lambda tasks: bool(tasks) and all(one.triggerer != name for one in tasks),
+        spared=[name],
+    )
     trial.say(f"the other triggerer has them; starting {name} again")
     stack.start_again(killed)
     return held
 
 
 def _kill_worker(trial: Trial, name: str) -> int:
-    """Kill a worker, start it again once Airflow knows, and return how many tasks it had."""
+    """Kill a worker that has tasks, start it again once Airflow knows, and return how many it had."""
     stack = trial.stack
     killed = stack.programs[name]
+    running: list[str] = []
+    while not running:
+        trial.wait(f"a task in {name}", lambda tasks: bool(_running_on(name, tasks)))
+        # What it had when it was last looked at may have ended since.
+        killed.freeze()
+        running = [] if trial.gate.under_way else _running_on(name, trial.tasks())
+        if not running:
+            killed.thaw()
     killed.kill()
-    running = _running_on(name, trial.tasks())
     trial.say(f"SIGKILL of {name}, which had a task in {len(running)} of its processes; no submission was under way")
 
     def are_known(tasks: list[TaskView]) -> bool:
-        return not set(running) & set(_running_on(name, tasks))
+        return bool(tasks) and not set(running) & set(_running_on(name, tasks))
 
     trial.wait("the end of its tasks in Airflow", are_known, spared=[name])
     trial.say(f"Airflow has noticed; starting {name} again")
@@ -252,12 +269,11 @@ def _promises(trial: Trial, sandbox: str) -> list[Promise]:
     ]
 
 
-def _model_at_akkio(sandbox: str, key: str, akkio_task_id: str) -> str:
+def _model_at_akkio(sandbox: str, key: str, akkio_task_id: str) -> str | None:
     answer = requests.get(
         f"{sandbox}/api/v1/models/train/{akkio_task_id}/result", headers={"X-API-Key": key}, timeout=30
     )
-    answer.raise_for_status()
-    return str(answer.json()["model_id"])
+    return str(answer.json()["model_id"]) if answer.ok else None
 
 
 def _limit_promise(gate: Gate) -> Promise:
@@ -298,8 +314,8 @@ def _running_on(worker: str, tasks: list[TaskView]) -> list[str]:
     return [task.name for task in tasks if task.state == "running" and task.hostname == worker]
 
 
-def _count(tasks: list[TaskView], state: str) -> int:
-    return sum(task.state == state for task in tasks)
+def _count(tasks: list[TaskView], *states: str) -> int:
+    return sum(task.state in states for task in tasks)
 
 
 def _standing(tasks: list[TaskView]) -> str:

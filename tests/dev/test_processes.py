@@ -52,6 +52,18 @@ def test_a_program_ends_with_its_children_in_other_groups_and_sessions(
     assert program.members() == []
 
 
+def test_a_program_that_is_frozen_does_nothing_until_it_is_thawed(tmp_path: Path) -> None:
+    program, children = started(tmp_path)
+    everything = [psutil.Process(program.process.pid), *children]
+    program.freeze()
+    wait_until(lambda: {one.status() for one in everything} == {psutil.STATUS_STOPPED}, "the stop", 10)
+    program.thaw()
+    wait_until(lambda: psutil.STATUS_STOPPED not in {one.status() for one in everything}, "the going on", 10)
+    program.freeze()
+    program.kill()
+    wait_until(lambda: are_gone(everything), "the end", 10)
+
+
 def test_a_program_is_asked_to_end_by_its_own_signal(tmp_path: Path) -> None:
     program = Program.start("program", ["sleep", "600"], os.environ, tmp_path / "log", ends_at=signal.SIGINT)
     program.end()
