@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up browser test screenshots chaos matrix bench check release lock clean
+.PHONY: help install demo up browser test screenshots chaos matrix stack bench check release lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while
 
 matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow and Python (three quarters of an hour)
 	@$(BIN)/python -m dev.matrix
+
+stack: $(INSTALLED) ## Kill parts of what docker-compose.yaml describes, as processes, while 200 models are trained at once
+	@$(BIN)/python -m dev.trial
 
 bench: $(INSTALLED) ## Measure what the package costs and how fast it notices an end, and show it as a table
 	@$(BIN)/python -m benchmarks

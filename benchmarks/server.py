@@ -13,11 +13,11 @@ import re
 import ssl
 import sys
 import time
-from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.legacy import LegacyCalls
+from dev.arrivals import Arrivals
 
 CHAIN, KEY, AUTHORITY = "chain.pem", "key.pem", "authority.pem"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
@@ -66,17 +66,15 @@ class _Akkio:
     most_per_second: int
     answer_seconds: float = 0.0
     legacy: LegacyCalls = field(default_factory=LegacyCalls)
-    last_second: deque[float] = field(default_factory=deque)
-    requests: int = 0
+    arrivals: Arrivals = field(default_factory=Arrivals)
     refused: int = 0
     opened: int = 0
     most_open: int = 0
     open_now: int = 0
-    most_in_one_second: int = 0
 
     def answer(self, method: bytes, target: bytes, body: bytes) -> bytes:
-        self._count()
-        if self.most_per_second and len(self.last_second) > self.most_per_second:
+        in_one_second = self.arrivals.count()
+        if self.most_per_second and in_one_second > self.most_per_second:
             self.refused += 1
             return _REFUSED
         path, _, query = target.partition(b"?")
@@ -91,15 +89,8 @@ class _Akkio:
         return _SUCCEEDED if kind == b"ended" else _RUNNING
 
     def counts(self) -> Counts:
-        return Counts(self.requests, self.refused, self.opened, self.most_open, self.most_in_one_second)
-
-    def _count(self) -> None:
-        now = time.monotonic()
-        while self.last_second and self.last_second[0] <= now - 1:
-            self.last_second.popleft()
-        self.last_second.append(now)
-        self.requests += 1
-        self.most_in_one_second = max(self.most_in_one_second, len(self.last_second))
+        arrivals = self.arrivals
+        return Counts(arrivals.total, self.refused, self.opened, self.most_open, arrivals.most_in_one_second)
 
 
 class _Connection(asyncio.Protocol):

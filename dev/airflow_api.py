@@ -10,6 +10,9 @@ from typing import Any
 import requests
 
 _FINISHED = ("success", "failed")
+_PAGE = 100
+"""Entries that Airflow lists at once, at most."""
+_TASKS = "task_instances"
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,16 @@ class TaskView:
     :param map_index: its index if it is mapped, else -1.
     :param state: its state; ``None`` before it is scheduled.
     :param try_number: how often it was tried.
+    :param hostname: the worker that had it last; empty before one has.
+    :param triggerer: the name of the triggerer that waits for it, if one does.
     """
 
     task_id: str
     map_index: int
     state: str | None
     try_number: int
+    hostname: str = ""
+    triggerer: str | None = None
 
     @property
     def name(self) -> str:
@@ -129,8 +136,13 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskView]:
         """Return the task instances of a run."""
-        found = self._request("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
-        return [TaskView(one["task_id"], one["map_index"], one["state"], one["try_number"]) for one in found]
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found: list[Any] = []
+        while (
+            len(page := self._request("GET", f"{path}?limit={_PAGE}&offset={len(found)}&order_by=id")[_TASKS]) == _PAGE
+        ):
+            found += page
+        return [_task_view(one) for one in found + page]
 
     def runs(self, dag_id: str) -> list[str]:
         """Return the ids of a DAG's runs, the oldest first."""
@@ -177,8 +189,21 @@ class AirflowApi:
         """Return all XComs of a task instance."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
         listed = self._request("GET", f"{path}?map_index={map_index}")["xcom_entries"]
-        query = self._xcom_query(map_index)
-        return {one["key"]: self._request("GET", f"{path}/{one['key']}?{query}")["value"] for one in listed}
+        return {one["key"]: self.xcom(dag_id, run_id, task_id, one["key"], map_index) for one in listed}
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
+        """Return one XCom of a task instance, ``None`` if there is none of that key."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}?{self._xcom_query(map_index)}"
+        found = self._request("GET", path, allow_missing=True)
+        return None if found is None else found["value"]
+
+    def jobs(self, job_type: str) -> list[str]:
+        """Return the names of the machines on which a part of Airflow runs, and has been heard of of late.
+
+        :param job_type: such as ``TriggererJob``.
+        """
+        listed = self._request("GET", f"jobs?job_type={job_type}&is_alive=true&limit={_PAGE}")["jobs"]
+        return [job["hostname"] for job in listed]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """Return the log of a task's try, as text; each exception is a line with its class and message."""
@@ -232,6 +257,14 @@ class AirflowApi:
         name, password = self._login
         answer = self._session.post(url, json={"username": name, "password": password}, timeout=10)
         return str(answer.json()["access_token"])
+
+
+def _task_view(one: Any) -> TaskView:
+    job = one["triggerer_job"]
+    waits_with = job["hostname"] if job and one["state"] == "deferred" else None
+    return TaskView(
+        one["task_id"], one["map_index"], one["state"], one["try_number"], one["hostname"] or "", waits_with
+    )
 
 
 def _log_lines(line: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Rows and XComs in the terminal."""
+"""Rows, tables and XComs in the terminal."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def rows_of(rows: Sequence[Mapping[str, str]]) -> str:
     lines = [names, *([row[name][:_CELL] for name in names] for row in rows)]
     return "\n".join(
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, its columns as wide as they must be.
+
+    :param header: a name for each column.
+    :param rows: the cells.
+    """
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
     )
 
 

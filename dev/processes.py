@@ -9,9 +9,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 _GRACE = 3.0
 
@@ -43,13 +45,17 @@ class ProgramEndedError(RuntimeError):
 
 @dataclass
 class Program:
-    """A program in a process group of its own, so that whatever it starts ends with it.
+    """A program in a session of its own, so that whatever it starts ends with it.
+
+    The processes that it starts may have groups of their own, as Airflow's tasks do, or sessions, as PostgreSQL's do.
 
     :param name: what to call it in messages.
     :param command: the program and its arguments.
     :param environment: its whole environment.
     :param log: where its output goes.
     :param process: its first process.
+    :param user: who it runs as; ``None`` for who runs this.
+    :param ends_at: the signal that asks it to end.
     """
 
     name: str
@@ -57,10 +63,21 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes]
+    user: str | None = None
+    ends_at: int = signal.SIGTERM
+    _known: set[psutil.Process] = field(default_factory=set, repr=False)
 
     @classmethod
     def start(
-        cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path | None = None
+        cls,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        folder: Path | None = None,
+        user: str | None = None,
+        ends_at: int = signal.SIGTERM,
     ) -> Self:
         """Start a program.
 
@@ -69,6 +86,8 @@ class Program:
         :param environment: its whole environment.
         :param log: file to append its output to.
         :param folder: where it starts; default this program's own.
+        :param user: who is to run it, which needs root; default who runs this.
+        :param ends_at: the signal that asks it to end; default SIGTERM.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -80,8 +99,19 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
             )
-        return cls(name, command, environment, log, process)
+        return cls(name, command, environment, log, process, user, ends_at)
+
+    def members(self) -> list[psutil.Process]:
+        """Return all of its processes that are alive: those of its session, and whoever they have started."""
+        all_processes = {one.pid: one for one in psutil.process_iter(["ppid"])}
+        found = {pid for pid in all_processes if _session_of(pid) == self.process.pid}
+        while children := {pid for pid, one in all_processes.items() if one.info["ppid"] in found} - found:
+            found |= children
+        # A process in a session of its own is nobody's child once the program's first process is gone.
+        self._known.update(all_processes[pid] for pid in found)
+        return [one for one in tuple(self._known) if _lives(one)]
 
     def check(self) -> None:
         """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
@@ -93,35 +123,55 @@ class Program:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
 
     def ask_to_end(self) -> None:
-        """Send the whole group SIGTERM."""
-        self._signal(signal.SIGTERM)
+        """Send the first process and its group the signal that asks it to end."""
+        self.members()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, self.ends_at)
 
     def end(self) -> None:
-        """End the whole group: gently, and by force after three seconds."""
+        """End all of it: gently, and by force after three seconds."""
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_GRACE)
         ends_at = time.monotonic() + _GRACE
-        while self._is_alive() and time.monotonic() < ends_at:
+        while self.members() and time.monotonic() < ends_at:
             time.sleep(0.05)
         self.kill()
 
+    def freeze(self) -> None:
+        """Stop all of its processes where they are."""
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):
+                member.suspend()
+
+    def thaw(self) -> None:
+        """Let all of its processes go on."""
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):
+                member.resume()
+
     def kill(self) -> None:
-        """Send the whole group SIGKILL, and wait for its first process."""
-        self._signal(signal.SIGKILL)
+        """Send all of its processes SIGKILL, as if its machine went away, and wait for the first."""
+        while members := self.members():
+            for member in members:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+            self.process.poll()
         self.process.wait()
 
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
 
-    def _is_alive(self) -> bool:
-        self.process.poll()
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def completed(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, seconds: float) -> str:

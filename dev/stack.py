@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import sys
@@ -11,14 +10,15 @@ import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from dev import airflow_2
 from dev.airflow_api import AirflowApi
 from dev.database import Database, embedded_database
-from dev.processes import Program, completed, free_ports, uninterrupted, wait_until
+from dev.processes import free_ports, uninterrupted, wait_until
+from dev.programs import Programs, foreign_environment, installed_program
 
 PROJECT = Path(__file__).resolve().parent.parent
 EXAMPLES = PROJECT / "dags_examples"
@@ -33,28 +33,19 @@ def _say_nothing(_: str) -> None:
 
 
 @dataclass
-class Stack:
+class Stack(Programs):
     """A running Airflow, its database and, unless told otherwise, the sandbox.
 
-    :param folder: holds everything that the stack writes.
     :param database: where Airflow keeps its state.
     :param environment: the environment of its programs.
     :param api: Airflow's REST API.
     :param akkio: URL of the Akkio that it trains at.
-    :param programs: what runs, by name.
     """
 
-    folder: Path
     database: Database
     environment: Mapping[str, str]
     api: AirflowApi
     akkio: str
-    programs: dict[str, Program] = field(default_factory=dict)
-
-    @property
-    def output(self) -> Path:
-        """The folder with the output of each program."""
-        return self.folder / "output"
 
     def start(self, component: str, name: str = "") -> None:
         """Start a component of Airflow, again if it ran before.
@@ -67,7 +58,7 @@ class Stack:
             return
         [log_port] = free_ports(1)
         own_port = {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port)} if name else {}
-        self._run(name or component, [_program("airflow"), component], {**self.environment, **own_port})
+        self.run(name or component, [installed_program("airflow"), component], {**self.environment, **own_port})
 
     def start_behind_path(self, path: str) -> str:
         """Start another API server, as one behind a proxy is, and return its address.
@@ -87,38 +78,19 @@ class Stack:
         """
         module = "airflow_provider_akkio.sandbox"
         arguments = ("--port", str(port), "--pace", str(pace), "--key", SANDBOX_KEY)
-        self._run("sandbox", [sys.executable, "-m", module, *arguments])
+        self.run("sandbox", [sys.executable, "-m", module, *arguments], self.environment)
 
     def migrate(self) -> None:
         """Make the tables in the database."""
-        command = [_program("airflow"), "db", "migrate"]
-        completed("migration", command, self.environment, self.output / "migration.log", 120)
+        self.run_to_end("migration", [installed_program("airflow"), "db", "migrate"], self.environment, 120)
 
     def wait_until_healthy(self) -> None:
         """Wait until all components of Airflow say that they are well."""
         wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
 
-    def start_what_ended(self) -> None:
-        """Start again whatever has ended, as a service manager would."""
-        for name, program in list(self.programs.items()):
-            if program.process.poll() is not None:
-                self._run(name, program.command, program.environment)
-
-    def end(self) -> None:
-        """End all programs."""
-        for program in self.programs.values():
-            program.ask_to_end()
-        for program in self.programs.values():
-            program.end()
-
     def _serve(self, name: str, port: int, environment: Mapping[str, str]) -> None:
         address = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-        self._run(name, [_program("airflow"), "api-server", *address], environment)
-
-    def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        log = self.output / f"{name}.log"
-        with uninterrupted():
-            self.programs[name] = Program.start(name, command, environment or self.environment, log)
+        self.run(name, [installed_program("airflow"), "api-server", *address], environment)
 
 
 @contextmanager
@@ -194,9 +166,8 @@ def _logins(folder: Path, users: Mapping[str, str]) -> dict[str, str]:
 
 
 def _environment(folder: Path, dags: Path, database: Database, api_port: int, log_ports: list[int]) -> dict[str, str]:
-    foreign = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     worker_log_port, triggerer_log_port = log_ports
-    return foreign | {
+    return foreign_environment() | {
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -219,8 +190,3 @@ def _environment(folder: Path, dags: Path, database: Database, api_port: int, lo
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PYTHONPATH": str(PROJECT),
     }
-
-
-def _program(name: str) -> str:
-    """Return a program of the virtual environment that this runs in."""
-    return str(Path(sys.executable).parent / name)

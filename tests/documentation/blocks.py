@@ -12,6 +12,7 @@ README = PROJECT / "README.md"
 RELIABILITY = PROJECT / "docs" / "reliability.md"
 PERFORMANCE = PROJECT / "docs" / "performance.md"
 CONTRIBUTING = PROJECT / "CONTRIBUTING.md"
+OPERATIONS = PROJECT / "docs" / "operations.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -38,13 +39,6 @@ def block(beginning: str, path: Path = README) -> str:
     return found
 
 
-def missing_files(path: Path) -> list[str]:
-    """Return the files that a page links and that are not there."""
-    links = [part.partition(")")[0] for part in path.read_text(encoding="utf-8").split("](")[1:]]
-    files = [link.partition("#")[0] for link in links if "://" not in link]
-    return [file for file in files if not (path.parent / file).exists()]
-
-
 def table_column(heading: str, column: int) -> list[str]:
     """Return a column of the first table of the README below a heading, without its backquotes.
 
@@ -55,3 +49,18 @@ def table_column(heading: str, column: int) -> list[str]:
     lines = below[below.index("\n|") + 1 :].splitlines()
     rows = [line.strip("|").split("|") for line in lines[: next(n for n, line in enumerate(lines) if line[:1] != "|")]]
     return [row[column].strip().strip("`") for row in rows[2:]]
+
+
+def broken_links(path: Path) -> list[str]:
+    """Return the links of a page to files and headings of this project that are not there."""
+    targets = [part.partition(")")[0] for part in path.read_text(encoding="utf-8").split("](")[1:]]
+    return [target for target in targets if "://" not in target and not _leads_somewhere(path, target)]
+
+
+def _leads_somewhere(path: Path, target: str) -> bool:
+    file, _, heading = target.partition("#")
+    page = path.parent / file if file else path
+    if not heading:
+        return page.exists()
+    lines = [line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+    return heading in [line.lower().replace(" ", "-").replace("`", "").replace("'", "") for line in lines]

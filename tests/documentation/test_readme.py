@@ -26,7 +26,7 @@ from airflow_provider_akkio.operators.akkio import (
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import EXAMPLES, PROJECT
 from tests.airflow_runs import DagRunner
-from tests.documentation.blocks import README, block, blocks, missing_files, table_column
+from tests.documentation.blocks import README, block, blocks, broken_links, table_column
 from tests.scripted import ScriptedAkkio, accepted, result, status
 from tests.versions import Part
 
@@ -197,16 +197,5 @@ def test_the_table_of_errors_is_the_tree() -> None:
     }
 
 
-def test_the_files_that_it_links_are_there() -> None:
-    assert missing_files(README) == []
-
-
-def test_the_headings_that_it_links_are_there() -> None:
-    links = [part.partition(")")[0].partition("#") for part in README.read_text(encoding="utf-8").split("](")[1:]]
-    for file, _, heading in links:
-        if heading and "://" not in file:
-            page = PROJECT / file if file else README
-            lines = [
-                line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "#"
-            ]
-            assert heading in [line.lower().replace(" ", "-").replace("`", "") for line in lines]
+def test_the_files_and_headings_that_it_links_are_there() -> None:
+    assert broken_links(README) == []

@@ -20,6 +20,7 @@ def test_all_parts_are_there() -> None:
         "postgres",
         "redis",
         "migration",
+        "pool",
         "api-server",
         "scheduler",
         "dag-processor",
@@ -36,11 +37,12 @@ def test_all_of_airflow_comes_from_one_block() -> None:
     common = yaml.safe_load(TEXT)["x-airflow"]
     assert set(SERVICES) - {"postgres", "redis"} == AIRFLOW
     for name in AIRFLOW - {"sandbox"}:
-        assert SERVICES[name]["environment"] == common["environment"]
+        own = {"DUMB_INIT_SETSID": "0"} if name == "worker" else {}
+        assert SERVICES[name]["environment"] == common["environment"] | own
         assert SERVICES[name]["build"] == common["build"]
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migration"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migration", "pool"}))
 def test_everything_that_goes_on_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 

@@ -19,7 +19,7 @@ import airflow_provider_akkio
 from airflow_provider_akkio import __version__
 from dev.release import UPLOAD
 from dev.stack import PROJECT
-from tests.documentation.blocks import CONTRIBUTING, block, blocks, missing_files
+from tests.documentation.blocks import CONTRIBUTING, block, blocks, broken_links
 
 TEXT = CONTRIBUTING.read_text(encoding="utf-8")
 CLONE, DELETING, RELEASE = "git clone", ".venv/bin/python -m pytest -k delete", "git tag"
@@ -99,7 +99,7 @@ def test_a_release_is_made_by_programs_that_are_there() -> None:
 
 
 def test_the_files_that_it_links_are_there() -> None:
-    assert missing_files(CONTRIBUTING) == []
+    assert broken_links(CONTRIBUTING) == []
 
 
 @dataclass(frozen=True)
