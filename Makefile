@@ -38,10 +38,10 @@ screenshots: browser ## Take the pictures of the documentation anew
 test: browser ## Run every test but those of make chaos, a whole Airflow included, and measure the coverage
 	@$(BIN)/python -m pytest --ignore=tests/chaos --cov --cov-report=term-missing
 
-chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained (six to eight minutes)
+chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained
 	@$(BIN)/python -m pytest --verbose tests/chaos
 
-matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow and Python (three quarters of an hour)
+matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow and Python
 	@$(BIN)/python -m dev.matrix
 
 stack: $(INSTALLED) ## Kill parts of what docker-compose.yaml describes, as processes, while 200 models are trained at once
