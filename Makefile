@@ -42,7 +42,7 @@ chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while
 	@$(BIN)/python -m pytest --verbose tests/chaos
 
 matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow and Python
-	@$(BIN)/python -m dev.matrix
+	@$(BIN)/python -m dev.matrix $(VERSIONS)
 
 stack: $(INSTALLED) ## Kill parts of what docker-compose.yaml describes, as processes, while 200 models are trained at once
 	@$(BIN)/python -m dev.trial

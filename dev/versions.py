@@ -35,7 +35,7 @@ class Version:
     @property
     def name(self) -> str:
         """What to call it."""
-        return f"{self.airflow} on {self.python}"
+        return f"{self.airflow}/{self.python}"
 
 
 SUPPORTED = (
