@@ -38,6 +38,7 @@ def settings(folder: Path, port: int) -> dict[str, str]:
         "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port),
         "AIRFLOW__WEBSERVER__WORKERS": "1",
+        "XDG_RUNTIME_DIR": str(folder),  # where gunicorn has a socket, else one for all of a person's servers
     }
 
 

@@ -6,24 +6,28 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from packaging.requirements import Requirement
+from packaging.version import parse
 
-from dev.processes import Program, completed, uninterrupted
+from dev.processes import Program, ProgramEndedError, completed, uninterrupted
+from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
-from dev.versions import NEWEST, OLDEST, SUPPORTED, Outcome, Version, write_outcomes
+from dev.versions import OLDEST, SUPPORTED, Outcome, Version, write_outcomes
 
 PACKAGE = "airflow_provider_akkio"
-EXTRAS = "openlineage,parquet,sandbox"
 TEST_TOOLS = (
     "apache-airflow-providers-postgres",
     "asyncpg",
@@ -39,8 +43,8 @@ TEST_TOOLS = (
 )
 CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-{airflow}/constraints-{python}.txt"
 TESTS = ("tests", "--ignore=tests/browser", "--ignore=tests/chaos", "--ignore=tests/repository")
-COMPAT = "apache-airflow-providers-common-compat"
-"""It works with every Airflow since 2.11, and this package needs a newer one than most of them came with."""
+NEWER_THAN_AIRFLOW = ("apache-airflow-providers-common-compat",)
+"""What works with every Airflow since 2.11, and this package needs newer than most of them came with."""
 AT_ONCE = 3
 """How many versions are tested at once: with two cores, since the tests often wait."""
 LONGEST = 45 * 60.0
@@ -65,41 +69,72 @@ class Trial:
     folder: Path
     wheel: Path
 
-    def install(self) -> None:
-        """Make the environment."""
+    def install(self) -> str:
+        """Make the environment, and return how what is beside Airflow was chosen."""
         python = self.folder / "environment" / "bin" / "python"
         self._uv("venv", "--quiet", "--python", self.version.python, str(self.folder / "environment"))
+        how, beside = self._choice()
+        lowest = ("--resolution", "lowest-direct") if self.version.beside == OLDEST else ()
+        package, tools = self.folder / "package.txt", self.folder / "tools.txt"
+        airflow = self._file("airflow.in", f"apache-airflow=={self.version.airflow}")
+        self._resolve(package, *beside, *lowest, "--all-extras", str(airflow), str(PROJECT / "pyproject.toml"))
+        self._resolve(
+            tools, *beside, "--constraint", str(package), str(self._file("tools.in", *TEST_TOOLS)), str(airflow)
+        )
         install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python))
-        airflow = f"apache-airflow=={self.version.airflow}"
-        self._uv(*install, *self._choice(), airflow, f"{self.wheel}[{EXTRAS}]")
-        self._uv(*install, *TEST_TOOLS)
+        self._uv(*install, "--requirement", str(package), "--requirement", str(tools))
+        self._uv(*install, "--no-deps", str(self.wheel))
+        self._uv("pip", "check", "--quiet", "--python", str(python))
+        if lowest and (higher := not_lowest(package.read_text(encoding="utf-8"))):
+            raise ValueError(f"not the oldest that pyproject.toml allows: {', '.join(higher)}")
+        return how
 
-    def _choice(self) -> tuple[str, ...]:
-        """Return how uv is to choose the versions of all else."""
-        if self.version.beside == NEWEST:
-            return ()
-        if self.version.beside == OLDEST:
-            return ("--resolution", "lowest-direct")
-        if constraints := _constraints(self.version):
-            path = self.folder / "constraints.txt"
-            path.write_text(constraints, encoding="utf-8")
-            return ("--constraint", str(path))
-        return ("--exclude-newer", self.version.beside, "--exclude-newer-package", f"{COMPAT}=false")
+    def start(self, beside: str) -> Running:
+        """Start the tests, on a copy of all that the repository holds but the package.
 
-    def start(self) -> Running:
-        """Start the tests, on a copy of all that the repository holds but the package."""
+        :param beside: how what is beside Airflow was chosen.
+        """
         _copy_without_package(self.folder / "checkout")
         outcome, output = self.folder / "outcome.json", self.folder / "tests.log"
+        (self.folder / "tmp").mkdir()
         python = self.folder / "environment" / "bin" / "python"
         command = (str(python), "-m", "pytest", *TESTS, "--tb=short", f"--outcome={outcome}")
-        foreign = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
+        environment = foreign_environment("PYTHON") | {"TMPDIR": str(self.folder / "tmp")}
         with uninterrupted():
-            program = Program.start(self.version.name, command, foreign, output, folder=self.folder / "checkout")
-        return Running(self.version, program, outcome, time.monotonic())
+            program = Program.start(
+                self.version.name,
+                command,
+                environment,
+                output,
+                folder=self.folder / "checkout",
+                ends_at=signal.SIGINT,
+            )
+        return Running(self.version, beside, program, outcome, time.monotonic())
+
+    def _choice(self) -> tuple[str, tuple[str, ...]]:
+        """Return how the versions of all else are chosen, and what tells uv so."""
+        if self.version.released is None:
+            return "newest", ()
+        is_oldest = self.version.beside == OLDEST  # which no constraints are
+        if not is_oldest and (constraints := _constraints(self.version)):
+            return "Airflow's constraints", ("--constraint", str(self._file("constraints.txt", constraints)))
+        apart = [f"{name}=false" for name in NEWER_THAN_AIRFLOW]
+        exceptions = [word for one in apart for word in ("--exclude-newer-package", one)]
+        how = f"{'oldest; the rest ' if is_oldest else ''}newest of {self.version.released}"
+        return how, ("--exclude-newer", self.version.released, *exceptions)
+
+    def _resolve(self, output: Path, *arguments: str) -> None:
+        python = ("--python-version", self.version.python)
+        self._uv("pip", "compile", "--quiet", "--no-header", "--no-annotate", *python, *arguments, "-o", str(output))
+
+    def _file(self, name: str, *lines: str) -> Path:
+        path = self.folder / name
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return path
 
     def _uv(self, *arguments: str) -> None:
-        log = self.folder / "install.log"
-        completed(f"uv {arguments[0]} for {self.version.name}", (str(_UV), *arguments), os.environ, log, 900)
+        name = f"uv {' '.join(arguments[:2])} for {self.version.name}"
+        completed(name, (str(_UV), *arguments), os.environ, self.folder / "install.log", 900)
 
 
 @dataclass(frozen=True)
@@ -107,12 +142,14 @@ class Running:
     """Tests that have been started.
 
     :param version: with which version.
+    :param beside: how what is beside that Airflow was chosen.
     :param program: their program.
     :param counts: where they leave what became of them.
     :param began_at: when, by the monotonic clock.
     """
 
     version: Version
+    beside: str
     program: Program
     counts: Path
     began_at: float
@@ -120,7 +157,7 @@ class Running:
     def has_ended(self) -> bool:
         """Return whether they are over; those that take too long are ended."""
         if time.monotonic() - self.began_at > LONGEST:
-            self.program.end()
+            return True
         return self.program.process.poll() is not None
 
     def progress(self) -> str:
@@ -129,10 +166,15 @@ class Running:
         return f"{self.version.name} {percents[-1] if percents else 0} %"
 
     def judge(self) -> tuple[Outcome | None, list[str]]:
-        """Return what was found, and what is wrong, with the end of what the tests printed."""
-        if not self.counts.exists():
-            return None, [f"{self.version.name}: the tests broke off.\n{self._printed()}"]
-        outcome = Outcome.read(self.version, self.counts)
+        """End them, and return what was found, and what is wrong, with the end of what the tests printed."""
+        self.program.end()
+        try:
+            outcome = Outcome.read(self.version, self.beside, self.counts)
+        except (OSError, ValueError) as error:
+            return None, [
+                f"{self.version.name}: the tests broke off, or took over {LONGEST:.0f} s: {error}",
+                self._printed(),
+            ]
         faults = outcome.faults()
         if not faults and self.program.process.returncode != 0:
             faults = [f"{self.version.name}: the tests ended with status {self.program.process.returncode}."]
@@ -186,9 +228,13 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
         while waiting or running:
             if waiting and len(running) < AT_ONCE:
                 trial = waiting.pop(0)
-                say(f"{trial.version.name}: installing")
-                trial.install()
-                running.append(trial.start())
+                try:
+                    beside = trial.install()
+                except (ProgramEndedError, TimeoutError, ValueError) as error:
+                    faults.append(f"{trial.version.name}: {error}")
+                    continue
+                say(f"{trial.version.name}: testing, with {beside}")
+                running.append(trial.start(beside))
                 cleanup.callback(running[-1].program.end)
             for ended in [one for one in running if one.has_ended()]:
                 running.remove(ended)
@@ -196,7 +242,7 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
                 outcomes |= {ended.version: outcome} if outcome else {}
                 faults += wrong
                 passed = f"{outcome.total:,} tests passed" if outcome else "the tests broke off"
-                say(f"{ended.version.name}: {passed}{'; NOT ALL OF THEM' if wrong else ''}")
+                say(f"{ended.version.name}: {passed}{'; NOT ALL IS WELL' if wrong else ''}")
             if running and time.monotonic() - told_at > _SECONDS_BETWEEN_REPORTS:
                 told_at = time.monotonic()
                 say(f"  {'; '.join(one.progress() for one in running)}")
@@ -204,14 +250,29 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
     return [outcomes[one] for one in versions if one in outcomes], faults
 
 
+def not_lowest(resolved: str) -> list[str]:
+    """Return the requirements of ``pyproject.toml`` that were not taken at their lowest version.
+
+    :param resolved: the chosen versions, as ``uv pip compile`` writes them.
+    """
+    chosen = dict(line.split()[0].split("==") for line in resolved.splitlines() if "==" in line)
+    metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = metadata["optional-dependencies"].values()
+    required = map(Requirement, [*metadata["dependencies"], *(one for extra in extras for one in extra)])
+    lowest = {one.name: parse(limit.version) for one in required for limit in one.specifier if limit.operator == ">="}
+    return [f"{name} is {chosen[name]}" for name, version in lowest.items() if parse(chosen[name]) != version]
+
+
 def _constraints(version: Version) -> str | None:
-    """Return Airflow's constraints, without that of what this package needs in a newer version; ``None`` offline."""
+    """Return Airflow's constraints, without those of what this package needs in a newer version; ``None`` offline."""
     try:
         answer = requests.get(CONSTRAINTS.format(airflow=version.airflow, python=version.python), timeout=20)
-        answer.raise_for_status()
-    except requests.RequestException:
+    except (requests.ConnectionError, requests.Timeout):
         return None
-    return "\n".join(line for line in answer.text.splitlines() if not line.startswith(f"{COMPAT}=="))
+    if not answer.ok:
+        raise ValueError(f"Airflow's constraints cannot be had: HTTP {answer.status_code} at {answer.url}")
+    apart = tuple(f"{name}==" for name in NEWER_THAN_AIRFLOW)
+    return "\n".join(line for line in answer.text.splitlines() if not line.startswith(apart))
 
 
 def _build(folder: Path) -> Path:

@@ -12,9 +12,12 @@ from pathlib import Path
 from dev.processes import Program, completed, uninterrupted
 
 
-def foreign_environment() -> dict[str, str]:
-    """Return this program's environment without what it says of an Airflow."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+def foreign_environment(*own: str) -> dict[str, str]:
+    """Return this program's environment without what it says of an Airflow.
+
+    :param own: how the names of other variables begin that are left out as well.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", *own))}
 
 
 def installed_program(name: str) -> str:

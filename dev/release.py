@@ -17,6 +17,7 @@ from typing import Any
 from dev.changelog import CHANGELOG, Release, read_changelog
 from dev.distributions import PACKAGE, sdist_faults, version_of, wheel_faults
 from dev.processes import ProgramEndedError, completed, uninterrupted
+from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
 
@@ -55,8 +56,7 @@ class Workshop:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        foreign = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
-        self._environment = foreign | {
+        self._environment = foreign_environment("PYTHON") | {
             "AIRFLOW_HOME": str(folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

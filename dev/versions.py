@@ -14,7 +14,7 @@ PAGE = PROJECT / "docs" / "versions.md"
 OUTCOMES = Path(__file__).with_name("versions.json")
 """What the last ``make matrix`` found; :data:`PAGE` is made of it."""
 
-OLDEST, NEWEST = "oldest", "newest"
+OLDEST, CONSTRAINED, NEWEST = "oldest", "constrained", "newest"
 _BEGIN, _END = "<!-- found by make matrix -->", "<!-- until here -->"
 
 
@@ -24,13 +24,15 @@ class Version:
 
     :param airflow: its version.
     :param python: its version.
-    :param beside: the versions of all else: ``oldest`` that ``pyproject.toml`` allows, ``newest`` of all, or a date,
-        what was the newest then, a while after that Airflow was released.
+    :param beside: how what this package requires is chosen: ``newest``, ``oldest`` that ``pyproject.toml`` allows, or
+        ``constrained`` by Airflow's own constraints.
+    :param released: a day soon after that Airflow was released, for what its constraints say where they cannot be had.
     """
 
     airflow: str
     python: str
     beside: str = NEWEST
+    released: str | None = None
 
     @property
     def name(self) -> str:
@@ -39,11 +41,11 @@ class Version:
 
 
 SUPPORTED = (
-    Version("2.11.0", "3.11", OLDEST),
-    Version("2.11.2", "3.11", "2026-03-28"),
-    Version("3.0.6", "3.11", "2025-09-12"),
-    Version("3.1.8", "3.11", "2026-03-25"),
-    Version("3.2.2", "3.11", "2026-06-12"),
+    Version("2.11.0", "3.11", OLDEST, "2025-11-30"),
+    Version("2.11.2", "3.11", CONSTRAINED, "2026-03-28"),
+    Version("3.0.6", "3.11", CONSTRAINED, "2025-09-12"),
+    Version("3.1.8", "3.11", CONSTRAINED, "2026-03-25"),
+    Version("3.2.2", "3.11", CONSTRAINED, "2026-06-12"),
     Version("3.3.2", "3.11"),
     Version("3.3.2", "3.12"),
     Version("3.3.2", "3.13"),
@@ -69,6 +71,7 @@ class Outcome:
     """What became of the tests with one version.
 
     :param version: which.
+    :param beside: how what is beside that Airflow was chosen.
     :param passed: how many tests passed, by what they are of: ``needs``, or ``lacks``, and the name of a part.
     :param failed: how many failed, or were skipped.
     :param total: how many tests passed in all.
@@ -78,6 +81,7 @@ class Outcome:
     """
 
     version: Version
+    beside: str
     passed: Mapping[str, int]
     failed: Mapping[str, int]
     total: int
@@ -86,27 +90,30 @@ class Outcome:
     parts: Mapping[str, Part]
 
     @classmethod
-    def read(cls, version: Version, path: Path) -> Self:
+    def read(cls, version: Version, beside: str, path: Path) -> Self:
         """Read what ``pytest --outcome`` wrote.
 
         :param version: what the tests ran with.
+        :param beside: how what is beside that Airflow was chosen.
         :param path: the file.
+        :raises OSError: if there is none.
+        :raises ValueError: if it cannot be read, or the tests ran with something else.
         """
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["airflow"] != version.airflow or not told["python"].startswith(f"{version.python}."):
             raise ValueError(f"the tests of {version.name} ran on Airflow {told['airflow']}, Python {told['python']}")
-        return cls._of(version, told)
+        return cls._of(version, beside, told)
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> Self:
         """Take it from an entry of :data:`OUTCOMES`."""
-        return cls._of(Version(**entry["version"]), entry)
+        return cls._of(Version(**entry["version"]), entry["beside"], entry)
 
     @classmethod
-    def _of(cls, version: Version, told: Mapping[str, Any]) -> Self:
+    def _of(cls, version: Version, beside: str, told: Mapping[str, Any]) -> Self:
         parts = {name: Part(**part) for name, part in told["parts"].items()}
         counts = {name: told[name] for name in ("passed", "failed", "total", "left_out", "missing")}
-        return cls(version, **counts, parts=parts)
+        return cls(version, beside, **counts, parts=parts)
 
     def standing(self, part: str) -> str:
         """Return how a part stands with this version, for the table."""
@@ -146,7 +153,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
     standings = [["Airflow", "Python", "all else", *(part.gives for part in parts.values()), "tests passed"]]
     for one in outcomes:
         version = one.version
-        standings.append([version.airflow, version.python, version.beside, *map(one.standing, parts), f"{one.total:,}"])
+        standings.append([version.airflow, version.python, one.beside, *map(one.standing, parts), f"{one.total:,}"])
     fallbacks = [["what older versions lack", "there since", "before"]]
     fallbacks += [[part.gives, part.since, part.instead] for part in parts.values()]
     return f"{_table(standings)}\n\n{_table(fallbacks)}\n"
