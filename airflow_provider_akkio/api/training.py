@@ -95,8 +95,12 @@ class TrainingResult:
         return cls(model_id, body.get("stats"), body.get("field_importance"), body.get("data_story"))
 
     def parts(self) -> dict[str, Any]:
-        """Return the parts by name, which are the keys of a task's XComs."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the parts that Akkio sent by name, which are the keys of a task's XComs.
+
+        One that it left out is no XCom: its value reads as ``None`` all the same, which Airflow 3.0 refuses to store.
+        """
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in parts.items() if value is not None}
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:
