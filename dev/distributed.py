@@ -194,7 +194,7 @@ def running_distributed_stack(
         with uninterrupted():
             folder = Path(tempfile.mkdtemp(prefix="akkio-stack-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        ports, log_ports = _ports(services, sandbox_port)
+        ports, log_ports = drawn_ports(services, sandbox_port)
         addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()} | {"sandbox": akkio}
         place = Place(folder, ports, log_ports, addresses, {"./dags_examples": dags})
         provide_redis(place.programs, say)
@@ -233,8 +233,12 @@ def provide_redis(folder: Path, say: Callable[[str], None]) -> None:
     (folder / "redis-server").symlink_to(program)
 
 
-def _ports(services: Sequence[Service], sandbox_port: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the ports of the servers, and where each container serves its logs; all differ."""
+def drawn_ports(services: Sequence[Service], sandbox_port: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Return a port for each server, and one for each container's logs; all differ.
+
+    :param services: what the file says.
+    :param sandbox_port: the one that the sandbox has been promised.
+    """
     containers = [name for service in services for name in service.containers]
     _, *drawn = free_ports(len(SERVERS) + len(containers), preferred=[sandbox_port])
     of_servers = [drawn.pop() for _ in SERVERS[:-1]]
