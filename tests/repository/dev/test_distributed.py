@@ -137,7 +137,6 @@ def test_no_port_is_given_away_twice() -> None:
     servers, logs = drawn_ports(services, sandbox_port)
     assert (set(servers), set(logs), servers["sandbox"]) == (set(SERVERS), set(parts()), sandbox_port)
     assert len({*servers.values(), *logs.values()}) == len(servers) + len(logs)
-    assert len() == len(parts())
 
 
 @pytest.fixture
