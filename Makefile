@@ -1,4 +1,4 @@
-# Python with venv and make are all that a machine needs; everything else goes into .venv.
+# Python with venv and make are all that a machine needs; everything else goes into .venv, but for a Chromium and a Redis.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -46,6 +46,7 @@ class Airflow2Api(AirflowApi):
     """Speaks to a local Airflow 2, in which everybody is an administrator."""
 
     root = "api/v1"
+    ordered = ""
     health = "api/v1/health"
 
     def trigger(self, dag_id: str, seconds: float = 60, conf: Mapping[str, Any] | None = None) -> str:

@@ -62,6 +62,9 @@ class AirflowApi:
     root = "api/v2"
     """Where the API's addresses begin."""
 
+    ordered = "&order_by=id"
+    """Has task instances listed in an order that holds from one page to the next."""
+
     health = "api/v2/monitor/health"
     """Where Airflow tells how its components are."""
 
@@ -139,7 +142,8 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         found: list[Any] = []
         while (
-            len(page := self._request("GET", f"{path}?limit={_PAGE}&offset={len(found)}&order_by=id")[_TASKS]) == _PAGE
+            len(page := self._request("GET", f"{path}?limit={_PAGE}&offset={len(found)}{self.ordered}")[_TASKS])
+            == _PAGE
         ):
             found += page
         return [_task_view(one) for one in found + page]

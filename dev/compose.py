@@ -13,29 +13,19 @@ import yaml
 
 _VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+):\?[^}]*\}|(?P<other>.))")
 _HOST = re.compile(r"(?P<before>://(?:[^@/\s\"]*@)?)(?P<host>[^/:\s\"]+)(?::(?P<port>\d+))?")
-_KNOWN_KEYS = {
-    "build",
-    "command",
-    "depends_on",
-    "deploy",
-    "entrypoint",
-    "environment",
-    "healthcheck",
-    "image",
-    "ports",
-    "restart",
-    "stop_grace_period",
-    "volumes",
-}
+READ = {"command", "depends_on", "deploy", "entrypoint", "environment", "image", "restart", "volumes"}
+"""What is read of a service: of ``depends_on`` the order alone, of ``restart`` whether it is ``no``."""
+LEFT_TO_DOCKER = {"build", "healthcheck", "ports", "stop_grace_period", "user"}
+"""What a service may have and nobody reads: it tells how an engine makes a container, looks at it and stops it."""
 
 
 class NotUnderstoodError(ValueError):
-    """The file says something of which nobody here knows how to do it without containers."""
+    """The file says something that is neither read nor known to be Docker's business alone."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One of the file's services.
+    """One of the file's services, as far as it is read; see :data:`READ` and :data:`LEFT_TO_DOCKER`.
 
     :param name: what the file calls it.
     :param image: what its containers are made of.
@@ -74,7 +64,8 @@ def services_of(text: str, variables: Mapping[str, str]) -> list[Service]:
 
     :param text: the file.
     :param variables: a value for each of its variables.
-    :raises NotUnderstoodError: if a service has anything that is not listed in :class:`Service`.
+    :raises NotUnderstoodError: if a service has a key that is neither in :data:`READ` nor in :data:`LEFT_TO_DOCKER`,
+        or more under ``deploy`` than ``replicas``.
     """
     described: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
     order = TopologicalSorter({name: set(service.get("depends_on", ())) for name, service in described.items()})
@@ -103,7 +94,7 @@ def moved(value: str, addresses: Mapping[str, str], folders: Mapping[str, str]) 
 
 
 def _service(name: str, described: Mapping[str, Any], variables: Mapping[str, str]) -> Service:
-    if unknown := set(described) - _KNOWN_KEYS:
+    if unknown := set(described) - READ - LEFT_TO_DOCKER:
         raise NotUnderstoodError(f"Service {name} has {', '.join(sorted(unknown))}.")
     if set(described.get("deploy", ())) - {"replicas"}:
         raise NotUnderstoodError(f"Service {name} has more than replicas under deploy.")

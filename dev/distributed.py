@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -25,10 +26,11 @@ from dev.stack import PROJECT
 
 COMPOSE_FILE = PROJECT / "docker-compose.yaml"
 SERVERS = ("postgres", "redis", "api-server", "sandbox")
-"""The services that others reach by their name."""
+"""The services that others reach by their name, the sandbox last."""
 FERNET_KEY = "AIRFLOW_FERNET_KEY"
 _AIRFLOW, _POSTGRES, _REDIS = "airflow-with-akkio", "postgres", "redis"
 _CELERY_WORKER = ("celery", "worker")
+_REDIS_IN_TOOLS = "redis-check-rdb"
 _ONCE_SECONDS = 180.0
 _HEALTHY_SECONDS = 300.0
 
@@ -39,14 +41,21 @@ class Place:
 
     :param folder: for everything that is written.
     :param ports: of the loopback interface, by the name of the service that listens there.
+    :param log_ports: where each container serves its logs.
     :param addresses: host and port by the name of the service that they stand for.
     :param folders: folders by the one of this project that the file mounts, where another one is to stand for it.
     """
 
     folder: Path
     ports: Mapping[str, int]
+    log_ports: Mapping[str, int]
     addresses: Mapping[str, str]
     folders: Mapping[str, Path]
+
+    @property
+    def programs(self) -> Path:
+        """The folder with the programs that the machine lacks."""
+        return self.folder / "programs"
 
     def home(self, container: str) -> Path:
         """Return the folder that a container of Airflow's has for itself."""
@@ -116,7 +125,7 @@ class DistributedStack(Programs):
     def start(self) -> None:
         """Start everything, each behind what it depends on."""
         for part in self.parts.values():
-            environment = {**foreign_environment(), **part.settings}
+            environment = {**foreign_environment(), "PATH": self._path, **part.settings}
             if not part.service.goes_on:
                 self.run_to_end(part.name, part.command, environment, _ONCE_SECONDS)
             elif _kind(part.service) == _POSTGRES:
@@ -126,6 +135,11 @@ class DistributedStack(Programs):
                 self.run(part.name, part.command, environment)
             if part.name in self.place.ports:
                 self._wait_for_port(part.name)
+
+    @property
+    def _path(self) -> str:
+        """Where programs are looked for that a command names."""
+        return os.pathsep.join((str(self.place.programs), str(Path(sys.executable).parent), os.environ["PATH"]))
 
     def wait_until_healthy(self) -> None:
         """Wait until Airflow says that all is well, every triggerer has been heard of and every worker is ready."""
@@ -174,19 +188,16 @@ def running_distributed_stack(
     :param say: told what is going on.
     :raises SystemExit: if there is no Redis, and none can be had.
     """
-    if shutil.which("redis-server") is None:
-        say("installing Debian's redis-server")
-        if reason := debian.install("redis-server"):
-            raise SystemExit(f"NO REDIS: install Debian's package redis-server, or any other that has it; {reason}")
     text = COMPOSE_FILE.read_text(encoding="utf-8")
     services = services_of(text, random_secrets(variables_of(text)))
     with ExitStack() as cleanup:
         with uninterrupted():
             folder = Path(tempfile.mkdtemp(prefix="akkio-stack-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        ports = dict(zip(SERVERS, [*free_ports(len(SERVERS) - 1), sandbox_port], strict=True))
+        ports, log_ports = drawn_ports(services, sandbox_port)
         addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()} | {"sandbox": akkio}
-        place = Place(folder, ports, addresses, {"./dags_examples": dags})
+        place = Place(folder, ports, log_ports, addresses, {"./dags_examples": dags})
+        provide_redis(place.programs, say)
         parts = {part.name: part for part in parts_of(services, place)}
         stack = DistributedStack(folder, parts, place)
         for name in parts:
@@ -197,6 +208,41 @@ def running_distributed_stack(
         say("all of them run; waiting until they are healthy")
         stack.wait_until_healthy()
         yield stack
+
+
+def provide_redis(folder: Path, say: Callable[[str], None]) -> None:
+    """See to it that there is a ``redis-server``, on the path or in a folder.
+
+    Debian's package of that name also starts a service, for which nobody has asked. The same program is in redis-tools,
+    and serves when it is called so.
+
+    :param folder: made, and given a ``redis-server``, where the path has none.
+    :param say: told if something is installed.
+    :raises SystemExit: if it cannot be had.
+    """
+    if shutil.which("redis-server"):
+        return
+    if shutil.which(_REDIS_IN_TOOLS) is None:
+        say("installing Debian's redis-tools")
+        if reason := debian.install("redis-tools"):
+            raise SystemExit(f"NO REDIS: put a redis-server on the path, of whatever origin; {reason}")
+    program = shutil.which(_REDIS_IN_TOOLS)
+    if program is None:
+        raise SystemExit(f"NO REDIS: put a redis-server on the path; Debian's redis-tools has no {_REDIS_IN_TOOLS}")
+    folder.mkdir()
+    (folder / "redis-server").symlink_to(program)
+
+
+def drawn_ports(services: Sequence[Service], sandbox_port: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Return a port for each server, and one for each container's logs; all differ.
+
+    :param services: what the file says.
+    :param sandbox_port: the one that the sandbox has been promised.
+    """
+    containers = [name for service in services for name in service.containers]
+    _, *drawn = free_ports(len(SERVERS) + len(containers), preferred=[sandbox_port])
+    of_servers = [drawn.pop() for _ in SERVERS[:-1]]
+    return dict(zip(SERVERS, [*of_servers, sandbox_port], strict=True)), dict(zip(containers, drawn, strict=True))
 
 
 def _kind(service: Service) -> str:
@@ -211,7 +257,8 @@ def _part(service: Service, name: str, place: Place) -> Part:
         return Part(name, service, (), settings)
     if kind == _REDIS:
         port = str(place.ports[name])
-        options = ("--bind", "127.0.0.1", "--port", port, "--dir", str(place.folder))
+        # What follows a shell's script is its $0, and then its "$@".
+        options = (_REDIS, "--bind", "127.0.0.1", "--port", port, "--dir", str(place.folder))
         return Part(name, service, (*service.command, *options), settings)
     if kind != _AIRFLOW:
         raise NotUnderstoodError(f"Nobody knows how to run {service.image} without a container.")
@@ -236,6 +283,8 @@ def _listening(service: Service, place: Place) -> tuple[str, ...]:
 
 
 def _airflow_command(service: Service, name: str, place: Place) -> tuple[str, ...]:
+    if service.command[0] == "bash":
+        return service.command
     command = (installed_program("airflow"), *service.command)
     if service.name in place.ports:
         return (*command, "--host", "127.0.0.1", "--port", str(place.ports[service.name]))
@@ -245,13 +294,13 @@ def _airflow_command(service: Service, name: str, place: Place) -> tuple[str, ..
 
 
 def _container_settings(name: str, place: Place) -> dict[str, str]:
-    """Return what one container of Airflow's has to itself: a folder, a name, and the ports of its log servers."""
-    worker_log_port, triggerer_log_port = free_ports(2)
+    """Return what one container of Airflow's has to itself: a folder, a name, and the port of its log server."""
+    log_port = str(place.log_ports[name])
     return {
         "AIRFLOW_HOME": str(place.home(name)),
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": f"{own_hostname.__name__}.{own_hostname.own_hostname.__name__}",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(triggerer_log_port),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": log_port,
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": log_port,
         own_hostname.VARIABLE: name,
         "PYTHONPATH": str(PROJECT),
     }

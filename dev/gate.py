@@ -29,7 +29,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class Gate:
+class CountingGate:
     """Hands on to a sandbox what is within the limit, and answers 429 to what is not.
 
     While ``is_held``, no training is said to have succeeded, so that all of them are waited for at the same time.

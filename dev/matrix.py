@@ -43,7 +43,7 @@ TEST_TOOLS = (
 )
 CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-{airflow}/constraints-{python}.txt"
 TESTS = ("tests", "--ignore=tests/browser", "--ignore=tests/chaos", "--ignore=tests/repository")
-NEWER_THAN_AIRFLOW = ("apache-airflow-providers-common-compat",)
+NEWER_THAN_AIRFLOW = ("aiohttp", "apache-airflow-providers-common-compat")
 """What works with every Airflow since 2.11, and this package needs newer than most of them came with."""
 AT_ONCE = 3
 """How many versions are tested at once: with two cores, since the tests often wait."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +57,54 @@ def test_no_secret_is_fixed() -> None:
     assert len(values) >= 5
     assert [value for value in values if not re.fullmatch(r"\$\{\w+:\?set \w+\}", value)] == []
     assert re.findall(r"://[^$\s]*:[^$\s@]+@", TEXT) == []
+
+
+def test_no_secret_is_on_a_command_line() -> None:
+    commands = [str(service.get(key)) for service in SERVICES.values() for key in ("command", "entrypoint")]
+    assert [command for command in commands if re.search(r"(?<!\$)\$\{", command)] == []
+
+
+def test_redis_reads_its_password_from_stdin(tmp_path: Path) -> None:
+    program(tmp_path / "redis-server", 'echo "$0 $@"; cat')
+    assert ran("redis", tmp_path, REDIS_PASSWORD="the-password").splitlines() == [
+        f"{tmp_path}/redis-server -",
+        "requirepass the-password",
+    ]
+
+
+@pytest.mark.parametrize(("status", "asked"), [(0, ["pools get akkio"]), (1, ["pools get akkio", "pools set akkio 3"])])
+def test_the_pool_is_made_only_where_it_is_missing(status: int, asked: list[str], tmp_path: Path) -> None:
+    program(tmp_path / "airflow", f'echo "$1 $2 $3 $4" | sed "s/ *$//"; test "$2" = set || exit {status}')
+    assert ran("pool", tmp_path).splitlines() == asked
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def ran(service: str, folder: Path, **variables: str) -> str:
+    """Return what a service's command prints, with the programs of a folder before all others."""
+    name, *arguments = [word.replace("$$", "$") for word in SERVICES[service]["command"]]
+    shell = shutil.which(name)
+    assert shell
+    environment = {**os.environ, **variables, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [shell, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [".dockerignore", ".gitignore"])
+def test_a_file_of_secrets_gets_neither_into_the_image_nor_into_a_commit(name: str) -> None:
+    assert {".env", ".env.*"} <= set((PROJECT / name).read_text().splitlines())
 
 
 def test_every_variable_is_named_at_the_top() -> None:

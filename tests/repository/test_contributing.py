@@ -19,7 +19,7 @@ import airflow_provider_akkio
 from airflow_provider_akkio import __version__
 from dev.release import UPLOAD
 from dev.stack import PROJECT
-from tests.documentation.blocks import CONTRIBUTING, block, blocks, broken_links
+from tests.documentation.blocks import CONTRIBUTING, OPERATIONS, block, blocks, broken_links
 
 TEXT = CONTRIBUTING.read_text(encoding="utf-8")
 CLONE, DELETING, RELEASE = "git clone", ".venv/bin/python -m pytest -k delete", "git tag"
@@ -67,6 +67,14 @@ def test_the_table_of_commands_is_what_make_shows() -> None:
     described = re.findall(r"^\| `(make \S+)` \| (.+) \| .+ \|$", TEXT, re.MULTILINE)
     assert dict(described) == targets()
     assert len(described) == len(targets())
+
+
+def test_make_stack_takes_as_long_as_its_phases() -> None:
+    phases = OPERATIONS.read_text(encoding="utf-8").partition("| phase ")[2].partition("\n\n")[0]
+    seconds = [int(one) for one in re.findall(r"\| (\d+) s +\|$", phases, re.MULTILINE)]
+    assert len(seconds) == 4
+    minutes, rest = divmod(sum(seconds), 60)
+    assert re.search(rf"^\| `make stack` \| .* \| {minutes} min {rest} s \|$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("path", "snippet"), SNIPPETS, ids=[path for path, _ in SNIPPETS])

@@ -16,17 +16,19 @@ from airflow.providers.celery.get_provider_info import get_provider_info
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.api.account import DEFAULT_REQUESTS_PER_SECOND
 from airflow_provider_akkio.api.meter import Metric
+from dev.compose import LEFT_TO_DOCKER
 from dev.distributed import COMPOSE_FILE
-from dev.trial import MEMORY, PHASES, PROMISES, WORKERS
+from dev.trial import ALL_PROMISES, MEMORY, PHASES, PROMISES, WORKERS
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import OPERATIONS, block, blocks, broken_links
 from tests.scripted import ScriptedAkkio, accepted, result_of_its_own, status
 
 TEXT = OPERATIONS.read_text(encoding="utf-8")
-DAG = "from airflow.providers.common.compat.sdk import DAG"
+DAG = "from datetime import datetime"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))["services"]
 COMMON = SERVICES["scheduler"]["environment"]
 CELERY = get_provider_info()["config"]
+_, *POOL = shlex.split(SERVICES["pool"]["command"][-1].partition("||")[2])
 COMMANDS = re.findall(r"`(airflow [^`]+)`", TEXT)
 
 
@@ -48,14 +50,14 @@ def test_the_example_trains_a_model_for_each_dataset(run_dag: DagRunner, connect
 
 
 def test_the_pool_of_the_page_is_the_one_of_the_file() -> None:
-    pools, command, name, slots, description = shlex.split(SERVICES["pool"]["command"])
+    pools, command, name, slots, description = POOL
     assert (pools, command) == ("pools", "set")
     assert f'pool="{name}"' in block(DAG, OPERATIONS)
     assert f'airflow pools set {name} {slots} "{description}"' in COMMANDS
 
 
 def test_the_split_of_the_limit_comes_to_what_akkio_allows() -> None:
-    slots = int(shlex.split(SERVICES["pool"]["command"])[3])
+    slots = int(POOL[3])
     triggerers = [name for name in SERVICES if name.startswith("triggerer")]
     each = json.loads(re.sub(r"\$\{[^}]*\}", "", COMMON["AIRFLOW_CONN_AKKIO_DEFAULT"]))["extra"]["requests_per_second"]
     assert (len(triggerers) + slots) * each == DEFAULT_REQUESTS_PER_SECOND
@@ -122,6 +124,25 @@ def test_every_command_is_one_that_airflow_takes(command: str) -> None:
         assert get_parser().parse_args(arguments).func
 
 
+def test_no_task_is_cleared_by_a_date_since_not_every_run_has_one() -> None:
+    assert [command for command in COMMANDS if "clear" in command and "_date" in command.replace("-", "_")] == []
+    assert any(command.startswith("airflow dags clear") and "--run-id" in command for command in COMMANDS)
+
+
+def test_whoever_takes_the_slots_away_also_pauses_what_needs_none() -> None:
+    paragraphs = re.split(r"\n\n", TEXT)
+    emptied = [one for one in paragraphs if "airflow pools set akkio 0" in one]
+    assert len(emptied) == 2
+    for one in emptied:
+        assert "`start_from_trigger=True`" in one
+        assert "`airflow dags pause retrain_branches`" in one
+
+
+def test_what_is_left_to_docker_is_told() -> None:
+    [told] = re.findall(r"^- Not tried is .*?(?=\n- |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", told.partition("are not read")[0])) == LEFT_TO_DOCKER | {"depends_on"}
+
+
 def test_every_error_that_is_named_exists() -> None:
     named = {name for name in re.findall(r"`(Akkio\w+)`", TEXT) if not name.endswith("Operator")}
     assert named
@@ -130,7 +151,7 @@ def test_every_error_that_is_named_exists() -> None:
 
 def test_every_service_that_is_named_exists() -> None:
     words = [word for command in re.findall(r"`docker compose ([^`…]+)", TEXT) for word in shlex.split(command)]
-    assert set(words) - {"exec", "up", "--detach", "restart"} <= set(SERVICES)
+    assert set(words) - {"exec", "up", "--detach", "restart", "ps", "--all"} <= set(SERVICES)
 
 
 def test_its_links_lead_somewhere() -> None:
@@ -144,6 +165,7 @@ def test_the_tables_are_what_is_printed_and_every_promise_is_kept() -> None:
         for part in printed.strip().split("\n\n")
     ]
     assert [tuple(table[0]) for table in tables] == [PHASES, MEMORY, WORKERS, PROMISES]
+    assert tuple(row[0] for row in tables[-1][2:]) == ALL_PROMISES
     assert {row[-1] for row in tables[-1][2:]} == {"yes"}
     [triggerers] = [row for row in tables[2] if row[0] == "by_triggerers"]
     assert triggerers[2:] == ["0.00", "0.00 s"]

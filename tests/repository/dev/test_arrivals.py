@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from dev.arrivals import Arrivals
-from dev.gate import Gate
+from dev.gate import CountingGate
 from tests.scripted import Reply, ScriptedAkkio, accepted, status
 
 LIMIT = 3
@@ -36,21 +36,23 @@ def test_requests_of_the_last_second_are_counted() -> None:
 
 
 @pytest.fixture
-def gate(akkio: ScriptedAkkio) -> Iterator[Gate]:
+def gate(akkio: ScriptedAkkio) -> Iterator[CountingGate]:
     """A gate before the scripted Akkio, whose clock stands still."""
     akkio.script("new", accepted("T1"), accepted("T2"))
     akkio.script("status", status("SUCCEEDED", location="/there"))
-    with Gate(akkio.url, LIMIT) as gate:
+    with CountingGate(akkio.url, LIMIT) as gate:
         gate.arrivals = Arrivals(Clock())
         yield gate
 
 
-def submit(gate: Gate) -> int:
+def submit(gate: CountingGate) -> int:
     url = f"http://{gate.address}/api/v1/models/train/new"
     return requests.post(url, json={"dataset_id": "D1"}, headers={"X-API-Key": "the-key"}, timeout=10).status_code
 
 
-def test_a_gate_hands_on_what_is_within_the_limit_and_refuses_the_rest(gate: Gate, akkio: ScriptedAkkio) -> None:
+def test_a_gate_hands_on_what_is_within_the_limit_and_refuses_the_rest(
+    gate: CountingGate, akkio: ScriptedAkkio
+) -> None:
     assert [submit(gate) for _ in range(LIMIT + 2)] == [201] * LIMIT + [429] * 2
     assert (gate.refused, gate.arrivals.total, gate.under_way) == (2, LIMIT + 2, 0)
     assert gate.submitted == ["T1", "T2", "T2"]
@@ -59,13 +61,13 @@ def test_a_gate_hands_on_what_is_within_the_limit_and_refuses_the_rest(gate: Gat
     ] * LIMIT
 
 
-def test_a_submission_that_akkio_refuses_does_not_count(gate: Gate, akkio: ScriptedAkkio) -> None:
+def test_a_submission_that_akkio_refuses_does_not_count(gate: CountingGate, akkio: ScriptedAkkio) -> None:
     akkio.script("new", Reply(422, {"detail": "no such dataset"}))
     assert submit(gate) == 422
     assert gate.submitted == []
 
 
-def test_a_held_gate_lets_no_training_end(gate: Gate) -> None:
+def test_a_held_gate_lets_no_training_end(gate: CountingGate) -> None:
     url = f"http://{gate.address}/api/v1/models/train/T1/status"
     gate.is_held = True
     assert requests.get(url, timeout=10).json()["status"] == "IN_PROGRESS"

@@ -10,8 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
-from dev.compose import NotUnderstoodError, services_of, variables_of
-from dev.distributed import COMPOSE_FILE, FERNET_KEY, SERVERS, Part, Place, parts_of, random_secrets
+from dev import debian
+from dev.compose import LEFT_TO_DOCKER, READ, NotUnderstoodError, services_of, variables_of
+from dev.distributed import (
+    COMPOSE_FILE,
+    FERNET_KEY,
+    SERVERS,
+    Part,
+    Place,
+    drawn_ports,
+    parts_of,
+    provide_redis,
+    random_secrets,
+)
+from dev.processes import free_ports
 from dev.stack import EXAMPLES
 
 TEXT = COMPOSE_FILE.read_text(encoding="utf-8")
@@ -31,8 +43,10 @@ CONTAINERS_OWN = {
 
 def parts(text: str = TEXT) -> dict[str, Part]:
     addresses = {name: f"127.0.0.1:{port}" for name, port in PORTS.items()}
-    place = Place(Path("/stack"), PORTS, addresses, {"./dags_examples": EXAMPLES})
-    return {part.name: part for part in parts_of(services_of(text, SECRETS), place)}
+    services = services_of(text, SECRETS)
+    log_ports = {name: 6001 + number for number, name in enumerate(n for one in services for n in one.containers)}
+    place = Place(Path("/stack"), PORTS, log_ports, addresses, {"./dags_examples": EXAMPLES})
+    return {part.name: part for part in parts_of(services, place)}
 
 
 def as_here(value: str) -> str:
@@ -74,7 +88,7 @@ def test_every_setting_has_the_value_of_the_file_but_for_addresses(name: str) ->
         assert set(part.settings) - set(described) in (set(), CONTAINERS_OWN)
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - {"postgres", "redis", "sandbox"})
+@pytest.mark.parametrize("name", set(SERVICES) - {"postgres", "redis", "sandbox", "pool"})
 def test_every_part_of_airflow_is_started_with_the_command_of_the_file(name: str) -> None:
     for container in containers(name):
         program, *arguments = parts()[container].command
@@ -89,8 +103,8 @@ def test_every_part_of_airflow_is_started_with_the_command_of_the_file(name: str
 
 def test_the_other_servers_are_started_with_the_commands_of_the_file() -> None:
     redis, sandbox, postgres = parts()["redis"], parts()["sandbox"], parts()["postgres"]
-    assert redis.command[:3] == tuple(map(as_here, SERVICES["redis"]["command"]))
-    assert redis.command[3:] == ("--bind", "127.0.0.1", "--port", str(PORTS["redis"]), "--dir", "/stack")
+    assert redis.command[:3] == tuple(word.replace("$$", "$") for word in SERVICES["redis"]["command"])
+    assert redis.command[3:] == ("redis", "--bind", "127.0.0.1", "--port", str(PORTS["redis"]), "--dir", "/stack")
     assert sandbox.command == (
         sys.executable,
         "-m",
@@ -101,6 +115,69 @@ def test_the_other_servers_are_started_with_the_commands_of_the_file() -> None:
         str(PORTS["sandbox"]),
     )
     assert set(postgres.settings) == {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
+
+
+def test_the_pool_is_made_by_the_script_of_the_file() -> None:
+    assert list(parts()["pool"].command) == SERVICES["pool"]["command"]
+
+
+def test_no_secret_is_on_a_command_line() -> None:
+    words = [word for part in parts().values() for word in part.command]
+    assert [word for word in words if any(secret in word for secret in SECRETS.values())] == []
+
+
+def test_every_key_of_the_file_is_read_or_left_to_docker_but_not_both() -> None:
+    assert set() == READ & LEFT_TO_DOCKER
+    assert {key for service in SERVICES.values() for key in service} == READ | LEFT_TO_DOCKER
+
+
+def test_no_port_is_given_away_twice() -> None:
+    services = services_of(TEXT, SECRETS)
+    [sandbox_port] = free_ports(1)
+    servers, logs = drawn_ports(services, sandbox_port)
+    assert (set(servers), set(logs), servers["sandbox"]) == (set(SERVERS), set(parts()), sandbox_port)
+    assert len({*servers.values(), *logs.values()}) == len(servers) + len(logs)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder on the path, in which Debian's redis-tools are installed when they are asked for."""
+    folder = tmp_path / "machine"
+    folder.mkdir()
+
+    def install(*packages: str) -> None:
+        assert packages == ("redis-tools",)
+        add_program(folder / "redis-check-rdb")
+
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(debian, "install", install)
+    return folder
+
+
+def add_program(path: Path) -> None:
+    path.touch(0o755)
+
+
+def test_a_redis_on_the_path_is_taken_as_it_is(machine: Path, tmp_path: Path) -> None:
+    add_program(machine / "redis-server")
+    said: list[str] = []
+    provide_redis(tmp_path / "programs", said.append)
+    assert said == []
+    assert not (tmp_path / "programs").exists()
+
+
+def test_where_there_is_no_redis_a_package_without_a_service_is_installed(machine: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    provide_redis(tmp_path / "programs", said.append)
+    assert said == ["installing Debian's redis-tools"]
+    assert (tmp_path / "programs" / "redis-server").resolve() == machine / "redis-check-rdb"
+
+
+def test_where_redis_cannot_be_had_it_is_said(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debian, "install", lambda *_: "apt-get and root are needed for that")
+    with pytest.raises(SystemExit, match=r"^NO REDIS: put a redis-server on the path.*root are needed"):
+        provide_redis(tmp_path / "programs", lambda _: None)
+    assert list(machine.iterdir()) == []
 
 
 def test_parts_of_airflow_differ_only_in_what_a_container_has_to_itself() -> None:
