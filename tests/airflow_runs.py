@@ -13,11 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_akkio.api.vocabulary import STATUS_KEY
 from airflow_provider_akkio.standing import Standing
-from tests.versions import Part
+from tests.versions import AIRFLOW, Part
 
 _AIRFLOWS_OWN = {"pipeline_inlets", "pipeline_outlets"}
 """XComs that Airflow 2 leaves where a task has inlets or outlets."""
@@ -175,6 +176,21 @@ def _run(dag: Any) -> FinishedRun:
     if hasattr(dag, "sync_to_db"):  # Airflow 2 makes no event of a dataset that its database does not know
         dag.sync_to_db()
     try:
-        return FinishedRun(dag.test(), list(_failures))
+        with pytest.MonkeyPatch.context() as patched:
+            if AIRFLOW.release[:2] == (3, 0):
+                _tell_callbacks_of_exceptions(patched)
+            return FinishedRun(dag.test(), list(_failures))
     except AirflowTaskTimeout as error:  # in Airflow 2 it is no Exception, and so ends the run itself
         return FinishedRun(None, [error])
+
+
+def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
+    """Give the callbacks of a failed task its exception, as Airflow 2 does, and Airflow 3 since 3.1."""
+    from airflow.sdk.execution_time import task_runner
+
+    finalize = task_runner.finalize
+
+    def finalize_with_exception(ti: Any, state: Any, context: Any, log: Any, error: Any = None) -> None:
+        finalize(ti, state, {**context, "exception": error}, log, error)
+
+    patched.setattr(task_runner, "finalize", finalize_with_exception)
