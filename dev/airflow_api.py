@@ -141,12 +141,11 @@ class AirflowApi:
         """Return the task instances of a run."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         found: list[Any] = []
-        while (
-            len(page := self._request("GET", f"{path}?limit={_PAGE}&offset={len(found)}{self.ordered}")[_TASKS])
-            == _PAGE
-        ):
+        while True:
+            page = self._request("GET", f"{path}?limit={_PAGE}&offset={len(found)}{self.ordered}")[_TASKS]
             found += page
-        return [_task_view(one) for one in found + page]
+            if len(page) < _PAGE:
+                return [_task_view(one) for one in found]
 
     def runs(self, dag_id: str) -> list[str]:
         """Return the ids of a DAG's runs, the oldest first."""

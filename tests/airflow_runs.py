@@ -178,6 +178,7 @@ def _run(dag: Any) -> FinishedRun:
     try:
         with pytest.MonkeyPatch.context() as patched:
             if AIRFLOW.release[:2] == (3, 0):
+                _activate_assets(dag)
                 _tell_callbacks_of_exceptions(patched)
             return FinishedRun(dag.test(), list(_failures))
     except AirflowTaskTimeout as error:  # in Airflow 2 it is no Exception, and so ends the run itself
@@ -194,3 +195,16 @@ def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
         finalize(ti, state, {**context, "exception": error}, log, error)
 
     patched.setattr(task_runner, "finalize", finalize_with_exception)
+
+
+def _activate_assets(dag: Any) -> None:
+    """Make the assets of a DAG known, as the DAG processor does, and ``dag.test()`` does since Airflow 3.1."""
+    from airflow.models.asset import AssetActive, AssetModel
+    from airflow.utils.session import create_session
+
+    named = {asset.name: asset for task in dag.tasks for asset in (*task.inlets, *task.outlets)}
+    with create_session() as session:
+        for asset in named.values():
+            if session.query(AssetModel).filter_by(name=asset.name).first() is None:
+                session.add(AssetModel(name=asset.name, uri=asset.uri, group=asset.group))
+                session.add(AssetActive(name=asset.name, uri=asset.uri))

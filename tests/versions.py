@@ -61,10 +61,20 @@ def lacks(part: Part) -> pytest.MarkDecorator:
     return pytest.mark.lacks(part)
 
 
+def since(version: str) -> pytest.MarkDecorator:
+    """Mark tests of how Airflow itself goes about something, which older versions do otherwise.
+
+    :param version: the first that does so.
+    """
+    return pytest.mark.since(version)
+
+
 def is_for_this_airflow(item: pytest.Item) -> bool:
     """Return whether the Airflow that is installed has what a test needs, and lacks what it has to lack."""
-    return all(part.is_here for part in parts_of(item, "needs")) and not any(
-        part.is_here for part in parts_of(item, "lacks")
+    return (
+        all(part.is_here for part in parts_of(item, "needs"))
+        and not any(part.is_here for part in parts_of(item, "lacks"))
+        and all(Version(mark.args[0]) <= AIRFLOW for mark in item.iter_markers("since"))
     )
 
 
