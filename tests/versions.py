@@ -69,12 +69,21 @@ def since(version: str) -> pytest.MarkDecorator:
     return pytest.mark.since(version)
 
 
+def not_in(version: str) -> pytest.MarkDecorator:
+    """Mark tests that a fault of one version of Airflow keeps from passing.
+
+    :param version: its first two numbers.
+    """
+    return pytest.mark.not_in(version)
+
+
 def is_for_this_airflow(item: pytest.Item) -> bool:
     """Return whether the Airflow that is installed has what a test needs, and lacks what it has to lack."""
     return (
         all(part.is_here for part in parts_of(item, "needs"))
         and not any(part.is_here for part in parts_of(item, "lacks"))
         and all(Version(mark.args[0]) <= AIRFLOW for mark in item.iter_markers("since"))
+        and all(Version(mark.args[0]).release != AIRFLOW.release[:2] for mark in item.iter_markers("not_in"))
     )
 
 

@@ -162,3 +162,5 @@ def test_an_older_airflow_leaves_all_of_it_to_workers(ways: dict[str, Way], way:
         tries = 2 if task_id in TRIED_TWICE else 1
         assert run.tries(task_id) == ("failed", tries)
         assert error in run.log(task_id, tries)
+    for try_number in (1, 2):
+        assert run.log("no_such_field", try_number).count("Akkio accepted training") == 1

@@ -23,11 +23,12 @@ from airflow_provider_akkio.exceptions import (
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, status
-from tests.versions import Part
+from tests.versions import Part, not_in
 
 PARTS = {"stats": [[{"class_name": "0", "f1": 0.5}]], "field_importance": {"b": 0.25, "a": 0.75}, "data_story": [{}]}
 XCOMS = {"akkio_task_id": "T1", "model_id": "M1", "return_value": "M1", **PARTS}
 
+not_in_3_0 = not_in("3.0")
 either_way = pytest.mark.parametrize("deferrable", [True, False])
 
 
@@ -177,6 +178,7 @@ class TestTemplates:
             "force": False,
         }
 
+    @not_in_3_0  # which stores no XCom that is None
     def test_every_parameter_may_come_from_a_task(self, run_dag: DagRunner, trained: ScriptedAkkio) -> None:
         run = run_dag(
             """
@@ -323,7 +325,8 @@ class TestFailures:
         assert run.tries("train") == 1
         assert run.xcoms("train") == {"akkio_task_id": "T1", "akkio_error": str(run.failure)}
 
-    @either_way
+    # A later try of ``dag.test()`` in Airflow 3.0 resumes the deferral of the one before; tests/end_to_end has a real one.
+    @pytest.mark.parametrize("deferrable", [pytest.param(True, marks=not_in_3_0), False])
     def test_a_training_that_akkio_failed_is_tried_again_as_the_author_wishes(
         self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
     ) -> None:
