@@ -325,7 +325,7 @@ class TestFailures:
         assert run.tries("train") == 1
         assert run.xcoms("train") == {"akkio_task_id": "T1", "akkio_error": str(run.failure)}
 
-    # In Airflow 3.0, a later try of ``dag.test()`` resumes the deferral of the one before; in a scheduler's it does not.
+    # In Airflow 3.0, a later try of ``dag.test()`` resumes the deferral of the one before; of a scheduler it does not.
     @pytest.mark.parametrize("deferrable", [pytest.param(True, marks=not_in_3_0), False])
     def test_a_training_that_akkio_failed_is_tried_again_as_the_author_wishes(
         self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
