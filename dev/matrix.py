@@ -284,10 +284,11 @@ def _build(folder: Path) -> Path:
 
 
 def _copy_without_package(folder: Path) -> None:
-    """Copy what git knows, but for the package, so that the tests find the one that is installed."""
-    listed = subprocess.run(("git", "ls-files", "-z"), cwd=PROJECT, capture_output=True, check=True, text=True)  # noqa: S607
+    """Copy what git does not ignore, but for the package, so that the tests find the one that is installed."""
+    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, text=True)
     for name in filter(None, listed.stdout.split("\0")):
-        if not name.startswith(f"{PACKAGE}/"):
+        if not name.startswith(f"{PACKAGE}/") and (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
 

@@ -36,6 +36,11 @@ class Tally:
             marked = [f"{mark} {part.name}" for mark in ("needs", "lacks") for part in parts_of(item, mark)]
             self._parts[item.nodeid] = marked or [REST]
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a module that could not be looked at, or left itself out."""
+        if report.failed or report.skipped:
+            self._failed[REST] += 1
+
     def pytest_deselected(self, items: list[Any]) -> None:
         """Count what is left to other versions."""
         self._left_out += len(items)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from airflow_provider_akkio.report.card import card
@@ -51,6 +53,23 @@ def test_a_model_is_trained_while_no_worker_is_held(airflow: AirflowApi) -> None
     assert [sorted(one) for one in classes] == [sorted(CLASS_KEYS)] * 2
     assert sum(xcoms["field_importance"].values()) == pytest.approx(1)
     assert xcoms["data_story"][0]["name"] == "Positive Lead"
+
+
+@needs(Part.PAGES)
+def test_the_pages_are_served_with_the_training_in_them(airflow: AirflowApi) -> None:
+    run_id, _, _ = run(airflow, "akkio_train")
+    model_id = airflow.xcoms("akkio_train", run_id, "train")["model_id"]
+    for path in (f"akkio/dags/akkio_train/runs/{quote(run_id, safe='')}/tasks/train", "akkio/models"):
+        page = airflow.page(path)
+        assert page.status_code == 200
+        assert model_id in page.text
+
+
+@lacks(Part.PAGES)
+def test_an_older_airflow_serves_no_page_of_a_training(airflow: AirflowApi) -> None:
+    run_id, _, _ = run(airflow, "akkio_train")
+    page = airflow.page(f"akkio/dags/akkio_train/runs/{quote(run_id, safe='')}/tasks/train")
+    assert "Akkio training" not in page.text
 
 
 def test_the_log_tells_the_trainings_story(airflow: AirflowApi) -> None:
@@ -113,8 +132,6 @@ def failed_run(stack: Stack) -> str:
             "execution_timeout ended the wait",
             marks=needs(Part.EXECUTION_TIMEOUT),
         ),
-        # Airflow 2 ends a task that resumes too late before any of its code runs.
-        pytest.param("out_of_execution_time", "AirflowTaskTimeout", "", marks=lacks(Part.EXECUTION_TIMEOUT)),
     ],
 )
 def test_each_failure_tells_what_happened_and_is_tried_once(
@@ -125,6 +142,17 @@ def test_each_failure_tells_what_happened_and_is_tried_once(
     said = [line for line in airflow.log("failures", failed_run, task_id).splitlines() if line.startswith(error)]
     assert said
     assert [line for line in said if reason not in line] == []
+
+
+@lacks(Part.EXECUTION_TIMEOUT)
+def test_a_task_that_resumes_too_late_fails_before_any_code_of_its_own_runs(
+    airflow: AirflowApi, failed_run: str
+) -> None:
+    task_id = "out_of_execution_time"
+    log = airflow.log("failures", failed_run, task_id)
+    assert [line for line in log.splitlines() if line.endswith("AirflowTaskTimeout")]
+    assert "execution_timeout ended the wait" not in log.partition("Resuming after deferral")[2]
+    assert airflow.xcoms("failures", failed_run, task_id)["akkio_task_id"] in log
 
 
 def test_workers_and_the_triggerer_send_the_numbers(airflow: AirflowApi, statsd: StatsdServer) -> None:

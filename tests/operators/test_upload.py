@@ -16,7 +16,7 @@ from airflow_provider_akkio.uploading import KEY, Upload
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
 from tests.scripted import Reply
-from tests.versions import Part, needs
+from tests.versions import Part, lacks, needs
 
 ROWS = 25
 HEADER = "id,zip,word\n"
@@ -209,6 +209,17 @@ def test_an_append_without_a_store_says_which_rows_arrived_and_is_not_tried_agai
     assert isinstance(run.failure, AkkioUploadIncomplete)
     assert f"the first 10 are in dataset {dataset_id}, which had 3 before" in str(run.failure)
     assert "adds all rows of the file, these once more" in str(run.failure)
+    assert run.tries("upload") == 1
+    assert ids(gate._sandbox, dataset_id) == OLD + NEW[:10]
+
+
+@lacks(Part.TASK_STATE_STORE)
+def test_an_append_that_broke_off_is_not_tried_again_where_nothing_is_kept(
+    run_dag: DagRunner, gate: Gate, source: Path, dataset_id: str
+) -> None:
+    gate.break_down(REFUSAL, "datasets", after=THIRD_BATCH)
+    run = upload(run_dag, source, f'dataset_id="{dataset_id}", retries=3')
+    assert isinstance(run.failure, AkkioUploadIncomplete)
     assert run.tries("upload") == 1
     assert ids(gate._sandbox, dataset_id) == OLD + NEW[:10]
 

@@ -15,8 +15,6 @@ RESULTS = PROJECT / "benchmarks" / "results.json"
 
 
 def test_a_little_of_everything_is_measured(tmp_path: Path) -> None:
-    # They use an Airflow that is newer than the oldest one in which this module can be looked at.
-
     before = RESULTS.read_bytes() if RESULTS.exists() else None
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(output)]

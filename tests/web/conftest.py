@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,17 @@ from fastapi.testclient import TestClient
 
 from tests.airflow_runs import DagRunner
 from tests.scripted import ScriptedAkkio, accepted, result, status
-from tests.versions import Part
+from tests.versions import Part, needs
 
 collect_ignore_glob = [] if Part.PAGES.is_here else ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the pages."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(needs(Part.PAGES))
+
 
 STATS = [
     [
