@@ -58,6 +58,14 @@ def test_the_model_and_its_statistics_land_in_xcom(
     assert run.xcoms("train") == XCOMS
 
 
+@either_way
+def test_a_part_that_akkio_leaves_out_is_no_xcom(run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
+    trained.script("result", result("M1", stats=PARTS["stats"], field_importance=None))
+    run = run_dag(train(deferrable=deferrable))
+    assert run.state == "success"
+    assert run.xcoms("train") == {key: XCOMS[key] for key in ("akkio_task_id", "model_id", "return_value", "stats")}
+
+
 def test_while_a_worker_waits_its_xcom_tells_how_the_training_stands(
     run_dag: DagRunner, trained: ScriptedAkkio
 ) -> None:
