@@ -25,7 +25,7 @@ from dev.processes import Program, ProgramEndedError, completed, uninterrupted
 from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
-from dev.versions import OLDEST, SUPPORTED, Outcome, Version, write_outcomes
+from dev.versions import OLDEST, PAGE, SUPPORTED, Outcome, Version, write_outcomes
 
 PACKAGE = "airflow_provider_akkio"
 TEST_TOOLS = (
@@ -190,15 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     :param arguments: what follows the program's name; default those of the command line.
     """
     options = _read(arguments)
-    asked = [one for one in SUPPORTED if not options.versions or one.name in options.versions]
+    asked = [one for one in SUPPORTED if one.name in options.versions] or list(SUPPORTED)
     say = stopwatch()
     with interruptible(status=130):
         outcomes, faults = _test(asked, say)
+    if options.keep or len(asked) == len(SUPPORTED):
+        write_outcomes([one for one in outcomes if not one.faults()])
+        say(f"{PAGE.relative_to(PROJECT)} has what was found")
     if faults:
         sys.exit("\n".join(["NOT ALL IS WELL:", *faults]))
-    if len(asked) == len(SUPPORTED):
-        write_outcomes(outcomes)
-        say("docs/versions.md is made of it")
     say(f"all is well with {', '.join(one.name for one in asked)}")
 
 
@@ -206,6 +206,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
     names = [one.name for one in SUPPORTED]
     parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"default all of: {'; '.join(names)}")
+    parser.add_argument("--keep", action="store_true", help="write what is found of some into docs/versions.md, too")
     options = parser.parse_args(arguments)
     if unknown := set(options.versions) - set(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {'; '.join(names)}")

@@ -134,12 +134,16 @@ class Outcome:
 
 
 def read_outcomes() -> list[Outcome]:
-    """Return what the last run found."""
+    """Return what was found last of each version."""
+    if not OUTCOMES.exists():
+        return []
     return [Outcome.from_entry(entry) for entry in json.loads(OUTCOMES.read_text(encoding="utf-8"))]
 
 
-def write_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Keep what a run has found, and make the page of it."""
+def write_outcomes(found: Sequence[Outcome]) -> None:
+    """Keep what a run has found in the place of what was found of the same versions before, and make the page of it."""
+    known = {one.version: one for one in (*read_outcomes(), *found)}
+    outcomes = [known[version] for version in SUPPORTED if version in known]
     OUTCOMES.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), outcomes), encoding="utf-8")
 
