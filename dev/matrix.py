@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with interruptible(status=130):
         outcomes, faults = _test(asked, say)
     if options.keep or len(asked) == len(SUPPORTED):
-        write_outcomes([one for one in outcomes if not one.faults()])
+        write_outcomes(outcomes)
         say(f"{PAGE.relative_to(PROJECT)} has what was found")
     if faults:
         sys.exit("\n".join(["NOT ALL IS WELL:", *faults]))
@@ -214,7 +214,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
-    """Test some versions, several at once, and return what was found, and what is wrong."""
+    """Test some versions, several at once, and return what was found where all is well, and what is wrong."""
     outcomes: dict[Version, Outcome] = {}
     faults: list[str] = []
     with ExitStack() as cleanup:
@@ -240,7 +240,7 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
             for ended in [one for one in running if one.has_ended()]:
                 running.remove(ended)
                 outcome, wrong = ended.judge()
-                outcomes |= {ended.version: outcome} if outcome else {}
+                outcomes |= {ended.version: outcome} if outcome and not wrong else {}
                 faults += wrong
                 passed = f"{outcome.total:,} tests passed" if outcome else "the tests broke off"
                 say(f"{ended.version.name}: {passed}{'; NOT ALL IS WELL' if wrong else ''}")
