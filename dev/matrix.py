@@ -134,7 +134,7 @@ class Trial:
 
     def _uv(self, *arguments: str) -> None:
         name = f"uv {' '.join(arguments[:2])} for {self.version.name}"
-        completed(name, (str(_UV), *arguments), os.environ, self.folder / "install.log", 900)
+        completed(name, (str(_UV), *arguments), _with_all_pythons(), self.folder / "install.log", 900)
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,12 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
                 say(f"  {'; '.join(one.progress() for one in running)}")
             time.sleep(0.2)
     return [outcomes[one] for one in versions if one in outcomes], faults
+
+
+def _with_all_pythons() -> dict[str, str]:
+    """Return this program's environment, in which uv finds what pyenv has installed, besides what it finds by itself."""
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    return os.environ | {"PATH": os.pathsep.join([os.environ["PATH"], *map(str, root.glob("versions/*/bin"))])}
 
 
 def not_lowest(resolved: str) -> list[str]:
