@@ -25,7 +25,7 @@ from dev.processes import Program, ProgramEndedError, completed, uninterrupted
 from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
-from dev.versions import OLDEST, PAGE, SUPPORTED, Outcome, Version, write_outcomes
+from dev.versions import OLDEST, PAGE, SUPPORTED, Outcome, Version, write_outcome
 
 PACKAGE = "airflow_provider_akkio"
 TEST_TOOLS = (
@@ -190,13 +190,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     :param arguments: what follows the program's name; default those of the command line.
     """
     options = _read(arguments)
-    asked = [one for one in SUPPORTED if one.name in options.versions] or list(SUPPORTED)
+    named = {one.name: one for one in SUPPORTED}
+    asked = [named[name] for name in options.versions] or list(SUPPORTED)
+    keeps = options.keep or len(asked) == len(SUPPORTED)
     say = stopwatch()
     with interruptible(status=130):
-        outcomes, faults = _test(asked, say)
-    if options.keep or len(asked) == len(SUPPORTED):
-        write_outcomes(outcomes)
-        say(f"{PAGE.relative_to(PROJECT)} has what was found")
+        faults = _test(asked, say, write_outcome if keeps else lambda _: None)
+    if keeps:
+        say(f"{PAGE.relative_to(PROJECT)} has what was found of those with which all is well")
     if faults:
         sys.exit("\n".join(["NOT ALL IS WELL:", *faults]))
     say(f"all is well with {', '.join(one.name for one in asked)}")
@@ -213,9 +214,8 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
-    """Test some versions, several at once, and return what was found where all is well, and what is wrong."""
-    outcomes: dict[Version, Outcome] = {}
+def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callable[[Outcome], None]) -> list[str]:
+    """Test some versions, several at once, keep what was found where all is well, and return what is wrong."""
     faults: list[str] = []
     with ExitStack() as cleanup:
         with uninterrupted():
@@ -240,7 +240,8 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
             for ended in [one for one in running if one.has_ended()]:
                 running.remove(ended)
                 outcome, wrong = ended.judge()
-                outcomes |= {ended.version: outcome} if outcome and not wrong else {}
+                if outcome and not wrong:
+                    keep(outcome)
                 faults += wrong
                 passed = f"{outcome.total:,} tests passed" if outcome else "the tests broke off"
                 say(f"{ended.version.name}: {passed}{'; NOT ALL IS WELL' if wrong else ''}")
@@ -248,11 +249,11 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> tuple[list
                 told_at = time.monotonic()
                 say(f"  {'; '.join(one.progress() for one in running)}")
             time.sleep(0.2)
-    return [outcomes[one] for one in versions if one in outcomes], faults
+    return faults
 
 
 def _with_all_pythons() -> dict[str, str]:
-    """Return this program's environment, in which uv finds what pyenv has installed, besides what it finds by itself."""
+    """Return this program's environment, in which uv finds what pyenv has installed as well."""
     root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     return os.environ | {"PATH": os.pathsep.join([os.environ["PATH"], *map(str, root.glob("versions/*/bin"))])}
 

@@ -140,9 +140,9 @@ def read_outcomes() -> list[Outcome]:
     return [Outcome.from_entry(entry) for entry in json.loads(OUTCOMES.read_text(encoding="utf-8"))]
 
 
-def write_outcomes(found: Sequence[Outcome]) -> None:
-    """Keep what a run has found in the place of what was found of the same versions before, and make the page of it."""
-    known = {one.version: one for one in (*read_outcomes(), *found)}
+def write_outcome(found: Outcome) -> None:
+    """Keep what was found of a version in the place of what was found of it before, and make the page of it."""
+    known = {one.version: one for one in (*read_outcomes(), found)}
     outcomes = [known[version] for version in SUPPORTED if version in known]
     OUTCOMES.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), outcomes), encoding="utf-8")

@@ -179,6 +179,7 @@ def _run(dag: Any) -> FinishedRun:
         with pytest.MonkeyPatch.context() as patched:
             if AIRFLOW.release[:2] == (3, 0):
                 _activate_assets(dag)
+            if (3, 0) <= AIRFLOW.release[:2] < (3, 3):
                 _tell_callbacks_of_exceptions(patched)
             return FinishedRun(dag.test(), list(_failures))
     except AirflowTaskTimeout as error:  # in Airflow 2 it is no Exception, and so ends the run itself
@@ -186,7 +187,7 @@ def _run(dag: Any) -> FinishedRun:
 
 
 def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
-    """Give the callbacks of a failed task its exception, as Airflow 2 does, and Airflow 3 since 3.1."""
+    """Give the callbacks of a failed task its exception, as a worker does, and ``dag.test()`` since Airflow 3.3."""
     from airflow.sdk.execution_time import task_runner
 
     finalize = task_runner.finalize

@@ -254,7 +254,7 @@ def test_the_tables_are_read_while_tasks_are_deferred(record: Record) -> None:
     assert "AkkioTrainTrigger" in record.text("table trigger$")
 
 
-@since("3.2")
+@since("3.3")
 def test_the_rendered_templates_are_read(record: Record) -> None:
     assert '"akkio_conn_id":"echoes_and_fails"' in record.text("api .*/taskInstances$")
 
