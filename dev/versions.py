@@ -151,13 +151,17 @@ def write_outcome(found: Outcome) -> None:
 def tables(outcomes: Sequence[Outcome]) -> str:
     """Return the tables of what works where, as Markdown.
 
-    :param outcomes: one for each version.
+    :param outcomes: of each version with which all was well; the others are told to be untested.
     """
     parts = outcomes[-1].parts
     standings = [["Airflow", "Python", "all else", *(part.gives for part in parts.values()), "tests passed"]]
-    for one in outcomes:
-        version = one.version
-        standings.append([version.airflow, version.python, one.beside, *map(one.standing, parts), f"{one.total:,}"])
+    found = {one.version: one for one in outcomes}
+    for version in SUPPORTED:
+        if one := found.get(version):
+            cells = [one.beside, *map(one.standing, parts), f"{one.total:,}"]
+        else:
+            cells = [version.beside, *["not tested"] * len(parts), "0"]
+        standings.append([version.airflow, version.python, *cells])
     fallbacks = [["what older versions lack", "there since", "before"]]
     fallbacks += [[part.gives, part.since, part.instead] for part in parts.values()]
     return f"{_table(standings)}\n\n{_table(fallbacks)}\n"
