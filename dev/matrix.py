@@ -292,13 +292,21 @@ def _build(folder: Path) -> Path:
 
 
 def _copy_without_package(folder: Path) -> None:
-    """Copy what git does not ignore, but for the package, so that the tests find the one that is installed."""
-    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, text=True)
-    for name in filter(None, listed.stdout.split("\0")):
+    """Copy the project, but for the package, so that the tests find the one that is installed."""
+    for name in _files_of_the_project():
         if not name.startswith(f"{PACKAGE}/") and (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
+
+
+def _files_of_the_project() -> list[str]:
+    """Return what git does not ignore; in an unpacked sdist, what is in no hidden folder."""
+    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False, text=True)
+    if listed.returncode == 0:
+        return [name for name in listed.stdout.split("\0") if name]
+    found = [path.relative_to(PROJECT) for path in PROJECT.rglob("*")]
+    return [str(path) for path in found if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
 
 
 if __name__ == "__main__":

@@ -92,8 +92,12 @@ def test_an_environment_that_is_newer_than_the_oldest_is_told() -> None:
     assert len(bounds) > 5
 
 
-def test_the_tests_find_no_package_beside_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_git", [True, False])
+def test_the_tests_find_no_package_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_git: bool) -> None:
+    if not has_git:
+        monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
     matrix._copy_without_package(tmp_path)
+    assert not (tmp_path / ".venv").exists()
     assert (tmp_path / "tests" / "conftest.py").exists()
     assert (tmp_path / "README.md").exists()
     assert not (tmp_path / PACKAGE).exists()
