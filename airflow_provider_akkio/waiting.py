@@ -131,7 +131,7 @@ class AwaitsTraining(_Base):
         if self._awaited is not None and self._result is None:
             self.log.warning(still_running(self._awaited))
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage's
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage's signature
         """Return the dataset that was read and the model that was made, for OpenLineage, which alone calls this.
 
         It is called in a process that was forked off the worker and must not ask Airflow for anything, so it is made

@@ -21,13 +21,13 @@ import requests
 from packaging.requirements import Requirement
 from packaging.version import parse
 
+from dev.distributions import PACKAGE
 from dev.processes import Program, ProgramEndedError, completed, uninterrupted
 from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
 from dev.versions import OLDEST, PAGE, SUPPORTED, Outcome, Version, write_outcome
 
-PACKAGE = "airflow_provider_akkio"
 TEST_TOOLS = (
     "apache-airflow-providers-postgres",
     "asyncpg",
@@ -185,7 +185,7 @@ class Running:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Test the versions that are asked for, and keep what was found if they are all.
+    """Test the versions that are asked for, and keep what was found if that is wanted, or if they are all.
 
     :param arguments: what follows the program's name; default those of the command line.
     """

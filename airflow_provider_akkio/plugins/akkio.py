@@ -94,7 +94,7 @@ class AkkioPlugin(AirflowPlugin):
         return [{"name": "Akkio", "app": app, "url_prefix": _URL_PREFIX}]
 
     @cached_property
-    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override] # likewise
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override] # Airflow declares a plain attribute
         """The tab and the page; their addresses are relative, so that they hold where Airflow has a path of its own."""
         if not self.fastapi_apps:
             return []
@@ -116,7 +116,7 @@ class AkkioPlugin(AirflowPlugin):
         ]
 
     @cached_property
-    def operator_extra_links(self) -> list[Any]:  # type: ignore[override] # likewise
+    def operator_extra_links(self) -> list[Any]:  # type: ignore[override] # Airflow declares a plain attribute
         """The links on the page of a task, also for runs of the past."""
         return [TrainingLink(), AkkioLink()] if _has_pages() else [AkkioLink()]
 

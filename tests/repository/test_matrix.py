@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dev import matrix
-from dev.matrix import PACKAGE, Trial, not_lowest
+from dev.distributions import PACKAGE
+from dev.matrix import Trial, not_lowest
 from dev.processes import Program
 from dev.stack import PROJECT
 from dev.versions import NEWEST, OLDEST, SUPPORTED, Outcome, Version
@@ -41,7 +42,7 @@ def counts(tmp_path: Path) -> Any:
     def count(*reports: Any) -> dict[str, Any]:
         tally = Tally(tmp_path / "outcome.json")
         items = [item(name, needs(Part.PAGES)) for name in "abcd"] + [item("e")]
-        tally.pytest_collection_finish(SimpleNamespace(items=items))  # type: ignore[arg-type]
+        tally.pytest_collection_finish(SimpleNamespace(items=items))  # type: ignore[arg-type] # stands in for a session
         for one in reports:
             tally.pytest_runtest_logreport(one)
         tally.pytest_sessionfinish()
@@ -79,8 +80,8 @@ def test_a_test_is_left_out_where_its_part_is_missing_or_there() -> None:
     here, missing = Part.PAGES, SimpleNamespace(is_here=False)
     assert is_for_this_airflow(item("a", needs(here)))
     assert not is_for_this_airflow(item("a", lacks(here)))
-    assert not is_for_this_airflow(item("a", needs(missing)))  # type: ignore[arg-type]
-    assert is_for_this_airflow(item("a", lacks(missing)))  # type: ignore[arg-type]
+    assert not is_for_this_airflow(item("a", needs(missing)))  # type: ignore[arg-type] # no part is missing from this Airflow
+    assert is_for_this_airflow(item("a", lacks(missing)))  # type: ignore[arg-type] # likewise, so one stands in for it
     assert [is_for_this_airflow(item("a", since(version))) for version in OTHERS] == [True, False]
     this = f"{AIRFLOW.major}.{AIRFLOW.minor}"
     assert [is_for_this_airflow(item("a", not_in(version))) for version in (*OTHERS, this)] == [True, True, False]
