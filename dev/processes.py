@@ -111,7 +111,7 @@ class Program:
             found |= children
         # A process in a session of its own is nobody's child once the program's first process is gone.
         self._known.update(all_processes[pid] for pid in found)
-        return [one for one in tuple(self._known) if _lives(one)]
+        return [one for one in tuple(self._known) if is_alive(one)]
 
     def check(self) -> None:
         """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
@@ -167,7 +167,8 @@ def _session_of(pid: int) -> int | None:
         return None
 
 
-def _lives(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process still does something: a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -223,12 +224,13 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float, watched
     :param seconds: how long at most.
     :param watched: programs without which the condition cannot come true.
     :raises ProgramEndedError: if one of them ends.
-    :raises TimeoutError: if the time runs out.
+    :raises TimeoutError: if the time runs out; the message has the end of what each of them printed.
     """
     ends_at = time.monotonic() + seconds
     while not condition():
         for program in watched:
             program.check()
         if time.monotonic() > ends_at:
-            raise TimeoutError(f"{what} did not happen within {seconds:.0f} s")
+            printed = [f"{program.name} printed last:\n{program.tail()}" for program in watched]
+            raise TimeoutError("\n".join((f"{what} did not happen within {seconds:.0f} s", *printed)))
         time.sleep(0.2)

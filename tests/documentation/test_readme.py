@@ -129,7 +129,7 @@ def test_the_sandbox_serves_from_the_command_line() -> None:
             assert "http://127.0.0.1:" in "".join(program.stdout.readline() for _ in range(2))
         finally:
             program.terminate()
-        assert program.wait(20) == 0
+        assert program.wait(60) == 0
 
 
 def test_the_command_makes_a_page_of_a_result(tmp_path: Path) -> None:

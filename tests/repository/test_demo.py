@@ -78,7 +78,7 @@ def test_the_demo_shows_the_loop_twice_and_leaves_nothing_behind(folder: Path) -
         read_until(running, r"promote\s+skipped")
         read_until(running, r"Model \w{20} has 0.* champion \w{20} has 0\.\d+.* It is not promoted")
         read_until(running, "nothing is left running")
-        assert running.wait(10) == 0
+        assert running.wait(60) == 0
 
 
 @pytest.mark.parametrize("moment", ["embedded PostgreSQL", "making Airflow's tables", "starting Airflow"])

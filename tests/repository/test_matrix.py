@@ -126,7 +126,7 @@ def test_airflows_constraints_are_taken_where_they_can_be_had(tmp_path: Path, mo
 def test_tests_that_break_off_are_a_fault(tmp_path: Path) -> None:
     program = Program.start("tests", ("echo", "broke off here"), {}, tmp_path / "tests.log")
     running = matrix.Running(SUPPORTED[0], OLDEST, program, tmp_path / "outcome.json", 0.0)
-    program.process.wait(10)
+    program.process.wait(60)
     outcome, faults = running.judge()
     assert outcome is None
     assert "the tests broke off" in faults[0]

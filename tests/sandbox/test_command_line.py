@@ -48,7 +48,7 @@ def test_it_serves_until_it_is_told_to_end_and_leaves_no_process(folder: Path, s
         slow = calls.submit(dataset_id="slow")
         calls.wait(slow, lambda status: status == "IN_PROGRESS")
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert "from-outside" in output

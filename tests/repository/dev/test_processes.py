@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
 
-from dev.processes import Program, wait_until
+from dev.processes import Program, is_alive, wait_until
 
 STARTS_OTHERS = """
 import os, signal, sys, time
@@ -28,43 +31,64 @@ time.sleep(600)
 """
 
 
-def started(folder: Path, *arguments: str) -> tuple[Program, list[psutil.Process]]:
-    log = folder / "program.log"
-    program = Program.start("program", [sys.executable, "-c", STARTS_OTHERS, *arguments], os.environ, log)
-    wait_until(lambda: len(log.read_text().split()) == 3, "three more processes", 30, [program])
-    return program, [psutil.Process(int(pid)) for pid in log.read_text().split()]
+class Start(Protocol):
+    """Starts a program, and returns it with its three children, in a group, a session, and neither, of their own."""
+
+    def __call__(self, *arguments: str) -> tuple[Program, list[psutil.Process]]: ...
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    log = tmp_path / "program.log"
+    with ExitStack() as cleanup:
+
+        def start_it(*arguments: str) -> tuple[Program, list[psutil.Process]]:
+            program = Program.start("program", [sys.executable, "-c", STARTS_OTHERS, *arguments], os.environ, log)
+            cleanup.callback(program.kill)
+            wait_until(lambda: len(log.read_text().split()) == 3, "three more processes", 120, [program])
+            return program, [psutil.Process(int(pid)) for pid in log.read_text().split()]
+
+        yield start_it
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
-    return not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return not any(map(is_alive, processes))
 
 
 @pytest.mark.parametrize("ending", [Program.kill, Program.end])
 @pytest.mark.parametrize("arguments", [(), ("stubborn",)])
 def test_a_program_ends_with_its_children_in_other_groups_and_sessions(
-    ending: object, arguments: tuple[str, ...], tmp_path: Path
+    ending: object, arguments: tuple[str, ...], start: Start
 ) -> None:
-    program, children = started(tmp_path, *arguments)
+    program, children = start(*arguments)
     assert {one.pid for one in program.members()} == {program.process.pid, *(one.pid for one in children)}
     assert callable(ending)
     ending(program)
-    wait_until(lambda: are_gone(children), "the end of the children", 10)
+    wait_until(lambda: are_gone(children), "the end of the children", 60)
     assert program.members() == []
 
 
-def test_a_program_that_is_frozen_does_nothing_until_it_is_thawed(tmp_path: Path) -> None:
-    program, children = started(tmp_path)
+def test_a_program_that_is_frozen_does_nothing_until_it_is_thawed(start: Start) -> None:
+    program, children = start()
     everything = [psutil.Process(program.process.pid), *children]
     program.freeze()
-    wait_until(lambda: {one.status() for one in everything} == {psutil.STATUS_STOPPED}, "the stop", 10)
+    wait_until(lambda: {one.status() for one in everything} == {psutil.STATUS_STOPPED}, "the stop", 60)
     program.thaw()
-    wait_until(lambda: psutil.STATUS_STOPPED not in {one.status() for one in everything}, "the going on", 10)
+    wait_until(lambda: psutil.STATUS_STOPPED not in {one.status() for one in everything}, "the going on", 60)
     program.freeze()
     program.kill()
-    wait_until(lambda: are_gone(everything), "the end", 10)
+    wait_until(lambda: are_gone(everything), "the end", 60)
 
 
 def test_a_program_is_asked_to_end_by_its_own_signal(tmp_path: Path) -> None:
     program = Program.start("program", ["sleep", "600"], os.environ, tmp_path / "log", ends_at=signal.SIGINT)
     program.end()
     assert program.process.returncode == -signal.SIGINT
+
+
+def test_a_condition_that_does_not_come_true_is_told_with_what_the_program_printed(start: Start) -> None:
+    program, children = start()
+    with pytest.raises(
+        TimeoutError, match=rf"a miracle did not happen within 0 s\nprogram printed last:\n(.*\n)*{children[0].pid}"
+    ):
+        wait_until(lambda: False, "a miracle", 0, [program])
