@@ -79,17 +79,25 @@ class AwaitsTraining(_Base):
         )
         return self.push_result(context, result)
 
-    def execute_complete(self, context: Context, event: Any = None) -> str:
+    def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> str:
         """Go on after the trigger: fetch the result, or raise what ended the wait.
+
+        Airflow 3.0 resumes a later try with the event of the earlier one, which any other version forgets
+        (``_create_ti_state_update_query_and_update_state``, seen on 3.0.6). Such a try begins anew, unless there is a
+        result.
 
         :param context: the task's context.
         :param event: the payload of the trigger's event.
+        :param try_number: the try that was deferred; default the one that is resumed.
         :return: the model's id.
         """
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
         with self.telling_why(context):
             ended = TrainingEvent.from_payload(event)
+            if try_number not in (None, context["ti"].try_number) and ended.ending is not Ending.SUCCEEDED:
+                self.log.info("Beginning anew: try %s, of which this one was told the end, has failed.", try_number)
+                return str(self.execute(context))
             self._awaited = ended.akkio_task_id or None
             if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
                 reason = f"The task's execution_timeout ended the wait. {ended.message}"
@@ -175,6 +183,7 @@ class AwaitsTraining(_Base):
                 tells_status=self.do_xcom_push,
             ),
             method_name="execute_complete",
+            kwargs={"try_number": context["ti"].try_number},
             timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),
         )
 

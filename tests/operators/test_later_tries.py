@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown
+from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown, AkkioTrainingTimeout
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS, either_way
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
@@ -175,3 +175,45 @@ def test_submits_anew_where_airflow_keeps_nothing_between_tries(
     run = run_twice(run_dag, deferrable=deferrable)
     assert (run.state, run.tries("train"), len(trained.asked("new"))) == ("success", 2, 2)
     assert run.xcoms("train")["model_id"] == "model of T2"
+
+
+RESUMED = """
+class Resumed({what}):
+    is_resumed = False
+    def execute(self, context):
+        if self.is_resumed:
+            return super().execute(context)
+        type(self).is_resumed = True
+        return self.execute_complete(context, {event!r}, {try_number})
+
+train = Resumed(task_id="train", poll_interval=0.05, deferrable=False, {arguments})
+"""
+TOO_LATE = {"akkio_task_id": "T9", "ending": "failed", "error": "AkkioTrainingTimeout", "message": "too late"}
+SUCCEEDED = {"akkio_task_id": "T9", "ending": "succeeded"}
+OPERATOR = {"what": "AkkioTrainOperator", "arguments": "dataset_id='D1', predict_fields=['x']"}
+SENSOR = {"what": "AkkioTrainSensor", "arguments": "akkio_task_id='T1'"}
+
+
+@pytest.mark.parametrize(("task", "submissions"), [(OPERATOR, 1), (SENSOR, 0)])
+def test_a_try_that_is_told_of_an_earlier_ones_failure_begins_anew(
+    run_dag: DagRunner, trained: ScriptedAkkio, task: dict[str, str], submissions: int
+) -> None:
+    run = run_dag(RESUMED.format(event=TOO_LATE, try_number=0, **task))
+    assert run.xcoms("train")["model_id"] == "M1"
+    assert len(trained.asked("new")) == submissions
+    assert [path for path in (one.path for one in trained.asked("status")) if "T9" in path] == []
+
+
+def test_a_try_that_is_told_of_an_earlier_ones_result_takes_it(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+    run = run_dag(RESUMED.format(event=SUCCEEDED, try_number=0, **OPERATOR))
+    assert run.xcoms("train")["model_id"] == "M1"
+    assert not trained.asked("new")
+
+
+@pytest.mark.parametrize("try_number", [1, None])
+def test_a_try_that_is_told_of_its_own_failure_fails(
+    run_dag: DagRunner, trained: ScriptedAkkio, try_number: int | None
+) -> None:
+    run = run_dag(RESUMED.format(event=TOO_LATE, try_number=try_number, **OPERATOR))
+    assert isinstance(run.failure, AkkioTrainingTimeout)
+    assert not trained.asked("new")
