@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import shutil
@@ -179,11 +180,27 @@ def _run(dag: Any) -> FinishedRun:
         with pytest.MonkeyPatch.context() as patched:
             if AIRFLOW.release[:2] == (3, 0):
                 _activate_assets(dag)
+                _read_reschedules(patched)
             if (3, 0) <= AIRFLOW.release[:2] < (3, 3):
+                _make_one_server(patched)
                 _tell_callbacks_of_exceptions(patched)
             return FinishedRun(dag.test(), list(_failures))
     except AirflowTaskTimeout as error:  # in Airflow 2 it is no Exception, and so ends the run itself
         return FinishedRun(None, [error])
+
+
+@functools.cache
+def _server_in_process() -> Any:
+    from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
+
+    return InProcessExecutionAPI()
+
+
+def _make_one_server(patched: pytest.MonkeyPatch) -> None:
+    """Make the server that answers the tasks once, as Airflow does since 3.3: to make it takes seconds."""
+    from airflow.sdk.execution_time import supervisor
+
+    patched.setattr(supervisor, "in_process_api_server", _server_in_process)
 
 
 def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
@@ -196,6 +213,19 @@ def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
         finalize(ti, state, {**context, "exception": error}, log, error)
 
     patched.setattr(task_runner, "finalize", finalize_with_exception)
+
+
+def _read_reschedules(patched: pytest.MonkeyPatch) -> None:
+    """Give a rescheduled sensor the time of its start, as a worker does, and ``dag.test()`` since Airflow 3.1."""
+    from airflow.sdk.api.client import TaskInstanceOperations
+    from airflow.sdk.execution_time.comms import TaskRescheduleStartDate
+
+    ask = TaskInstanceOperations.get_reschedule_start_date
+
+    def ask_and_parse(*arguments: Any, **options: Any) -> TaskRescheduleStartDate:
+        return TaskRescheduleStartDate.model_validate(ask(*arguments, **options).model_dump(warnings=False))
+
+    patched.setattr(TaskInstanceOperations, "get_reschedule_start_date", ask_and_parse)
 
 
 def _activate_assets(dag: Any) -> None:

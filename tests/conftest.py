@@ -59,13 +59,19 @@ Logged = Callable[[], str]
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Logged]:
-    """What has been logged so far, wherever to: Airflow 2 has handlers of its own, Airflow 3 prints."""
+    """What has been logged so far, each message once: Airflow 2 has handlers of its own, Airflow 3 prints."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     loggers = [logging.getLogger(name) for name in ("airflow.task", "airflow_provider_akkio")]
     for logger in loggers:
         logger.addHandler(handler)
-    yield lambda: "".join([text.getvalue(), *capfd.readouterr()])
+
+    def all_of_it() -> str:
+        recorded = text.getvalue().splitlines()
+        printed = "".join(capfd.readouterr()).splitlines()
+        return "\n".join([*recorded, *(line for line in printed if not line.endswith(tuple(filter(None, recorded))))])
+
+    yield all_of_it
     for logger in loggers:
         logger.removeHandler(handler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,10 +84,13 @@ def test_an_older_airflow_asks_the_hook() -> None:
 
     manager = ProvidersManager()
     widgets = {name for name, one in manager.connection_form_widgets.items() if "AkkioHook" in one.hook_class_name}
-    assert widgets == {f"extra__akkio__{field.name}" for field in connection_form.EXTRA_FIELDS}
-    behaviour = manager.field_behaviours["akkio"]
-    assert behaviour["relabeling"] == {"password": "API key", "host": "Site"}
-    assert behaviour["hidden_fields"] == ["login"]
+    asks = find_spec("wtforms") is not None  # an Airflow 3 without its FAB provider has a general form alone
+    assert widgets == {f"extra__akkio__{field.name}" for field in connection_form.EXTRA_FIELDS if asks}
+    behaviour = manager.field_behaviours.get("akkio")
+    assert (behaviour is not None) is asks
+    if behaviour is not None:
+        assert behaviour["relabeling"] == {"password": "API key", "host": "Site"}
+        assert behaviour["hidden_fields"] == ["login"]
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 30.0), ("", 30.0), (12, 12.0), ("12", 12.0)])
