@@ -54,6 +54,8 @@ _UV = Path(sys.executable).with_name("uv")
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 _LINES_OF_FAILURES = 80
 _SECONDS_BETWEEN_REPORTS = 60.0
+_SECONDS_TO_CLEAN_UP = 60.0
+"""What tests that are broken off need to end their Airflow, and a PostgreSQL that is in no session of theirs."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class Trial:
 
     :param version: which.
     :param folder: holds its environment, a copy of the tests, and what they write.
+    :param sources: what the project held when its wheel was built.
     :param wheel: the package.
     """
 
     version: Version
     folder: Path
+    sources: Path
     wheel: Path
 
     def install(self) -> str:
@@ -77,7 +81,7 @@ class Trial:
         lowest = ("--resolution", "lowest-direct") if self.version.beside == OLDEST else ()
         package, tools = self.folder / "package.txt", self.folder / "tools.txt"
         airflow = self._file("airflow.in", f"apache-airflow=={self.version.airflow}")
-        self._resolve(package, *beside, *lowest, "--all-extras", str(airflow), str(PROJECT / "pyproject.toml"))
+        self._resolve(package, *beside, *lowest, "--all-extras", str(airflow), str(self.sources / "pyproject.toml"))
         self._resolve(
             tools, *beside, "--constraint", str(package), str(self._file("tools.in", *TEST_TOOLS)), str(airflow)
         )
@@ -94,7 +98,7 @@ class Trial:
 
         :param beside: how what is beside Airflow was chosen.
         """
-        _copy_without_package(self.folder / "checkout")
+        _copy_without_package(self.sources, self.folder / "checkout")
         outcome, output = self.folder / "outcome.json", self.folder / "tests.log"
         (self.folder / "tmp").mkdir()
         python = self.folder / "environment" / "bin" / "python"
@@ -108,6 +112,7 @@ class Trial:
                 output,
                 folder=self.folder / "checkout",
                 ends_at=signal.SIGINT,
+                grace=_SECONDS_TO_CLEAN_UP,
             )
         return Running(self.version, beside, program, outcome, time.monotonic())
 
@@ -222,8 +227,10 @@ def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callabl
             folder = Path(tempfile.mkdtemp(prefix="akkio-matrix-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         say("building the wheel")
-        wheel = _build(folder)
-        waiting = [Trial(version, folder / str(number), wheel) for number, version in enumerate(versions)]
+        sources = folder / "sources"
+        _copy_project(sources)
+        wheel = _build(folder, sources)
+        waiting = [Trial(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)]
         running: list[Running] = []
         told_at = time.monotonic()
         while waiting or running:
@@ -283,18 +290,23 @@ def _constraints(version: Version) -> str | None:
     return "\n".join(line for line in answer.text.splitlines() if not line.startswith(apart))
 
 
-def _build(folder: Path) -> Path:
+def _build(folder: Path, sources: Path) -> Path:
     """Build the wheel, and return where it is."""
     command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"))
-    completed("the build of the wheel", (*command, str(PROJECT)), os.environ, folder / "build.log", 120)
+    completed("the build of the wheel", (*command, str(sources)), os.environ, folder / "build.log", 120)
     [wheel] = (folder / "dist").glob("*.whl")
     return wheel
 
 
-def _copy_without_package(folder: Path) -> None:
-    """Copy the project, but for the package, so that the tests find the one that is installed."""
+def _copy_without_package(sources: Path, folder: Path) -> None:
+    """Copy all but the package, so that the tests find the one that is installed."""
+    shutil.copytree(sources, folder, ignore=shutil.ignore_patterns(PACKAGE))
+
+
+def _copy_project(folder: Path) -> None:
+    """Copy the project, so that every version is tested with the same, whatever is edited meanwhile."""
     for name in _files_of_the_project():
-        if not name.startswith(f"{PACKAGE}/") and (PROJECT / name).is_file():
+        if (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
 

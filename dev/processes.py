@@ -15,11 +15,10 @@ from typing import Self
 
 import psutil
 
-_GRACE = 3.0
-
-
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a program to end."""
+GRACE = 3.0
+"""Seconds that a program that is asked to end has for it, and then those that it started."""
 
 
 @contextmanager
@@ -56,6 +55,7 @@ class Program:
     :param process: its first process.
     :param user: who it runs as; ``None`` for who runs this.
     :param ends_at: the signal that asks it to end.
+    :param grace: seconds that it has to end by itself.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Program:
     process: subprocess.Popen[bytes]
     user: str | None = None
     ends_at: int = signal.SIGTERM
+    grace: float = GRACE
     _known: set[psutil.Process] = field(default_factory=set, repr=False)
 
     @classmethod
@@ -78,6 +79,7 @@ class Program:
         folder: Path | None = None,
         user: str | None = None,
         ends_at: int = signal.SIGTERM,
+        grace: float = GRACE,
     ) -> Self:
         """Start a program.
 
@@ -88,6 +90,7 @@ class Program:
         :param folder: where it starts; default this program's own.
         :param user: who is to run it, which needs root; default who runs this.
         :param ends_at: the signal that asks it to end; default SIGTERM.
+        :param grace: seconds that it has to end by itself; default three.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -101,7 +104,7 @@ class Program:
                 start_new_session=True,
                 user=user,
             )
-        return cls(name, command, environment, log, process, user, ends_at)
+        return cls(name, command, environment, log, process, user, ends_at, grace)
 
     def members(self) -> list[psutil.Process]:
         """Return all of its processes that are alive: those of its session, and whoever they have started."""
@@ -129,11 +132,11 @@ class Program:
             os.killpg(self.process.pid, self.ends_at)
 
     def end(self) -> None:
-        """End all of it: gently, and by force after three seconds."""
+        """End all of it: gently, and by force after its grace."""
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_GRACE)
-        ends_at = time.monotonic() + _GRACE
+            self.process.wait(self.grace)
+        ends_at = time.monotonic() + self.grace
         while self.members() and time.monotonic() < ends_at:
             time.sleep(0.05)
         self.kill()

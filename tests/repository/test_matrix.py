@@ -97,11 +97,14 @@ def test_an_environment_that_is_newer_than_the_oldest_is_told() -> None:
 def test_the_tests_find_no_package_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_git: bool) -> None:
     if not has_git:
         monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
-    matrix._copy_without_package(tmp_path)
-    assert not (tmp_path / ".venv").exists()
-    assert (tmp_path / "tests" / "conftest.py").exists()
-    assert (tmp_path / "README.md").exists()
-    assert not (tmp_path / PACKAGE).exists()
+    sources, checkout = tmp_path / "sources", tmp_path / "checkout"
+    matrix._copy_project(sources)
+    assert (sources / PACKAGE / "__init__.py").exists()
+    assert not (sources / ".venv").exists()
+    matrix._copy_without_package(sources, checkout)
+    assert (checkout / "tests" / "conftest.py").exists()
+    assert (checkout / "README.md").exists()
+    assert not (checkout / PACKAGE).exists()
 
 
 @pytest.mark.parametrize("beside", sorted({one.beside for one in SUPPORTED}))
@@ -110,7 +113,7 @@ def test_each_way_of_choosing_the_versions_is_told_and_is_one_of_uv(
 ) -> None:
     version = next(one for one in SUPPORTED if one.beside == beside)
     monkeypatch.setattr(matrix, "_constraints", lambda _: None)
-    how, options = Trial(version, tmp_path, tmp_path / "wheel")._choice()
+    how, options = Trial(version, tmp_path, tmp_path, tmp_path / "wheel")._choice()
     assert how.startswith(beside if beside in (NEWEST, OLDEST) else "newest of 20")
     assert ("--exclude-newer" in options) is (beside != NEWEST)
 
@@ -118,7 +121,7 @@ def test_each_way_of_choosing_the_versions_is_told_and_is_one_of_uv(
 def test_airflows_constraints_are_taken_where_they_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix, "_constraints", lambda _: "attrs==1.0")
     version = next(one for one in SUPPORTED if one.beside not in (NEWEST, OLDEST))
-    how, (option, path) = Trial(version, tmp_path, tmp_path / "wheel")._choice()
+    how, (option, path) = Trial(version, tmp_path, tmp_path, tmp_path / "wheel")._choice()
     assert (how, option) == ("Airflow's constraints", "--constraint")
     assert Path(path).read_text() == "attrs==1.0"
 
