@@ -16,7 +16,7 @@ from typing import Any
 
 from dev.changelog import CHANGELOG, Release, read_changelog
 from dev.distributions import PACKAGE, sdist_faults, version_of, wheel_faults
-from dev.processes import ProgramEndedError, completed, uninterrupted
+from dev.processes import Program, ProgramEndedError, completed, uninterrupted, wait_until
 from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
@@ -28,6 +28,13 @@ UPLOAD = ".venv/bin/twine upload dist/*"
 
 _EXTRAS = "openlineage,parquet,sandbox"
 _IMPORTS = "import airflow_provider_akkio.{0}.akkio"
+_IMPORTS_ALL = f"""
+import importlib, pkgutil, {PACKAGE} as package
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
+"""
+_GREETING = "Akkio sandbox at http://"
 
 
 class CheckFailedError(Exception):
@@ -72,14 +79,33 @@ class Workshop:
         :param environment: variables that it gets besides; an empty one is not set.
         :raises ProgramEndedError: if it fails; the message has the end of its output.
         """
-        self._count += 1
         words = [str(word) for word in command]
         variables = {name: value for name, value in (self._environment | environment).items() if value}
-        return completed(" ".join(words), words, variables, self.folder / "output" / f"{self._count}.log", seconds)
+        return completed(" ".join(words), words, variables, self._log(), seconds)
+
+    def run_until(self, greeting: str, command: Sequence[str | Path], seconds: float = 60) -> None:
+        """Run a program that goes on, and end it once it has said what shows that it is well.
+
+        :param greeting: what it says.
+        :param command: the program and its arguments.
+        :param seconds: how long that may take.
+        :raises ProgramEndedError: if it ends before.
+        :raises TimeoutError: if it does not say so.
+        """
+        words, log = [str(word) for word in command], self._log()
+        with ExitStack() as cleanup:
+            with uninterrupted():
+                program = Program.start(" ".join(words), words, self._environment, log)
+                cleanup.callback(program.end)
+            wait_until(lambda: greeting in log.read_text(errors="replace"), f"{greeting!r}", seconds, [program])
 
     def python(self, *arguments: str | Path) -> str:
         """Run this project's own Python, which does not look for modules in the current folder."""
         return self.run([sys.executable, "-P", *arguments])
+
+    def _log(self) -> Path:
+        self._count += 1
+        return self.folder / "output" / f"{self._count}.log"
 
 
 def main() -> None:
@@ -107,9 +133,10 @@ def _release(workshop: Workshop, say: Callable[[str], None]) -> None:
     say("the unpacked sdist builds the same wheel, byte for byte")
     say("installing the wheel into an empty environment (a minute, if nothing is in uv's cache)")
     _check_installed(workshop, built.wheel, say)
+    instruction = _what_is_next(workshop, releases, version_of(built.wheel).public)
     _put_into_dist(built)
     say(f"{built.sdist.name} and {built.wheel.name} are in dist/")
-    _say_what_is_missing(workshop, releases, version_of(built.wheel).public, say)
+    say(instruction)
 
 
 def _committed(workshop: Workshop) -> tuple[str, Path]:
@@ -178,8 +205,9 @@ def _check_installed(workshop: Workshop, wheel: Path, say: Callable[[str], None]
     workshop.run([python, "-P", "-m", f"{PACKAGE}.report", "--help"])
     workshop.run([uv, "pip", "install", "--quiet", "--python", python, f"{wheel}[{_EXTRAS}]"], 600, UV_CONSTRAINT="")
     workshop.run([uv, "pip", "check", "--python", python])
-    workshop.run([python, "-P", "-m", f"{PACKAGE}.sandbox", "--help"])
-    say("its modules, its report and, with the extras, its sandbox start; no requirement contradicts another")
+    workshop.run([python, "-P", "-c", _IMPORTS_ALL])
+    workshop.run_until(_GREETING, [python, "-P", "-m", f"{PACKAGE}.sandbox", "--port", "0", "--pace", "0"])
+    say("its operators and its report start, and with the extras all of it; no requirement contradicts another")
 
 
 def _check_discovered(workshop: Workshop, airflow: Path, version: str) -> None:
@@ -209,17 +237,20 @@ def _put_into_dist(built: Built) -> None:
         shutil.copy(path, DIST)
 
 
-def _say_what_is_missing(workshop: Workshop, releases: list[Release], version: str, say: Callable[[str], None]) -> None:
-    """Tell what stands between the files in ``dist/`` and an upload."""
+def _what_is_next(workshop: Workshop, releases: list[Release], version: str) -> str:
+    """Return what a person does next, or what stands between a trial and a release; a tag says that it is no trial."""
     git = ("git", "-C", PROJECT)
     missing = []
     if version not in [str(one.version) for one in releases]:
         missing.append(f"CHANGELOG.md has no heading for {version}")
-    if f"v{version}" not in workshop.run([*git, "tag", "--points-at", "HEAD"]).split():
-        missing.append(f"no tag v{version} is at this commit")
     if changed := workshop.run([*git, "status", "--porcelain"]).splitlines():
         missing.append(f"{len(changed)} changes are not committed, and not in it")
-    say(f"not to be uploaded yet: {'; '.join(missing)}" if missing else f"to be uploaded with: {UPLOAD}")
+    is_tagged = f"v{version}" in workshop.run([*git, "tag", "--points-at", "HEAD"]).split()
+    if is_tagged and missing:
+        raise CheckFailedError(f"the tag v{version} is at this commit, but {'; '.join(missing)}")
+    if not is_tagged:
+        missing.append(f"no tag v{version} is at this commit")
+    return f"not to be uploaded yet: {'; '.join(missing)}" if missing else f"to be uploaded with: {UPLOAD}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from dev.stack import PROJECT
 from tests.documentation.blocks import CONTRIBUTING, OPERATIONS, block, blocks, broken_links
 
 TEXT = CONTRIBUTING.read_text(encoding="utf-8")
-CLONE, DELETING, RELEASE = "git clone", ".venv/bin/python -m pytest -k delete", "git tag"
+CLONE, DELETING, RELEASE = "git clone", ".venv/bin/python -m pytest -k delete", "make release"
 SNIPPETS = re.findall(r"\]\(([\w/]+\.py)\)(?:(?!\]\().)*?^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 PACKAGE = airflow_provider_akkio.__name__
 
@@ -96,14 +96,17 @@ def test_the_tests_of_the_example_are_in_all_its_parts() -> None:
 
 
 def test_a_release_is_made_by_programs_that_are_there() -> None:
-    tag, release, upload = block(RELEASE, CONTRIBUTING).splitlines()
+    trial, tag, last, push = block(RELEASE, CONTRIBUTING).splitlines()
+    release, upload = last.split(" && ")
     found = re.fullmatch(r'git tag "v\$\(\.venv/bin/(\w+) (\w+)\)"', tag)
     assert found is not None
     line = [sys.executable, "-m", *found.groups()]
     said = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60).stdout
     assert said.strip() == __version__
+    assert trial == release
     assert release in targets()
     assert upload == UPLOAD
+    assert push == "git push origin HEAD --tags"
 
 
 def test_the_files_that_it_links_are_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -95,24 +96,30 @@ def test_a_changelog_of_another_form_is_refused_as_it_is_committed(folder: Path,
     assert "'Improved' is none of Added" in refusal(folder, project)
 
 
-def missing(workshop: Workshop, changelog: str) -> str:
-    said: list[str] = []
-    release._say_what_is_missing(workshop, read_changelog(changelog), __version__, said.append)
-    [line] = said
-    return line
+def next_step(workshop: Workshop, changelog: str) -> str:
+    return release._what_is_next(workshop, read_changelog(changelog), __version__)
 
 
 def test_it_says_what_an_upload_waits_for(project: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "PROJECT", project)
     commit(project)
     (project / "notes").write_text("not committed")
-    assert missing(workshop, "## [Unreleased]\n") == (
-        f"not to be uploaded yet: CHANGELOG.md has no heading for {__version__}; no tag v{__version__} is at this "
-        "commit; 1 changes are not committed, and not in it"
+    unreleased, changed = f"CHANGELOG.md has no heading for {__version__}", "1 changes are not committed, and not in it"
+    assert next_step(workshop, "## [Unreleased]\n") == (
+        f"not to be uploaded yet: {unreleased}; {changed}; no tag v{__version__} is at this commit"
     )
-    (project / "notes").unlink()
     git(project, "tag", f"v{__version__}")
-    assert missing(workshop, f"## [Unreleased]\n\n{HEADING}") == f"to be uploaded with: {release.UPLOAD}"
+    with pytest.raises(CheckFailedError, match=re.escape(f"is at this commit, but {unreleased}; {changed}")):
+        next_step(workshop, "## [Unreleased]\n")
+    (project / "notes").unlink()
+    assert next_step(workshop, f"## [Unreleased]\n\n{HEADING}") == f"to be uploaded with: {release.UPLOAD}"
+
+
+def test_a_program_that_goes_on_is_ended_once_it_is_well(workshop: Workshop) -> None:
+    workshop.run_until("I am well", ["sh", "-c", "echo I am well; sleep 600"])
+    assert [one for one in psutil.Process().children(recursive=True) if "I am well" in " ".join(one.cmdline())] == []
+    with pytest.raises(ProgramEndedError, match="I am ill"):
+        workshop.run_until("I am well", ["sh", "-c", "echo I am ill; exit 3"])
 
 
 def airflow_that_shows(shown: dict[str, list[dict[str, str]]], path: Path) -> Path:
