@@ -6,9 +6,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 
@@ -29,6 +30,8 @@ _TELL_SECONDS = 15.0
 _PHASE_SECONDS = 1500.0
 _TASK_SECONDS = re.compile(r"execute_workload\[[-\w]+\] succeeded in ([\d.]+)s")
 _MIB = 1024 * 1024
+
+Answer = TypeVar("Answer")
 
 PHASES = ("phase", "time")
 MEMORY = ("part", "processes", "peak of memory (PSS)")
@@ -56,11 +59,13 @@ KILLING_PROMISES = (
     "the killed triggerer held waiting trainings",
     "the killed worker's tasks succeed on a later try",
 )
+NO_WORKER_PROMISE = f"{BY_TRIGGERERS}: no worker process"
 LIMIT_PROMISE = "no request over the account's limit"
 ALL_PROMISES = (
     *run_promises(BY_WORKERS, TRAININGS),
     *KILLING_PROMISES,
     *run_promises(BY_TRIGGERERS, WITHOUT_WORKERS),
+    NO_WORKER_PROMISE,
     LIMIT_PROMISE,
 )
 """What is promised, in the order in which it is printed."""
@@ -112,7 +117,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         self._submitted_before = len(self.gate.submitted)
-        self._lines_before = {name: self._log(name).count("\n") for name in self.stack.names("worker")}
+        self._lines_before = {name: len(self._log(name)) for name in self.stack.names("worker")}
         self.run_id = self.stack.api.trigger(self.dag_id)
         self._told_at = time.monotonic()
 
@@ -122,14 +127,20 @@ class Trial:
         return self.gate.submitted[self._submitted_before :]
 
     def tasks(self) -> list[TaskView]:
-        """Return all of its tasks."""
-        return self.stack.api.tasks(self.dag_id, self.run_id)
+        """Return all of its tasks, once the API server is not too busy to say.
 
-    def _seen_tasks(self) -> list[TaskView]:
-        """Return all of its tasks, none where the API server is too busy to say."""
-        with suppress(requests.RequestException, RuntimeError):
-            return self.tasks()
-        return []
+        :raises TimeoutError: if it says nothing for a minute.
+        """
+        return answered(lambda: self.stack.api.tasks(self.dag_id, self.run_id))
+
+    def xcom(self, task: TaskView, key: str) -> str:
+        """Return what one of its tasks left.
+
+        :param task: the task.
+        :param key: of the XCom.
+        :raises TimeoutError: if the API server says nothing for a minute.
+        """
+        return answered(lambda: self.stack.api.xcom(self.dag_id, self.run_id, task.task_id, key, task.map_index))
 
     def wait(self, what: str, condition: Callable[[list[TaskView]], bool], spared: Sequence[str] = ()) -> None:
         """Wait for something that its tasks tell, and say now and then how it stands.
@@ -140,7 +151,7 @@ class Trial:
         :raises TimeoutError: if it does not come true in time.
         """
         ends_at = time.monotonic() + _PHASE_SECONDS
-        while not condition(tasks := self._seen_tasks()):
+        while not condition(tasks := self.tasks()):
             for name, program in self.stack.programs.items():
                 if name not in spared:
                     program.check()
@@ -165,12 +176,29 @@ class Trial:
         """
         found: list[float] = []
         for name in self.stack.names("worker"):
-            lines = self._log(name).splitlines()[self._lines_before[name] :]
+            lines = self._log(name)[self._lines_before[name] :]
             found += map(float, _TASK_SECONDS.findall("\n".join(lines)))
         return WorkerTime(len(found), sum(found))
 
-    def _log(self, name: str) -> str:
-        return self.stack.programs[name].log.read_text(errors="replace")
+    def _log(self, name: str) -> list[str]:
+        return self.stack.programs[name].log.read_text(errors="replace").splitlines()
+
+
+def answered(ask: Callable[[], Answer], seconds: float = 60.0) -> Answer:
+    """Return what a server answers, once it is not too busy.
+
+    :param ask: asks it.
+    :param seconds: for how long it is asked again.
+    :raises TimeoutError: if it does not answer; from what it did instead.
+    """
+    ends_at = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except (requests.RequestException, RuntimeError) as error:
+            if time.monotonic() > ends_at:
+                raise TimeoutError(f"no answer within {seconds:.0f} s: {error}") from error
+            time.sleep(1)
 
 
 def main() -> None:
@@ -200,16 +228,19 @@ def _run(say: Callable[[str], None]) -> list[Promise]:
         started = time.monotonic() - began
         by_workers = Trial(stack, gate, say, BY_WORKERS, TRAININGS)
         killed = _train_while_parts_die(by_workers)
+        held_by_workers = by_workers.worker_time()
         say("looking at the models")
         promises = [*_promises(by_workers, sandbox), *killed]
         say(f"{WITHOUT_WORKERS} more trainings, with start_from_trigger=True")
         by_triggerers = Trial(stack, gate, say, BY_TRIGGERERS, WITHOUT_WORKERS)
         with by_triggerers.phase(f"{WITHOUT_WORKERS} trainings without a worker"):
             by_triggerers.wait("the end of the run", _all_ended)
+        held_by_triggerers = by_triggerers.worker_time()
         promises += _promises(by_triggerers, sandbox)
-        promises.append(_limit_promise(gate))
+        promises += [no_worker_promise(held_by_workers, held_by_triggerers), _limit_promise(gate)]
         phases = {"start of the stack": started, **by_workers.phases, **by_triggerers.phases}
-        _show(phases, memory, (by_workers, by_triggerers), promises)
+        worker_times = ((by_workers, held_by_workers), (by_triggerers, held_by_triggerers))
+        _show(phases, memory, worker_times, promises)
         say("stopping everything")
     return promises
 
@@ -303,14 +334,9 @@ def promised(names: Sequence[str], *outcomes: tuple[str, bool]) -> list[Promise]
 
 
 def _promises(trial: Trial, sandbox: str) -> list[Promise]:
-    tasks, api = trial.tasks(), trial.stack.api
+    tasks = trial.tasks()
     succeeded = _count(tasks, "success")
-    left = {
-        api.xcom(trial.dag_id, trial.run_id, task.task_id, "akkio_task_id", task.map_index): api.xcom(
-            trial.dag_id, trial.run_id, task.task_id, "return_value", task.map_index
-        )
-        for task in tasks
-    }
+    left = {trial.xcom(task, "akkio_task_id"): trial.xcom(task, "return_value") for task in tasks}
     key = trial.stack.parts["sandbox"].settings[SANDBOX_KEY_SETTING]
     akkios = {one: _model_at_akkio(sandbox, key, one) for one in trial.submitted}
     count, models = trial.count, set(left.values())
@@ -330,19 +356,33 @@ def _model_at_akkio(sandbox: str, key: str, akkio_task_id: str) -> str | None:
     return str(answer.json()["model_id"]) if answer.ok else None
 
 
+def no_worker_promise(by_workers: WorkerTime, by_triggerers: WorkerTime) -> Promise:
+    """Return what the workers' log says of the run that needs none.
+
+    :param by_workers: what it says of the run that needs them: nothing seen there means that the log is not understood.
+    :param by_triggerers: what it says of the other.
+    """
+    found = f"{by_triggerers.processes}, after {by_workers.processes} of {BY_WORKERS}"
+    return Promise(NO_WORKER_PROMISE, found, by_triggerers.processes == 0 and by_workers.processes >= TRAININGS)
+
+
 def _limit_promise(gate: CountingGate) -> Promise:
     found = f"{gate.refused} of {gate.arrivals.total}; at most {gate.arrivals.most_in_one_second} within one second"
     return Promise(LIMIT_PROMISE, found, gate.refused == 0)
 
 
-def _show(phases: dict[str, float], memory: MemoryWatch, trials: Sequence[Trial], promises: Sequence[Promise]) -> None:
+def _show(
+    phases: dict[str, float],
+    memory: MemoryWatch,
+    worker_times: Sequence[tuple[Trial, WorkerTime]],
+    promises: Sequence[Promise],
+) -> None:
     time_rows = [(name, f"{seconds:.0f} s") for name, seconds in phases.items()]
     memory_rows = [
         (name, str(memory.most_processes[name]), f"{most / _MIB:,.0f} MiB") for name, most in memory.most_bytes.items()
     ]
     worker_rows = []
-    for trial in trials:
-        spent = trial.worker_time()
+    for trial, spent in worker_times:
         each = (f"{spent.processes / trial.count:.2f}", f"{spent.seconds / trial.count:.2f} s")
         worker_rows.append((trial.dag_id, str(trial.count), *each))
     promise_rows = [(promise.what, promise.found, "yes" if promise.is_kept else "NO") for promise in promises]

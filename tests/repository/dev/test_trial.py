@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+import requests
+
 from dev.airflow_api import TaskView
-from dev.trial import ALL_PROMISES, succeeded_later
+from dev.trial import ALL_PROMISES, TRAININGS, WorkerTime, answered, no_worker_promise, succeeded_later
 
 LOST = TaskView("train", 7, "running", 1, "worker-1")
 
@@ -21,3 +24,28 @@ def test_a_lost_task_has_to_succeed_on_a_later_try() -> None:
 
 def test_no_promise_is_made_twice() -> None:
     assert len(set(ALL_PROMISES)) == len(ALL_PROMISES)
+
+
+NONE, OF_EACH = WorkerTime(0, 0.0), WorkerTime(2 * TRAININGS, 400.0)
+
+
+def test_that_no_worker_takes_part_is_believed_of_a_log_that_tells_of_workers() -> None:
+    assert no_worker_promise(OF_EACH, NONE).is_kept
+    assert not no_worker_promise(OF_EACH, WorkerTime(1, 2.0)).is_kept
+    assert not no_worker_promise(NONE, NONE).is_kept
+
+
+@pytest.mark.parametrize("error", [requests.Timeout("too busy"), RuntimeError("HTTP 503")])
+def test_a_busy_server_is_asked_again(error: Exception) -> None:
+    outcomes = [error, error, "an answer"]
+
+    def ask() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert answered(ask) == "an answer"
+    outcomes.append(error)
+    with pytest.raises(TimeoutError, match=f"no answer within 0 s: {error}"):
+        answered(ask, seconds=0)
