@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from airflow.configuration import conf
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.providers.celery.get_provider_info import get_provider_info
 
 from airflow_provider_akkio import exceptions
@@ -75,7 +77,7 @@ def default(section: str, option: str) -> str:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    named = re.findall(r"`\[(\w+)\] (\w+)`", TEXT)
+    named = set(re.findall(r"`\[(\w+)\] (\w+)`", TEXT)) - {("scheduler", "num_stuck_in_queued_retries")}
     assert len(named) >= 9
     for section, option in named:
         known = (
@@ -93,6 +95,15 @@ def test_the_settings_that_heal_are_those_of_the_file_and_of_airflow() -> None:
         assert float(usual) == float(default(section, option))
         assert here == COMMON.get(f"AIRFLOW__{section.upper()}__{option.upper()}", usual)
     assert SERVICES["worker"]["stop_grace_period"] == "2m"
+
+
+def test_how_often_what_is_stuck_is_queued_again_is_what_the_file_and_airflow_say() -> None:
+    [(option, here, usual)] = re.findall(r"^\| `\[scheduler\] (num_\w+)` \| (\d+) \| (\d+) \|", TEXT, re.MULTILINE)
+    assert here == COMMON[f"AIRFLOW__SCHEDULER__{option.upper()}"]
+    source = inspect.getsource(SchedulerJobRunner)  # since no list of settings has it
+    assert re.search(rf'key="{option}",\s+fallback={usual},', source)
+    each = sum(float(COMMON[f"AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT{end}"]) for end in ("", "_CHECK_INTERVAL"))
+    assert f"That happens {here} times at most, some {int(here) * each / 60:.0f} minutes" in TEXT
 
 
 def test_workers_take_as_much_as_the_scheduler_hands_out() -> None:
@@ -131,7 +142,7 @@ def test_no_task_is_cleared_by_a_date_since_not_every_run_has_one() -> None:
 
 def test_whoever_takes_the_slots_away_also_pauses_what_needs_none() -> None:
     paragraphs = re.split(r"\n\n", TEXT)
-    emptied = [one for one in paragraphs if "airflow pools set akkio 0" in one]
+    emptied = [one for one in paragraphs if re.search('airflow pools set akkio 0 "(?!no workers)', one)]
     assert len(emptied) == 2
     for one in emptied:
         assert "`start_from_trigger=True`" in one
@@ -150,8 +161,10 @@ def test_every_error_that_is_named_exists() -> None:
 
 
 def test_every_service_that_is_named_exists() -> None:
-    words = [word for command in re.findall(r"`docker compose ([^`…]+)", TEXT) for word in shlex.split(command)]
-    assert set(words) - {"exec", "up", "--detach", "restart", "ps", "--all"} <= set(SERVICES)
+    commands = [shlex.split(command) for command in re.findall(r"`docker compose ([^`]+)`", TEXT)]
+    assert {verb for verb, *_ in commands} <= {"build", "exec", "ps", "restart", "stop", "up"}
+    named = [words[:1] if verb == "exec" else words for verb, *words in commands]
+    assert {word for words in named for word in words} - {"--all", "--detach"} <= set(SERVICES)
 
 
 def test_its_links_lead_somewhere() -> None:
