@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 
@@ -133,7 +133,7 @@ class Trial:
         """
         return answered(lambda: self.stack.api.tasks(self.dag_id, self.run_id))
 
-    def xcom(self, task: TaskView, key: str) -> str:
+    def xcom(self, task: TaskView, key: str) -> Any:
         """Return what one of its tasks left.
 
         :param task: the task.
