@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_akkio.api.advice import NOT_SUBMITTED_AGAIN
 from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown
-from airflow_provider_akkio.keeping import remove, store_of
+from airflow_provider_akkio.keeping import delete_xcom, remove, store_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -146,7 +146,7 @@ def take_over(context: Context) -> None:
     if store is None or (entry := pull_own(context, KEY)) is None:
         return
     store.set(KEY, entry)
-    _delete_own(context, KEY)
+    delete_xcom(context, KEY)
 
 
 def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
@@ -166,7 +166,7 @@ def start_over(context: Context, xcom_keys: Iterable[str]) -> None:
         forget(context)
     take_over(context)
     for key in xcom_keys:
-        _delete_own(context, key)
+        delete_xcom(context, key)
 
 
 def reclaim(context: Context) -> None:
@@ -187,13 +187,6 @@ def pull_own(context: Context, key: str) -> Any:
     """Return an XCom of the task's own, ``None`` if there is none."""
     ti = context["ti"]
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
-
-
-def _delete_own(context: Context, key: str) -> None:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    ti = context["ti"]
-    XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
 def forget(context: Context) -> None:

@@ -28,3 +28,15 @@ def remove(context: Context, key: str) -> None:
         store.delete(key)
     except Exception:  # a store may be any service, with errors of its own
         log.exception("The entry %r of the task's state store could not be removed.", key)
+
+
+def delete_xcom(context: Context, key: str) -> None:
+    """Delete an XCom of the task's own, as Airflow 3 can.
+
+    :param context: the task's context.
+    :param key: of the XCom.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    ti = context["ti"]
+    XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)

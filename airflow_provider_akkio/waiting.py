@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_akkio.api.advice import still_running
 from airflow_provider_akkio.api.pacing import READ_PATIENCE
 from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY
 from airflow_provider_akkio.exceptions import AkkioError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.keeping import delete_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
     from airflow_provider_akkio.standing import StandingWatch
+    from airflow_provider_akkio.triggers.akkio import TrainingEvent
 
     _Base = BaseOperator
 else:
@@ -79,25 +82,25 @@ class AwaitsTraining(_Base):
         )
         return self.push_result(context, result)
 
-    def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> str:
+    def execute_complete(self, context: Context, event: Any = None) -> str:
         """Go on after the trigger: fetch the result, or raise what ended the wait.
 
-        Airflow 3.0 resumes a later try with the event of the earlier one, which any other version forgets
-        (``_create_ti_state_update_query_and_update_state``, seen on 3.0.6). Such a try begins anew, unless there is a
-        result.
+        Airflow 3.0 and the first of 3.1 resume a later try with the event of the earlier one (apache/airflow#56704).
+        Such a try begins anew, unless there is a result.
 
         :param context: the task's context.
         :param event: the payload of the trigger's event.
-        :param try_number: the try that was deferred; default the one that is resumed.
         :return: the model's id.
         """
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
         with self.telling_why(context):
             ended = TrainingEvent.from_payload(event)
-            if try_number not in (None, context["ti"].try_number) and ended.ending is not Ending.SUCCEEDED:
-                self.log.info("Beginning anew: try %s, of which this one was told the end, has failed.", try_number)
-                return str(self.execute(context))
+            if self._is_of_an_earlier_try(context, ended):
+                delete_xcom(context, ERROR_KEY)  # which Airflow leaves to a task that is resumed
+                if self._may_begin_anew(context, ended):
+                    self.log.info("Beginning anew: this try was told how try %s has ended.", ended.try_number)
+                    return str(self.execute(context))
             self._awaited = ended.akkio_task_id or None
             if ended.ending is Ending.OUT_OF_EXECUTION_TIME:
                 reason = f"The task's execution_timeout ended the wait. {ended.message}"
@@ -107,6 +110,19 @@ class AwaitsTraining(_Base):
                 raise ended.as_exception()
             result = self.open_hook().get_training_result(ended.akkio_task_id, ended.location)
             return self.push_result(context, result)
+
+    def _is_of_an_earlier_try(self, context: Context, ended: TrainingEvent) -> bool:
+        return AIRFLOW_V_3_0_PLUS and ended.try_number is not None and ended.try_number < context["ti"].try_number
+
+    def _may_begin_anew(self, context: Context, ended: TrainingEvent) -> bool:
+        """Return whether another training may be asked for: not for a result, nor past the task's ``retries``.
+
+        The scheduler can give a task that it has lost another number without having tried it.
+        """
+        from airflow_provider_akkio.triggers.akkio import Ending
+
+        is_final = ended.ending is Ending.SUCCEEDED or isinstance(ended.as_exception(), AirflowFailException)
+        return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
 
     @contextmanager
     def telling_why(self, context: Context) -> Iterator[None]:
@@ -181,9 +197,9 @@ class AwaitsTraining(_Base):
                 akkio_conn_id=self.akkio_conn_id,
                 kept=self._kept,
                 tells_status=self.do_xcom_push,
+                try_number=context["ti"].try_number,
             ),
             method_name="execute_complete",
-            kwargs={"try_number": context["ti"].try_number},
             timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),
         )
 

@@ -138,7 +138,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         with self.telling_why(context):
             return self._train(context)
 
-    def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> str:
+    def execute_complete(self, context: Context, event: Any = None) -> str:
         """Go on after the trigger: fetch the result, raise what ended the wait, or start, where the trigger did not."""
         from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 
@@ -152,7 +152,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
                 reclaim(context)
         except Exception:  # what the trigger says counts, whatever a store says
             self.log.exception("What is kept for a later try could not be brought up to date.")
-        return super().execute_complete(context, event, try_number)
+        return super().execute_complete(context, event)
 
     def ends_in_triggerer(self) -> bool:
         """Return whether the task is to end in the triggerer, and can."""

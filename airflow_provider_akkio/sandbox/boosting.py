@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import ThreadpoolController
 
 from airflow_provider_akkio.api.vocabulary import Duration
 from airflow_provider_akkio.sandbox.columns import FieldKind, FloatArray
 from airflow_provider_akkio.sandbox.targets import Target, hold_out
+
+# Made as the sandbox is imported: to look for them while another thread imports a library can deadlock, with a
+# threadpoolctl before 3.8 (joblib/threadpoolctl#239).
+_LIBRARIES = ThreadpoolController()
 
 SEED = 2014
 WATCHED_SHARE = 0.2
@@ -38,6 +44,15 @@ SHUFFLING_ENDS_AT = 0.8
 
 class TrainingStopped(Exception):
     """The sandbox is being stopped while it trains."""
+
+
+def on_one_core() -> AbstractContextManager[object]:
+    """Return a context in which this thread learns and predicts with one core.
+
+    That is enough for tables of the sandbox's size, and leaves the others to whoever watches.
+    """
+    limited: AbstractContextManager[object] = _LIBRARIES.limit(limits=1)
+    return limited
 
 
 @dataclass(frozen=True, slots=True)

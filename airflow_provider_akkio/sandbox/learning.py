@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from airflow_provider_akkio.api.vocabulary import Duration
-from airflow_provider_akkio.sandbox.boosting import SEED, Allowance, Lesson
+from airflow_provider_akkio.sandbox.boosting import SEED, Allowance, Lesson, on_one_core
 from airflow_provider_akkio.sandbox.columns import ColumnCode, FloatArray
 from airflow_provider_akkio.sandbox.datasets import Dataset
 from airflow_provider_akkio.sandbox.statistics import compute_statistics
@@ -95,8 +94,7 @@ def learn(dataset: Dataset, parameters: Parameters, stopping: threading.Event) -
     dataset = _sample(dataset, parameters)
     targets = [find_target(dataset, name) for name in parameters.predict_fields]
     codes = tuple(ColumnCode.learn(name, dataset.cells(name)) for name in causes)
-    # One core is enough for tables of this size, and leaves the others to whoever watches the training.
-    with threadpool_limits(1):
+    with on_one_core():
         studies = [_study(dataset, target, codes, parameters, stopping) for target in targets]
     shares = dict(zip(causes, np.mean([study.shares for study in studies], axis=0).tolist(), strict=True))
     return TrainedModel(

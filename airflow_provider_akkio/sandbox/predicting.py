@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from airflow_provider_akkio.sandbox.boosting import on_one_core
 from airflow_provider_akkio.sandbox.columns import FieldKind, FloatArray
 from airflow_provider_akkio.sandbox.learning import Predictor, TrainedModel
 from airflow_provider_akkio.sandbox.uploads import CellValue, cell_text
@@ -26,7 +26,7 @@ def predict(model: TrainedModel, rows: Sequence[Mapping[str, CellValue]], *, exp
     if not rows:
         return []
     predictions: list[dict[str, Any]] = [{} for _ in rows]
-    with threadpool_limits(1):
+    with on_one_core():
         for predictor in model.predictors:
             matrix = _matrix(predictor, rows)
             for prediction, said in zip(predictions, _say(predictor, matrix), strict=True):

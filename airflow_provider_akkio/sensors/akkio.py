@@ -88,10 +88,10 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
                     last_status=self._last_status,
                 ) from error
 
-    def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> str:
+    def execute_complete(self, context: Context, event: Any = None) -> str:
         """Go on after the trigger, as the operator does; a soft sensor is skipped where that fails."""
         with self._softly():
-            return super().execute_complete(context, event, try_number)
+            return super().execute_complete(context, event)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once whether the training has ended."""

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ class TrainingEvent:
     :param location: where the result lies, if it succeeded and Akkio said so.
     :param error: name of the exception to raise in the task, if it failed.
     :param message: what happened, if it did not succeed.
+    :param try_number: the task's try that waited; ``None`` if that is not known.
     """
 
     akkio_task_id: str
@@ -58,6 +59,7 @@ class TrainingEvent:
     location: str | None = None
     error: str = ""
     message: str = ""
+    try_number: int | None = None
 
     @classmethod
     def from_payload(cls, payload: Any) -> Self:
@@ -117,6 +119,7 @@ class AkkioTrainTrigger(BaseTrigger):
         a worker ends the task.
     :param tells_status: whether to leave in XCom how the training stands, as
         :class:`~airflow_provider_akkio.standing.Standing` has it; needs Airflow 3.1. Default no.
+    :param try_number: the task's try that waits; default not known.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class AkkioTrainTrigger(BaseTrigger):
         akkio_conn_id: str,
         kept: dict[str, Any] | None = None,
         tells_status: bool = False,
+        try_number: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's constructor has no annotations
         self.akkio_task_id = akkio_task_id
@@ -144,6 +148,7 @@ class AkkioTrainTrigger(BaseTrigger):
         self.akkio_conn_id = akkio_conn_id
         self.kept = kept
         self.tells_status = tells_status
+        self.try_number = try_number
         self.parameters: dict[str, Any] | None = None
         self._has_ended = False
 
@@ -160,6 +165,7 @@ class AkkioTrainTrigger(BaseTrigger):
             "akkio_conn_id": self.akkio_conn_id,
             "kept": self.kept,
             "tells_status": self.tells_status,
+            "try_number": self.try_number,
         }
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
@@ -178,7 +184,7 @@ class AkkioTrainTrigger(BaseTrigger):
             return
         else:
             await asyncio.sleep(max(0.0, self.resume_at - time.time()))
-        yield TriggerEvent(event.to_payload())
+        yield TriggerEvent(replace(event, try_number=self.try_number).to_payload())
 
     async def on_kill(self) -> None:
         """Say that the training goes on, since Akkio has no call to cancel it."""

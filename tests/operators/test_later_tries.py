@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioNotFound, AkkioSubmitOutcomeUnknown, AkkioTrainingTimeout
+from airflow_provider_akkio.exceptions import (
+    AkkioNotFound,
+    AkkioSubmitOutcomeUnknown,
+    AkkioTrainingTimeout,
+    AkkioUnauthorized,
+)
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS, either_way
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
-from tests.versions import Part, lacks, needs
+from tests.versions import Part, lacks, needs, since
 
 with_store = needs(Part.TASK_STATE_STORE)
+resumes_later_tries = since("3.0")
 
 DIES_AT_FIRST = """
 class DiesAtFirst(AkkioTrainOperator):
@@ -184,29 +191,51 @@ class Resumed({what}):
         if self.is_resumed:
             return super().execute(context)
         type(self).is_resumed = True
-        return self.execute_complete(context, {event!r}, {try_number})
+        context["ti"].xcom_push(key="akkio_error", value="what an earlier try failed of")
+        context["ti"].max_tries = {max_tries}
+        return self.execute_complete(context, {event!r})
 
 train = Resumed(task_id="train", poll_interval=0.05, deferrable=False, {arguments})
 """
-TOO_LATE = {"akkio_task_id": "T9", "ending": "failed", "error": "AkkioTrainingTimeout", "message": "too late"}
-SUCCEEDED = {"akkio_task_id": "T9", "ending": "succeeded"}
+SUCCEEDED = {"akkio_task_id": "T9", "ending": "succeeded", "try_number": 0}
 OPERATOR = {"what": "AkkioTrainOperator", "arguments": "dataset_id='D1', predict_fields=['x']"}
 SENSOR = {"what": "AkkioTrainSensor", "arguments": "akkio_task_id='T1'"}
 
 
+def failed(try_number: int | None = 0, error: type[Exception] = AkkioTrainingTimeout) -> dict[str, Any]:
+    return {
+        "akkio_task_id": "T9",
+        "ending": "failed",
+        "error": error.__name__,
+        "message": "too bad",
+        "try_number": try_number,
+    }
+
+
+def resumed(
+    run_dag: DagRunner, event: dict[str, Any], task: dict[str, str] = OPERATOR, retries: int = 0
+) -> FinishedRun:
+    """Run a first try that is resumed with an event; the one of an earlier try has the number 0."""
+    return run_dag(RESUMED.format(event=event, max_tries=retries, **task))
+
+
+@resumes_later_tries
 @pytest.mark.parametrize(("task", "submissions"), [(OPERATOR, 1), (SENSOR, 0)])
 def test_a_try_that_is_told_of_an_earlier_ones_failure_begins_anew(
     run_dag: DagRunner, trained: ScriptedAkkio, task: dict[str, str], submissions: int
 ) -> None:
-    run = run_dag(RESUMED.format(event=TOO_LATE, try_number=0, **task))
+    run = resumed(run_dag, failed(), task)
     assert run.xcoms("train")["model_id"] == "M1"
+    assert "akkio_error" not in run.xcoms("train")
     assert len(trained.asked("new")) == submissions
-    assert [path for path in (one.path for one in trained.asked("status")) if "T9" in path] == []
+    assert [one.path for one in trained.asked("status") if "T9" in one.path] == []
 
 
+@resumes_later_tries
 def test_a_try_that_is_told_of_an_earlier_ones_result_takes_it(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
-    run = run_dag(RESUMED.format(event=SUCCEEDED, try_number=0, **OPERATOR))
+    run = resumed(run_dag, SUCCEEDED)
     assert run.xcoms("train")["model_id"] == "M1"
+    assert "akkio_error" not in run.xcoms("train")
     assert not trained.asked("new")
 
 
@@ -214,6 +243,32 @@ def test_a_try_that_is_told_of_an_earlier_ones_result_takes_it(run_dag: DagRunne
 def test_a_try_that_is_told_of_its_own_failure_fails(
     run_dag: DagRunner, trained: ScriptedAkkio, try_number: int | None
 ) -> None:
-    run = run_dag(RESUMED.format(event=TOO_LATE, try_number=try_number, **OPERATOR))
+    run = resumed(run_dag, failed(try_number))
     assert isinstance(run.failure, AkkioTrainingTimeout)
     assert not trained.asked("new")
+
+
+@pytest.mark.parametrize(("error", "retries"), [(AkkioUnauthorized, 0), (AkkioTrainingTimeout, -1)])
+def test_a_try_does_not_begin_anew_after_a_final_error_or_past_its_retries(
+    run_dag: DagRunner, trained: ScriptedAkkio, error: type[Exception], retries: int
+) -> None:
+    run = resumed(run_dag, failed(error=error), retries=retries)
+    assert isinstance(run.failure, error)
+    assert not trained.asked("new")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_later_try_trains_anew_after_a_training_that_failed(
+    run_dag: DagRunner, trained: ScriptedAkkio, force: bool
+) -> None:
+    trained.script("status", status("FAILED"), status("FAILED"), status("SUCCEEDED"))
+    trained.script("result", result_of_its_own)
+    run = run_dag(f"""
+        AkkioTrainOperator(
+            task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, force={force}, retries=1,
+            retry_delay=timedelta(0)
+        )
+    """)
+    assert (run.state, run.tries("train")) == ("success", 2)
+    assert run.xcoms("train")["model_id"] == "model of T2"
+    assert "akkio_error" not in run.xcoms("train")

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_info
 
 from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
 from airflow_provider_akkio.sandbox import Sandbox
-from airflow_provider_akkio.sandbox.boosting import MOST_ROUNDS_PER_STEP, Allowance, Lesson
+from airflow_provider_akkio.sandbox.boosting import MOST_ROUNDS_PER_STEP, Allowance, Lesson, on_one_core
 from airflow_provider_akkio.sandbox.datasets import Dataset
-from airflow_provider_akkio.sandbox.learning import Parameters
+from airflow_provider_akkio.sandbox.learning import Parameters, learn
+from airflow_provider_akkio.sandbox.predicting import predict
 from airflow_provider_akkio.sandbox.targets import find_target
 from airflow_provider_akkio.sandbox.trainings import TrainingQueue
 from tests.sandbox.calls import Calls
@@ -170,7 +171,7 @@ def test_when_the_time_is_over_the_model_is_what_was_learned_until_then(sandbox:
         is_category=(False, False),
         allowance=Allowance(0.0, threading.Event()),
     )
-    with threadpool_limits(1):
+    with on_one_core():
         estimator = lesson.fit(matrix, target.values)
         shares = lesson.weigh_columns(estimator, matrix, target.values)
     assert estimator.n_iter_ == MOST_ROUNDS_PER_STEP
@@ -199,3 +200,27 @@ def parameters(dataset_id: str, field: str) -> Parameters:
         duration=Duration.FASTEST,
         extra_attention=False,
     )
+
+
+def test_one_core_is_one_thread_of_every_library() -> None:
+    with on_one_core():
+        assert {library["num_threads"] for library in threadpool_info()} == {1}
+
+
+def test_a_training_looks_for_no_library_since_another_thread_may_import_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(self: ThreadpoolController) -> None:
+        raise AssertionError("libraries are looked for in a thread of the sandbox")
+
+    monkeypatch.setattr(ThreadpoolController, "__init__", look)
+    two_classes = Dataset(
+        id="coins", name="Coins", fields=("A", "Coin"), rows=tuple(zip("1234" * 20, "0011" * 20, strict=True))
+    )
+    parameters = Parameters(
+        dataset_id="coins",
+        predict_fields=("Coin",),
+        ignore_fields=frozenset(),
+        duration=Duration.FASTEST,
+        extra_attention=False,
+    )
+    model = learn(two_classes, parameters, threading.Event())
+    assert predict(model, [{"A": "1"}], explain=False)[0]["Coin"] == "0"
