@@ -104,16 +104,15 @@ class Trial:
         python = self.folder / "environment" / "bin" / "python"
         command = (str(python), "-m", "pytest", *TESTS, "--tb=short", f"--outcome={outcome}")
         environment = foreign_environment("PYTHON") | {"TMPDIR": str(self.folder / "tmp")}
-        with uninterrupted():
-            program = Program.start(
-                self.version.name,
-                command,
-                environment,
-                output,
-                folder=self.folder / "checkout",
-                ends_at=signal.SIGINT,
-                grace=_SECONDS_TO_CLEAN_UP,
-            )
+        program = Program.start(
+            self.version.name,
+            command,
+            environment,
+            output,
+            folder=self.folder / "checkout",
+            ends_at=signal.SIGINT,
+            grace=_SECONDS_TO_CLEAN_UP,
+        )
         return Running(self.version, beside, program, outcome, time.monotonic())
 
     def _choice(self) -> tuple[str, tuple[str, ...]]:
@@ -232,6 +231,7 @@ def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callabl
         wheel = _build(folder, sources)
         waiting = [Trial(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)]
         running: list[Running] = []
+        cleanup.callback(_end, running)
         told_at = time.monotonic()
         while waiting or running:
             if waiting and len(running) < AT_ONCE:
@@ -242,8 +242,8 @@ def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callabl
                     faults.append(f"{trial.version.name}: {error}")
                     continue
                 say(f"{trial.version.name}: testing, with {beside}")
-                running.append(trial.start(beside))
-                cleanup.callback(running[-1].program.end)
+                with uninterrupted():
+                    running.append(trial.start(beside))
             for ended in [one for one in running if one.has_ended()]:
                 running.remove(ended)
                 outcome, wrong = ended.judge()
@@ -257,6 +257,14 @@ def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callabl
                 say(f"  {'; '.join(one.progress() for one in running)}")
             time.sleep(0.2)
     return faults
+
+
+def _end(running: Sequence[Running]) -> None:
+    """End tests that are broken off: all are asked before any is waited for."""
+    for one in running:
+        one.program.ask_to_end()
+    for one in running:
+        one.program.end()
 
 
 def _with_all_pythons() -> dict[str, str]:

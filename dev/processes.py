@@ -55,7 +55,7 @@ class Program:
     :param process: its first process.
     :param user: who it runs as; ``None`` for who runs this.
     :param ends_at: the signal that asks it to end.
-    :param grace: seconds that it has to end by itself.
+    :param grace: seconds that its first process has to end by itself.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Program:
         :param folder: where it starts; default this program's own.
         :param user: who is to run it, which needs root; default who runs this.
         :param ends_at: the signal that asks it to end; default SIGTERM.
-        :param grace: seconds that it has to end by itself; default three.
+        :param grace: seconds that its first process has to end by itself; default three.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -136,7 +136,7 @@ class Program:
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(self.grace)
-        ends_at = time.monotonic() + self.grace
+        ends_at = time.monotonic() + GRACE
         while self.members() and time.monotonic() < ends_at:
             time.sleep(0.05)
         self.kill()

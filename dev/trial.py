@@ -18,7 +18,7 @@ from dev.distributed import DistributedStack, running_distributed_stack
 from dev.gate import CountingGate
 from dev.listing import table
 from dev.memory import MemoryWatch
-from dev.processes import ProgramEndedError, free_ports
+from dev.processes import Program, ProgramEndedError, free_ports
 from dev.terminal import interruptible, stopwatch
 
 BY_WORKERS, TRAININGS = "by_workers", 200
@@ -29,6 +29,7 @@ _LOOK_SECONDS = 3.0
 _TELL_SECONDS = 15.0
 _PHASE_SECONDS = 1500.0
 _TASK_SECONDS = re.compile(r"execute_workload\[[-\w]+\] succeeded in ([\d.]+)s")
+_TASK_RECEIVED = re.compile(r"execute_workload\[[-\w]+\] received")
 _MIB = 1024 * 1024
 
 Answer = TypeVar("Answer")
@@ -91,10 +92,12 @@ class WorkerTime:
 
     :param processes: how many worker processes came to their end.
     :param seconds: for how long they held a place of a worker, together.
+    :param received: how many tasks the workers took from the queue, whatever became of them.
     """
 
     processes: int
     seconds: float
+    received: int
 
 
 @dataclass
@@ -131,7 +134,7 @@ class Trial:
 
         :raises TimeoutError: if it says nothing for a minute.
         """
-        return answered(lambda: self.stack.api.tasks(self.dag_id, self.run_id))
+        return self._answered(lambda: self.stack.api.tasks(self.dag_id, self.run_id))
 
     def xcom(self, task: TaskView, key: str) -> Any:
         """Return what one of its tasks left.
@@ -140,7 +143,7 @@ class Trial:
         :param key: of the XCom.
         :raises TimeoutError: if the API server says nothing for a minute.
         """
-        return answered(lambda: self.stack.api.xcom(self.dag_id, self.run_id, task.task_id, key, task.map_index))
+        return self._answered(lambda: self.stack.api.xcom(self.dag_id, self.run_id, task.task_id, key, task.map_index))
 
     def wait(self, what: str, condition: Callable[[list[TaskView]], bool], spared: Sequence[str] = ()) -> None:
         """Wait for something that its tasks tell, and say now and then how it stands.
@@ -162,6 +165,9 @@ class Trial:
                 self.say(f"  {len(self.submitted)} submitted; {_standing(tasks)}")
             time.sleep(_LOOK_SECONDS)
 
+    def _answered(self, ask: Callable[[], Answer]) -> Answer:
+        return answered(ask, self.stack.programs["api-server"])
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Note how long a part of it takes."""
@@ -175,20 +181,24 @@ class Trial:
         Of what a killed worker had, it says nothing.
         """
         found: list[float] = []
+        received = 0
         for name in self.stack.names("worker"):
-            lines = self._log(name)[self._lines_before[name] :]
-            found += map(float, _TASK_SECONDS.findall("\n".join(lines)))
-        return WorkerTime(len(found), sum(found))
+            lines = "\n".join(self._log(name)[self._lines_before[name] :])
+            found += map(float, _TASK_SECONDS.findall(lines))
+            received += len(_TASK_RECEIVED.findall(lines))
+        return WorkerTime(len(found), sum(found), received)
 
     def _log(self, name: str) -> list[str]:
         return self.stack.programs[name].log.read_text(errors="replace").splitlines()
 
 
-def answered(ask: Callable[[], Answer], seconds: float = 60.0) -> Answer:
+def answered(ask: Callable[[], Answer], server: Program, seconds: float = 60.0) -> Answer:
     """Return what a server answers, once it is not too busy.
 
     :param ask: asks it.
+    :param server: its program.
     :param seconds: for how long it is asked again.
+    :raises ProgramEndedError: if it has ended.
     :raises TimeoutError: if it does not answer; from what it did instead.
     """
     ends_at = time.monotonic() + seconds
@@ -196,6 +206,7 @@ def answered(ask: Callable[[], Answer], seconds: float = 60.0) -> Answer:
         try:
             return ask()
         except (requests.RequestException, RuntimeError) as error:
+            server.check()
             if time.monotonic() > ends_at:
                 raise TimeoutError(f"no answer within {seconds:.0f} s: {error}") from error
             time.sleep(1)
@@ -228,15 +239,15 @@ def _run(say: Callable[[str], None]) -> list[Promise]:
         started = time.monotonic() - began
         by_workers = Trial(stack, gate, say, BY_WORKERS, TRAININGS)
         killed = _train_while_parts_die(by_workers)
-        held_by_workers = by_workers.worker_time()
         say("looking at the models")
         promises = [*_promises(by_workers, sandbox), *killed]
+        held_by_workers = by_workers.worker_time()  # by now the processes of its last tasks have ended, too
         say(f"{WITHOUT_WORKERS} more trainings, with start_from_trigger=True")
         by_triggerers = Trial(stack, gate, say, BY_TRIGGERERS, WITHOUT_WORKERS)
         with by_triggerers.phase(f"{WITHOUT_WORKERS} trainings without a worker"):
             by_triggerers.wait("the end of the run", _all_ended)
-        held_by_triggerers = by_triggerers.worker_time()
         promises += _promises(by_triggerers, sandbox)
+        held_by_triggerers = by_triggerers.worker_time()
         promises += [no_worker_promise(held_by_workers, held_by_triggerers), _limit_promise(gate)]
         phases = {"start of the stack": started, **by_workers.phases, **by_triggerers.phases}
         worker_times = ((by_workers, held_by_workers), (by_triggerers, held_by_triggerers))
@@ -362,8 +373,8 @@ def no_worker_promise(by_workers: WorkerTime, by_triggerers: WorkerTime) -> Prom
     :param by_workers: what it says of the run that needs them: nothing seen there means that the log is not understood.
     :param by_triggerers: what it says of the other.
     """
-    found = f"{by_triggerers.processes}, after {by_workers.processes} of {BY_WORKERS}"
-    return Promise(NO_WORKER_PROMISE, found, by_triggerers.processes == 0 and by_workers.processes >= TRAININGS)
+    found = f"{by_triggerers.received}, after {by_workers.received} of {BY_WORKERS}"
+    return Promise(NO_WORKER_PROMISE, found, by_triggerers.received == 0 and by_workers.received >= TRAININGS)
 
 
 def _limit_promise(gate: CountingGate) -> Promise:

@@ -96,8 +96,7 @@ def test_the_tests_of_the_example_are_in_all_its_parts() -> None:
 
 
 def test_a_release_is_made_by_programs_that_are_there() -> None:
-    trial, tag, last, push = block(RELEASE, CONTRIBUTING).splitlines()
-    release, upload = last.split(" && ")
+    trial, tag, release, upload, push = block(RELEASE, CONTRIBUTING).rstrip().split(" &&\n")
     found = re.fullmatch(r'git tag "v\$\(\.venv/bin/(\w+) (\w+)\)"', tag)
     assert found is not None
     line = [sys.executable, "-m", *found.groups()]
