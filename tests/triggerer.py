@@ -54,7 +54,7 @@ def run(
     """
     ti = context["ti"]
     names = ("id", "dag_id", "task_id", "run_id", "map_index", "try_number")
-    trigger._task_instance = SimpleNamespace(**{name: getattr(ti, name) for name in names} | of_task_instance)
+    trigger.task_instance = SimpleNamespace(**{name: getattr(ti, name) for name in names} | of_task_instance)
     trigger.trigger_id = 1
     trigger.render_template_fields(context)
 

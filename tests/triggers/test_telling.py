@@ -87,7 +87,7 @@ def test_an_airflow_whose_triggerer_writes_no_xcom_is_not_asked_to(
     monkeypatch.setattr(OwnTask, "set_xcom", write)
     waiting = wait(tells_status=True)
     waiting.trigger_id = 1
-    waiting._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    waiting.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
     assert endings(waiting) == [Ending.SUCCEEDED]
 
 
@@ -180,7 +180,7 @@ def test_a_trigger_that_is_cancelled_does_not_wait_for_what_it_tells(
         monkeypatch.setattr(OwnTask, "set_xcom", hang)
         waiting = wait(tells_status=True)
         waiting.trigger_id = 1
-        waiting._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+        waiting.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
         task = asyncio.create_task(anext(waiting.run()))
         await asyncio.wait_for(began.wait(), 10)
         cancelled_at = time.monotonic()
