@@ -10,6 +10,7 @@ import pytest
 
 from tests.scripted import ScriptedAkkio, result, status
 from tests.statsd import StatsdServer
+from tests.versions import AIRFLOW, since
 
 WAIT = """
 import time
@@ -18,21 +19,19 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 training = SubmittedTraining("T1", time.time() - 100, duration=10)
 AkkioHook().wait_for_training(training, timeout=200, poll_interval=0.01)
 """
+# By this, which its workers and its triggerer load with the first arguments, Airflow 3.2 learns where its numbers go.
+BY_ITSELF = "import airflow.sdk.serde\n" if AIRFLOW.release[:2] == (3, 2) else ""
 IN_THE_TRIGGERER = """
-try:
-    from airflow._shared.observability.metrics import stats
-    from airflow.observability.metrics import stats_utils
-except ImportError:  # an older Airflow has nothing to prepare
-    pass
-else:
-    from airflow.configuration import conf
-    stats.initialize(
-        factory=stats_utils.get_stats_factory(), export_legacy_names=conf.getboolean("metrics", "legacy_names_on")
-    )
+from airflow._shared.observability.metrics import stats
+from airflow.configuration import conf
+from airflow.observability.metrics import stats_utils
+stats.initialize(
+    factory=stats_utils.get_stats_factory(), export_legacy_names=conf.getboolean("metrics", "legacy_names_on")
+)
 """
 
 
-def wait(statsd: StatsdServer, before: str = "", **settings: str) -> dict[str, list[str]]:
+def wait(statsd: StatsdServer, before: str = BY_ITSELF, **settings: str) -> dict[str, list[str]]:
     """Wait for a training in a new process, and return what that sent."""
     environment = os.environ | statsd.settings | settings
     subprocess.run([sys.executable, "-c", before + WAIT], env=environment, check=True, timeout=120)
@@ -46,7 +45,13 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
     return connected
 
 
-@pytest.mark.parametrize("before", ["", IN_THE_TRIGGERER], ids=["by itself", "in the triggerer"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(BY_ITSELF, id="by itself"),
+        pytest.param(IN_THE_TRIGGERER, id="in the triggerer", marks=since("3.3")),
+    ],
+)
 def test_the_numbers_go_where_airflow_sends_its_own(trained: ScriptedAkkio, before: str) -> None:
     with StatsdServer() as statsd:
         sent = wait(statsd, before)
