@@ -130,7 +130,7 @@ class DagRunner:
         :param body: what stands below ``with DAG(...)``.
         """
         with self.parsed(body) as dag:
-            return _run(dag)
+            return run_in_process(dag)
 
     def file(self, source: str, dag_id: str, beside: Path | None = None) -> FinishedRun:
         """Run a DAG of a whole DAG file.
@@ -143,7 +143,7 @@ class DagRunner:
             shutil.copytree(beside, self._folder / beside.name, dirs_exist_ok=True)
         with self._loaded(source, f"file_{next(_numbers)}") as module:
             tasks = [one for one in vars(module).values() if hasattr(one, "task_id") and one.dag_id == dag_id]
-            return _run(tasks[0].dag)
+            return run_in_process(tasks[0].dag)
 
     @contextmanager
     def parsed(self, body: str) -> Iterator[Any]:
@@ -172,7 +172,8 @@ class DagRunner:
             path.unlink()
 
 
-def _run(dag: Any) -> FinishedRun:
+def run_in_process(dag: Any) -> FinishedRun:
+    """Run a DAG by ``dag.test()``, with what an older Airflow's needs for it."""
     _failures.clear()
     if hasattr(dag, "sync_to_db"):  # Airflow 2 makes no event of a dataset that its database does not know
         dag.sync_to_db()

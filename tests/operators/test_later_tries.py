@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -256,25 +255,3 @@ def test_a_try_does_not_begin_anew_after_a_final_error_or_past_its_retries(
     run = resumed(run_dag, failed(error=error), retries=retries)
     assert isinstance(run.failure, error)
     assert not trained.asked("new")
-
-
-def of_the_first_alone(handler: BaseHTTPRequestHandler) -> None:
-    """Say that training T1 has failed, and any other has not."""
-    status("FAILED" if "/T1/" in handler.path else "SUCCEEDED")(handler)
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_a_later_try_trains_anew_after_a_training_that_failed(
-    run_dag: DagRunner, trained: ScriptedAkkio, force: bool
-) -> None:
-    trained.script("status", of_the_first_alone)
-    trained.script("result", result_of_its_own)
-    run = run_dag(f"""
-        AkkioTrainOperator(
-            task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, force={force}, retries=1,
-            retry_delay=timedelta(0)
-        )
-    """)
-    assert (run.state, run.tries("train")) == ("success", 2)
-    assert run.xcoms("train")["model_id"] == "model of T2"
-    assert "akkio_error" not in run.xcoms("train")

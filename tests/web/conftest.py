@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.airflow_runs import DagRunner
+from tests.airflow_runs import DagRunner, run_in_process
 from tests.scripted import ScriptedAkkio, accepted, result, status
 from tests.versions import Part, needs
 
@@ -149,7 +149,7 @@ def record_often(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient)
         with run_dag.parsed(body) as dag:
             for stats in statistics:
                 trained.script("result", result("M1", stats=stats))
-                dag_run = dag.test()
+                dag_run = run_in_process(dag).dag_run
         return Recorded(client, dag_run.dag_id, dag_run.run_id)
 
     return run
