@@ -72,7 +72,7 @@ def test_redis_reads_its_password_from_stdin(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "asked"), [(0, ["pools get akkio"]), (1, ["pools get akkio", "pools set akkio 3"])])
+@pytest.mark.parametrize(("status", "asked"), [(0, ["pools get akkio"]), (1, ["pools get akkio", "pools set akkio 2"])])
 def test_the_pool_is_made_only_where_it_is_missing(status: int, asked: list[str], tmp_path: Path) -> None:
     program(tmp_path / "airflow", f'echo "$1 $2 $3 $4" | sed "s/ *$//"; test "$2" = set || exit {status}')
     assert ran("pool", tmp_path).splitlines() == asked
