@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.version import parse
 
 from dev.distributions import PACKAGE
-from dev.processes import Program, ProgramEndedError, completed, uninterrupted
+from dev.processes import Program, ProgramEndedError, completed, end_together, uninterrupted
 from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
@@ -231,7 +231,7 @@ def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callabl
         wheel = _build(folder, sources)
         waiting = [Trial(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)]
         running: list[Running] = []
-        cleanup.callback(_end, running)
+        cleanup.callback(lambda: end_together([one.program for one in running]))
         told_at = time.monotonic()
         while waiting or running:
             if waiting and len(running) < AT_ONCE:
@@ -257,14 +257,6 @@ def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callabl
                 say(f"  {'; '.join(one.progress() for one in running)}")
             time.sleep(0.2)
     return faults
-
-
-def _end(running: Sequence[Running]) -> None:
-    """End tests that are broken off: all are asked before any is waited for."""
-    for one in running:
-        one.program.ask_to_end()
-    for one in running:
-        one.program.end()
 
 
 def _with_all_pythons() -> dict[str, str]:

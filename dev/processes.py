@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +134,10 @@ class Program:
     def end(self) -> None:
         """End all of it: gently, and by force after its grace."""
         self.ask_to_end()
+        self.see_end()
+
+    def see_end(self) -> None:
+        """Wait until all of it has ended, by force after its grace."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(self.grace)
         ends_at = time.monotonic() + GRACE
@@ -161,6 +165,17 @@ class Program:
                     member.kill()
             self.process.poll()
         self.process.wait()
+
+
+def end_together(programs: Collection[Program]) -> None:
+    """End some programs: all are asked, once, before any is waited for.
+
+    :param programs: them.
+    """
+    for program in programs:
+        program.ask_to_end()
+    for program in programs:
+        program.see_end()
 
 
 def _session_of(pid: int) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev.processes import Program, completed, uninterrupted
+from dev.processes import Program, completed, end_together, uninterrupted
 
 
 def foreign_environment(*own: str) -> dict[str, str]:
@@ -82,7 +82,4 @@ class Programs:
 
     def end(self) -> None:
         """End all programs."""
-        for program in self.programs.values():
-            program.ask_to_end()
-        for program in self.programs.values():
-            program.end()
+        end_together(self.programs.values())

@@ -175,7 +175,7 @@ def test_a_trigger_that_is_cancelled_does_not_wait_for_what_it_tells(
 
         async def hang(*_: Any) -> None:
             began.set()
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
 
         monkeypatch.setattr(OwnTask, "set_xcom", hang)
         waiting = wait(tells_status=True)

@@ -13,21 +13,21 @@ from typing import Protocol
 import psutil
 import pytest
 
-from dev.processes import Program, is_alive, wait_until
+from dev.processes import Program, end_together, is_alive, wait_until
 
 STARTS_OTHERS = """
-import os, signal, sys, time
+import os, signal, sys
 def leave(how):
     if os.fork() == 0:
         how()
         if "stubborn" in sys.argv:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.write(1, f"{os.getpid()}\\n".encode())  # at once: where Python does not buffer, print writes twice
-        time.sleep(600)
+        signal.pause()
 leave(os.setpgrp)
 leave(os.setsid)
 leave(lambda: None)
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -84,6 +84,15 @@ def test_a_program_is_asked_to_end_by_its_own_signal(tmp_path: Path) -> None:
     program = Program.start("program", ["sleep", "600"], os.environ, tmp_path / "log", ends_at=signal.SIGINT)
     program.end()
     assert program.process.returncode == -signal.SIGINT
+
+
+def test_a_program_that_ends_with_others_is_asked_once_and_has_its_grace(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    source = "trap 'echo asked; sleep 1; echo done; exit 0' INT; echo ready; while :; do sleep 0.1; done"
+    slow = Program.start("slow", ["sh", "-c", source], os.environ, log, ends_at=signal.SIGINT, grace=30)
+    wait_until(lambda: "ready" in log.read_text(), "the trap", 60, [slow])
+    end_together([slow])
+    assert log.read_text().split() == ["ready", "asked", "done"]
 
 
 def test_a_condition_that_does_not_come_true_is_told_with_what_the_program_printed(start: Start) -> None:
