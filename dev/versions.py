@@ -1,18 +1,25 @@
-"""The versions of Airflow and Python that are supported, and the page that tells what works where."""
+"""The versions of Airflow and Python that are supported, what they lack, and the page that tells what works where."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Self
+
+from packaging.version import parse
 
 from dev.stack import PROJECT
 
 PAGE = PROJECT / "docs" / "versions.md"
 OUTCOMES = Path(__file__).with_name("versions.json")
 """What the last ``make matrix`` found; :data:`PAGE` is made of it."""
+
+AIRFLOW = parse(parse(installed_version("apache-airflow")).base_version)
+"""The version of the Airflow that is installed here."""
 
 OLDEST, CONSTRAINED, NEWEST = "oldest", "constrained", "newest"
 _BEGIN, _END = "<!-- found by make matrix -->", "<!-- until here -->"
@@ -52,8 +59,7 @@ SUPPORTED = (
 )
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Enum):
     """A part of Airflow that this package makes use of where it is there.
 
     :param since: the first version of Airflow that has it.
@@ -61,9 +67,34 @@ class Part:
     :param instead: what an older Airflow does.
     """
 
-    since: str
-    gives: str
-    instead: str
+    EXECUTION_TIMEOUT = (
+        "3.0",
+        "an `execution_timeout` that ends a deferred wait says which training goes on",
+        "Airflow's own error; the log has the training's id",
+    )
+    STATUS = ("3.1", "`akkio_status` while the triggerer waits", "`akkio_status` is left by workers alone")
+    PAGES = ("3.1.1", "the tab *Akkio*, the page *Akkio models*, the link to the tab", "a link to Akkio alone")
+    FORM_OF_PROVIDER = ("3.2", "the connection's form from the provider's own description", "the form from the hook")
+    TASK_STATE_STORE = (
+        "3.3",
+        "a later try goes on with the training, or the upload, of an earlier one",
+        "each try submits anew; an append that broke off is not tried again",
+    )
+    ENDS_IN_TRIGGERER = (
+        "3.3",
+        "`end_from_trigger` and `start_from_trigger`",
+        "workers do it, and the log says why",
+    )
+
+    def __init__(self, since: str, gives: str, instead: str) -> None:
+        self.since = parse(since)
+        self.gives = gives
+        self.instead = instead
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the Airflow that is installed has it."""
+        return self.since <= AIRFLOW
 
 
 @dataclass(frozen=True)
@@ -76,8 +107,6 @@ class Outcome:
     :param failed: how many failed, or were skipped.
     :param total: how many tests passed in all.
     :param left_out: how many tests are of other versions, or of the repository itself.
-    :param missing: the names of the parts that this Airflow has not.
-    :param parts: all parts, by name.
     """
 
     version: Version
@@ -86,8 +115,6 @@ class Outcome:
     failed: Mapping[str, int]
     total: int
     left_out: int
-    missing: Sequence[str]
-    parts: Mapping[str, Part]
 
     @classmethod
     def read(cls, version: Version, beside: str, path: Path) -> Self:
@@ -111,23 +138,22 @@ class Outcome:
 
     @classmethod
     def _of(cls, version: Version, beside: str, told: Mapping[str, Any]) -> Self:
-        parts = {name: Part(**part) for name, part in told["parts"].items()}
-        counts = {name: told[name] for name in ("passed", "failed", "total", "left_out", "missing")}
-        return cls(version, beside, **counts, parts=parts)
+        return cls(version, beside, **{name: told[name] for name in ("passed", "failed", "total", "left_out")})
 
-    def standing(self, part: str) -> str:
+    def standing(self, part: Part) -> str:
         """Return how a part stands with this version, for the table."""
-        mark = f"{'lacks' if part in self.missing else 'needs'} {part}"
+        is_there = part.since <= parse(self.version.airflow)
+        mark = f"{'needs' if is_there else 'lacks'} {part.name}"
         if self.failed.get(mark):
             return "**fails**"
         if not self.passed.get(mark):
             return "not tested"
-        return "no" if part in self.missing else "yes"
+        return "yes" if is_there else "no"
 
     def faults(self) -> list[str]:
         """Return what is wrong, a sentence each."""
-        untested = [part for part in self.parts if self.standing(part) == "not tested"]
-        faults = [f"{self.version.name}: no test of {part}." for part in untested]
+        untested = [part for part in Part if self.standing(part) == "not tested"]
+        faults = [f"{self.version.name}: no test of {part.name}." for part in untested]
         if count := sum(self.failed.values()):
             faults.append(f"{self.version.name}: {count} tests failed or were skipped.")
         return faults
@@ -153,17 +179,16 @@ def tables(outcomes: Sequence[Outcome]) -> str:
 
     :param outcomes: of each version with which all was well; the others are told to be untested.
     """
-    parts = outcomes[-1].parts
-    standings = [["Airflow", "Python", "all else", *(part.gives for part in parts.values()), "tests passed"]]
+    standings = [["Airflow", "Python", "all else", *(part.gives for part in Part), "tests passed"]]
     found = {one.version: one for one in outcomes}
     for version in SUPPORTED:
         if one := found.get(version):
-            cells = [one.beside, *map(one.standing, parts), f"{one.total:,}"]
+            cells = [one.beside, *map(one.standing, Part), f"{one.total:,}"]
         else:
-            cells = [version.beside, *["not tested"] * len(parts), "0"]
+            cells = [version.beside, *["not tested"] * len(Part), "0"]
         standings.append([version.airflow, version.python, *cells])
     fallbacks = [["what older versions lack", "there since", "before"]]
-    fallbacks += [[part.gives, part.since, part.instead] for part in parts.values()]
+    fallbacks += [[part.gives, str(part.since), part.instead] for part in Part]
     return f"{_table(standings)}\n\n{_table(fallbacks)}\n"
 
 

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_akkio.api.vocabulary import STATUS_KEY
 from airflow_provider_akkio.standing import Standing
-from tests.versions import AIRFLOW, Part
+from dev.versions import AIRFLOW, Part
 
 _AIRFLOWS_OWN = {"pipeline_inlets", "pipeline_outlets"}
 """XComs that Airflow 2 leaves where a task has inlets or outlets."""

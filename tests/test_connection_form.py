@@ -15,7 +15,8 @@ import pytest
 
 from airflow_provider_akkio import connection_form
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from tests.versions import Part, lacks, needs
+from dev.versions import Part
+from tests.versions import lacks, needs
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
+from dev.versions import AIRFLOW
 from tests.scripted import ScriptedAkkio, result, status
 from tests.statsd import StatsdServer
-from tests.versions import AIRFLOW, since
+from tests.versions import since
 
 WAIT = """
 import time

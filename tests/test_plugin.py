@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from airflow_provider_akkio.plugins.akkio import AkkioPlugin
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
-from tests.versions import Part, lacks, needs
+from dev.versions import Part
+from tests.versions import lacks, needs
 
 HEAVY = ("fastapi", "starlette", "jinja2.environment", "sqlalchemy.orm", "airflow_provider_akkio.web")
 

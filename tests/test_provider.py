@@ -15,7 +15,7 @@ import jsonschema
 
 import airflow_provider_akkio
 from airflow_provider_akkio import __version__, get_provider_info
-from tests.versions import Part
+from dev.versions import Part
 
 HEAVY = (
     "requests",

@@ -25,10 +25,10 @@ from airflow_provider_akkio.operators.akkio import (
 )
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import EXAMPLES, PROJECT
+from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import README, block, blocks, broken_links, table_column
 from tests.scripted import ScriptedAkkio, accepted, result, status
-from tests.versions import Part
 
 FIRST = "from datetime import datetime\n\nfrom airflow.providers.common.compat.sdk import DAG, task"
 LOOP = "from datetime import datetime\n\nfrom airflow.providers.common.compat.sdk import DAG, Asset"

@@ -10,9 +10,10 @@ from airflow_provider_akkio.report.card import card
 from airflow_provider_akkio.report.content import ModelReport
 from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
+from dev.versions import Part
 from tests.page import CLASS_KEYS
 from tests.statsd import StatsdServer
-from tests.versions import Part, lacks, needs
+from tests.versions import lacks, needs
 
 
 def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:

@@ -9,7 +9,8 @@ import pytest
 
 from dev.airflow_api import AirflowApi
 from dev.stack import Stack
-from tests.versions import Part, lacks, needs
+from dev.versions import Part
+from tests.versions import lacks, needs
 
 WORKER_STARTS = "Worker startup parse complete"
 ANOTHER_EACH_TIME = ("akkio_task_id", "akkio_status", "akkio_error", "model_id", "return_value")

@@ -20,10 +20,11 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnauthorized,
     AkkioUnprocessable,
 )
+from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, status
-from tests.versions import Part, not_in
+from tests.versions import not_in
 
 PARTS = {"stats": [[{"class_name": "0", "f1": 0.5}]], "field_importance": {"b": 0.25, "a": 0.75}, "data_story": [{}]}
 XCOMS = {"akkio_task_id": "T1", "model_id": "M1", "return_value": "M1", **PARTS}

@@ -13,10 +13,11 @@ from airflow_provider_akkio.exceptions import (
     AkkioTrainingTimeout,
     AkkioUnauthorized,
 )
+from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_akkio import PARTS, XCOMS, either_way
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
-from tests.versions import Part, lacks, needs, since
+from tests.versions import lacks, needs, since
 
 with_store = needs(Part.TASK_STATE_STORE)
 resumes_later_tries = since("3.0")

@@ -19,10 +19,11 @@ from airflow_provider_akkio.exceptions import (
 )
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
+from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, Fault, Gate
 from tests.scripted import Reply
-from tests.versions import Part, needs
+from tests.versions import needs
 
 ROWS = 12
 PREDICTED = ["Probability answer is no", "Probability answer is yes"]

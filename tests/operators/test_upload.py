@@ -13,10 +13,11 @@ import pytest
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioUnusableSource, AkkioUploadIncomplete
 from airflow_provider_akkio.sandbox import Sandbox
 from airflow_provider_akkio.uploading import KEY, Upload
+from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
 from tests.scripted import Reply
-from tests.versions import Part, lacks, needs
+from tests.versions import lacks, needs
 
 ROWS = 25
 HEADER = "id,zip,word\n"

@@ -9,11 +9,12 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
 from airflow_provider_akkio.submission import KEY
+from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
 from tests.operators.test_akkio import PARTS, XCOMS
 from tests.scripted import ScriptedAkkio, accepted, result, status
-from tests.versions import Part, lacks, needs
+from tests.versions import lacks, needs
 
 by_triggerer = needs(Part.ENDS_IN_TRIGGERER)
 

@@ -14,9 +14,9 @@ from dev.distributions import PACKAGE
 from dev.matrix import Trial, not_lowest
 from dev.processes import Program
 from dev.stack import PROJECT
-from dev.versions import NEWEST, OLDEST, SUPPORTED, Outcome, Version
+from dev.versions import AIRFLOW, NEWEST, OLDEST, SUPPORTED, Outcome, Part, Version
 from tests.tally import REST, Tally
-from tests.versions import AIRFLOW, Part, is_for_this_airflow, lacks, needs, not_in, since
+from tests.versions import is_for_this_airflow, lacks, needs, not_in, since
 
 OTHERS = ("0.1", "99.0")
 RESOLVED = (PROJECT / "requirements-dev.txt").read_text(encoding="utf-8")

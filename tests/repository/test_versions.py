@@ -10,8 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from dev.stack import PROJECT
-from dev.versions import PAGE, SUPPORTED, Outcome, read_outcomes, tables, with_tables
-from tests.versions import Part
+from dev.versions import PAGE, SUPPORTED, Outcome, Part, read_outcomes, tables, with_tables
 
 METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -33,17 +32,11 @@ def test_what_was_found_is_of_supported_versions_and_all_was_well(outcomes: list
     assert [fault for one in outcomes for fault in one.faults()] == []
 
 
-def test_every_part_that_a_version_may_lack_was_looked_at(outcomes: list[Outcome]) -> None:
-    for outcome in outcomes:
-        described = {name: (part.since, part.gives, part.instead) for name, part in outcome.parts.items()}
-        assert described == {part.name: (str(part.since), part.gives, part.instead) for part in Part}
-
-
 def test_a_part_is_there_in_the_newest_version_and_missing_from_those_before_its_first(outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
-        for name, part in outcome.parts.items():
-            is_there = Version(outcome.version.airflow) >= Version(part.since)
-            assert outcome.standing(name) == ("yes" if is_there else "no")
+        for part in Part:
+            is_there = Version(outcome.version.airflow) >= part.since
+            assert outcome.standing(part) == ("yes" if is_there else "no")
 
 
 def test_a_version_without_an_outcome_is_told_to_be_untested(outcomes: list[Outcome]) -> None:

@@ -13,12 +13,13 @@ from airflow_provider_akkio.submission import KEY
 from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
 from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.start import AkkioStartTrigger
+from dev.versions import Part
 from tests import triggerer
 from tests.conftest import Logged
 from tests.operators.test_akkio import PARTS, XCOMS
 from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, status
 from tests.triggers.conftest import InTask
-from tests.versions import Part, needs
+from tests.versions import needs
 
 pytestmark = needs(Part.ENDS_IN_TRIGGERER)
 

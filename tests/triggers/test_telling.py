@@ -15,10 +15,11 @@ from airflow_provider_akkio.triggers import telling
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
 from airflow_provider_akkio.triggers.own_task import OwnTask
 from airflow_provider_akkio.triggers.telling import Teller
+from dev.versions import Part
 from tests import triggerer
 from tests.scripted import ScriptedAkkio, result, status
 from tests.triggers.conftest import InTask
-from tests.versions import Part, lacks, needs
+from tests.versions import lacks, needs
 
 
 class Backend:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from dev.versions import Part
 from tests.airflow_runs import DagRunner, run_in_process
 from tests.scripted import ScriptedAkkio, accepted, result, status
-from tests.versions import Part, needs
+from tests.versions import needs
 
 collect_ignore_glob = [] if Part.PAGES.is_here else ["test_*.py"]
 
