@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable
 from heapq import heappop, heappush
+from pathlib import Path
 
-from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.account import DEFAULT_REQUESTS_PER_SECOND, Account
 from airflow_provider_akkio.api.messages import Answer, NoAnswer, retry_after_seconds
 
 MAX_CONNECTIONS = 8
@@ -30,13 +32,20 @@ class Allowance:
     A 429, or a 503 with ``Retry-After``, halves the rate for the whole account, once for all requests that were sent by
     then; each answer that is none brings a twentieth of it back. Nothing is sent before ``Retry-After`` has passed.
 
+    A rate below Akkio's limit is a share of it, which the process of the task before may have used until it ended. So a
+    process with a share sends nothing in its first second.
+
     :param requests_per_second: the rate.
     :param clock: gives the present, in seconds.
+    :param began_at: when the process began, by the clock; default long ago.
     """
 
-    def __init__(self, requests_per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, requests_per_second: float, clock: Callable[[], float] = time.monotonic, began_at: float = -math.inf
+    ) -> None:
         self.requests_per_second = requests_per_second
         self._clock = clock
+        self._began_at = began_at
         self._share = 1.0
         self._slowed_at = -1.0
         self._closed_until = 0.0
@@ -50,8 +59,9 @@ class Allowance:
             now = self._clock()
             while self._free_at and self._free_at[0] <= now:
                 heappop(self._free_at)
-            if now < self._closed_until:
-                return self._closed_until - now
+            opens_at = max(self._closed_until, self._share_is_free_at())
+            if now < opens_at:
+                return opens_at - now
             places = max(1, int(self.requests_per_second * self._share))
             if self._under_way < MAX_CONNECTIONS and self._under_way + len(self._free_at) < places:
                 self._under_way += 1
@@ -69,8 +79,7 @@ class Allowance:
             self._under_way -= 1
             if isinstance(answer, Answer):
                 self._learn(taken_at, answer, now)
-            rate = self.requests_per_second * self._share
-            heappush(self._free_at, now + max(1.0, 1 / rate))
+            heappush(self._free_at, now + _spacing(self.requests_per_second * self._share))
 
     def put_back(self) -> None:
         """Give a place back for which nothing was sent."""
@@ -87,6 +96,11 @@ class Allowance:
         """Return the present by this allowance's clock."""
         return self._clock()
 
+    def _share_is_free_at(self) -> float:
+        if self.requests_per_second >= DEFAULT_REQUESTS_PER_SECOND:
+            return -math.inf
+        return self._began_at + _spacing(self.requests_per_second)
+
     def _learn(self, taken_at: float, answer: Answer, now: float) -> None:
         retry_after = retry_after_seconds(answer.retry_after, time.time())
         if answer.status == 429 or (answer.status == 503 and retry_after is not None):
@@ -98,13 +112,35 @@ class Allowance:
             self._share = min(1.0, self._share + _RECOVERS)
 
 
+def _spacing(rate: float) -> float:
+    """Return the seconds after a request's end for which its place is taken."""
+    return max(1.0, 1 / rate)
+
+
+def _process_began_at() -> float:
+    """Return when this process began, by ``time.monotonic``: now, where the system does not tell (``proc(5)``)."""
+    now = time.monotonic()
+    try:
+        since_program_name = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        rounded_down = int(since_program_name[19])
+        seconds_up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, AttributeError, ValueError, IndexError):
+        return now
+    if not rounded_down:
+        return now
+    return now - max(0.0, seconds_up - (rounded_down + 1) / os.sysconf("SC_CLK_TCK"))
+
+
 _allowances: dict[tuple[str, str], Allowance] = {}
 
 
 def allowance_of(account: Account) -> Allowance:
     """Return the one allowance of an account; the rate is that of the connection which asked last."""
+    owner = (account.site.origin, account.key)
     # No lock, which a thread might hold while the process forks: to set a default is one step for a dictionary.
-    allowance = _allowances.setdefault((account.site.origin, account.key), Allowance(account.requests_per_second))
+    allowance = _allowances.get(owner) or _allowances.setdefault(
+        owner, Allowance(account.requests_per_second, began_at=_process_began_at())
+    )
     allowance.requests_per_second = account.requests_per_second
     return allowance
 

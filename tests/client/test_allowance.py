@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from heapq import heappop, heappush
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +90,32 @@ def test_no_second_at_the_far_end_has_more_requests_than_allowed(
     assert all(later - earlier >= 1 - ROUNDING for earlier, later in zip(counted, counted[most:], strict=False))
     if rate < 1:
         assert all(later - earlier >= 1 / rate - ROUNDING for earlier, later in itertools.pairwise(counted))
+
+
+@repeatable
+@given(
+    rate=st.one_of(st.floats(0.2, 4.9), st.sampled_from([1.0, 2.0, 4.0])),
+    processes=st.lists(st.lists(st.floats(0, 1), max_size=8), max_size=8),
+)
+def test_a_process_that_follows_another_keeps_to_the_share_of_both(rate: float, processes: list[list[float]]) -> None:
+    clock = Clock()
+    counted: list[float] = []
+    for latencies in processes:
+        allowance = Allowance(rate, clock, began_at=clock.now)
+        for latency in latencies:
+            while seconds := allowance.take():
+                clock.now += seconds
+            clock.now += latency
+            counted.append(clock.now)
+            allowance.give_back(clock.now - latency, GOOD)
+    most = max(1, int(rate))
+    assert all(later - earlier >= 1 - ROUNDING for earlier, later in zip(counted, counted[most:], strict=False))
+
+
+def test_a_process_that_has_the_whole_limit_begins_at_once(clock: Clock) -> None:
+    assert Allowance(5, clock, began_at=clock.now).take() == 0
+    assert Allowance(4.9, clock, began_at=clock.now).take() == 1
+    assert Allowance(0.5, clock, began_at=clock.now).take() == 2
 
 
 def test_all_places_are_free_again_one_second_after_the_answers(clock: Clock) -> None:
@@ -201,20 +228,34 @@ def test_the_rate_of_the_connection_that_asked_last_counts() -> None:
     assert allowance_of(account("https://rate.example", requests_per_second=4)).requests_per_second == 4
 
 
-def test_a_forked_child_has_an_allowance_of_its_own() -> None:
+def test_a_process_that_began_long_ago_sends_at_once() -> None:
+    assert allowance_of(account("https://old.example", requests_per_second=1)).take() == 0
+
+
+@pytest.mark.parametrize("told", [OSError("no such file"), "", "1 (a (name) S 1", f"1 (python) S {'0 ' * 40}"])
+def test_where_the_system_does_not_tell_when_a_process_began_it_is_now(
+    told: str | OSError, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pathlib.Path.read_text", Mock(side_effect=[told]))
+    allowance = allowance_of(account("https://new.example", key=request.node.name, requests_per_second=0.001))
+    assert 900 < allowance.take() <= 1000
+
+
+def test_a_forked_child_has_an_allowance_of_its_own_as_the_new_process_that_it_is() -> None:
     program = """if True:
-        import os, signal
+        import os, signal, time
         from airflow_provider_akkio.client.allowance import allowance_of
         from airflow_provider_akkio.api.account import Account
         from airflow_provider_akkio.api.location import Site
-        ours = Account("akkio_default", Site("https://api.akkio.com"), "the-key", requests_per_second=1)
+        ours = Account("akkio_default", Site("https://api.akkio.com"), "the-key", requests_per_second=0.001)
         before = allowance_of(ours)
-        assert before.take() == 0 < before.take()
+        assert before.take() > 0
+        time.sleep(0.1)
         child = os.fork()
         if not child:
             signal.alarm(60)
             after = allowance_of(ours)
-            os._exit(0 if after is not before and after.take() == 0 else 1)
+            os._exit(0 if after is not before and after.take() > before.take() + 0.05 else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert allowance_of(ours) is before
     """
