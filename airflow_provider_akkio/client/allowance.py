@@ -32,8 +32,8 @@ class Allowance:
     A 429, or a 503 with ``Retry-After``, halves the rate for the whole account, once for all requests that were sent by
     then; each answer that is none brings a twentieth of it back. Nothing is sent before ``Retry-After`` has passed.
 
-    A rate below Akkio's limit is a share of it, which the process of the task before may have used until it ended. So a
-    process with a share sends nothing in its first second.
+    A rate below Akkio's limit is a share of it, which the process before may have used until it ended. So a process
+    with a share sends nothing in its first second. One with the whole limit keeps nothing for others anyway.
 
     :param requests_per_second: the rate.
     :param clock: gives the present, in seconds.
@@ -45,10 +45,10 @@ class Allowance:
     ) -> None:
         self.requests_per_second = requests_per_second
         self._clock = clock
-        self._began_at = began_at
         self._share = 1.0
         self._slowed_at = -1.0
-        self._closed_until = 0.0
+        is_share = requests_per_second < DEFAULT_REQUESTS_PER_SECOND
+        self._closed_until = began_at + _spacing(requests_per_second) if is_share else -math.inf
         self._under_way = 0
         self._free_at: list[float] = []
         self._lock = threading.Lock()
@@ -59,9 +59,8 @@ class Allowance:
             now = self._clock()
             while self._free_at and self._free_at[0] <= now:
                 heappop(self._free_at)
-            opens_at = max(self._closed_until, self._share_is_free_at())
-            if now < opens_at:
-                return opens_at - now
+            if now < self._closed_until:
+                return self._closed_until - now
             places = max(1, int(self.requests_per_second * self._share))
             if self._under_way < MAX_CONNECTIONS and self._under_way + len(self._free_at) < places:
                 self._under_way += 1
@@ -96,11 +95,6 @@ class Allowance:
         """Return the present by this allowance's clock."""
         return self._clock()
 
-    def _share_is_free_at(self) -> float:
-        if self.requests_per_second >= DEFAULT_REQUESTS_PER_SECOND:
-            return -math.inf
-        return self._began_at + _spacing(self.requests_per_second)
-
     def _learn(self, taken_at: float, answer: Answer, now: float) -> None:
         retry_after = retry_after_seconds(answer.retry_after, time.time())
         if answer.status == 429 or (answer.status == 503 and retry_after is not None):
@@ -118,17 +112,14 @@ def _spacing(rate: float) -> float:
 
 
 def _process_began_at() -> float:
-    """Return when this process began, by ``time.monotonic``: now, where the system does not tell (``proc(5)``)."""
-    now = time.monotonic()
+    """Return when this process began, by ``time.monotonic`` and never too early: now, where there is no ``proc(5)``."""
     try:
-        since_program_name = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        rounded_down = int(since_program_name[19])
-        seconds_up = time.clock_gettime(time.CLOCK_BOOTTIME)
-    except (OSError, AttributeError, ValueError, IndexError):
-        return now
-    if not rounded_down:
-        return now
-    return now - max(0.0, seconds_up - (rounded_down + 1) / os.sysconf("SC_CLK_TCK"))
+        behind_name = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    ticks = int(behind_name[19]) + 1  # field 22, rounded down
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - max(0.0, age)
 
 
 _allowances: dict[tuple[str, str], Allowance] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from heapq import heappop, heappush
 from unittest.mock import Mock
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_akkio.api.messages import Answer, NoAnswer
-from airflow_provider_akkio.client.allowance import MAX_CONNECTIONS, Allowance, allowance_of
+from airflow_provider_akkio.client.allowance import MAX_CONNECTIONS, Allowance, _process_began_at, allowance_of
 from tests.client.driving import account
 from tests.client.timeless import Clock
 
@@ -232,13 +233,28 @@ def test_a_process_that_began_long_ago_sends_at_once() -> None:
     assert allowance_of(account("https://old.example", requests_per_second=1)).take() == 0
 
 
-@pytest.mark.parametrize("told", [OSError("no such file"), "", "1 (a (name) S 1", f"1 (python) S {'0 ' * 40}"])
-def test_where_the_system_does_not_tell_when_a_process_began_it_is_now(
-    told: str | OSError, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def told_of_the_process(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """What the system tells of this process, with two clocks that stand."""
+    told = Mock()
+    monkeypatch.setattr("pathlib.Path.read_text", told)
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("time.clock_gettime", {time.CLOCK_BOOTTIME: 5000.0, time.CLOCK_MONOTONIC: 1000.0}.get)
+    monkeypatch.setattr("os.sysconf", {"SC_CLK_TCK": 100}.get)
+    return told
+
+
+@pytest.mark.parametrize(("ticks", "began_at"), [(4_999_49, 999.5), (4_999_99, 1000.0), (5_000_50, 1000.0)])
+def test_a_process_began_when_the_system_says_and_never_earlier(
+    told_of_the_process: Mock, ticks: int, began_at: float
 ) -> None:
-    monkeypatch.setattr("pathlib.Path.read_text", Mock(side_effect=[told]))
-    allowance = allowance_of(account("https://new.example", key=request.node.name, requests_per_second=0.001))
-    assert 900 < allowance.take() <= 1000
+    told_of_the_process.return_value = f"1 (a) name) S {'7 ' * 18}{ticks} 7 7"
+    assert _process_began_at() == pytest.approx(began_at)
+
+
+def test_where_the_system_does_not_tell_when_a_process_began_it_is_now(told_of_the_process: Mock) -> None:
+    told_of_the_process.side_effect = FileNotFoundError
+    assert _process_began_at() == 1000.0
 
 
 def test_a_forked_child_has_an_allowance_of_its_own_as_the_new_process_that_it_is() -> None:
