@@ -41,7 +41,7 @@ test: browser ## Run every test but those of make chaos, a whole Airflow include
 chaos: $(INSTALLED) ## Kill parts of a whole Airflow, and take Akkio away, while models are trained
 	@$(BIN)/python -m pytest --verbose tests/chaos
 
-matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow and Python
+matrix: $(INSTALLED) ## Run all tests without a browser with each supported Airflow, and Python but 3.14
 	@$(BIN)/python -m dev.matrix $(VERSIONS)
 
 stack: $(INSTALLED) ## Kill parts of what docker-compose.yaml describes, as processes, while 200 models are trained at once

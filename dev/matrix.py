@@ -26,7 +26,7 @@ from dev.processes import Program, ProgramEndedError, completed, end_together, u
 from dev.programs import foreign_environment
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
-from dev.versions import OLDEST, PAGE, SUPPORTED, Outcome, Version, write_outcome
+from dev.versions import OLDEST, PAGE, SUPPORTED, USUAL, Outcome, Version, write_outcome
 
 TEST_TOOLS = (
     "apache-airflow-providers-postgres",
@@ -195,8 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = _read(arguments)
     named = {one.name: one for one in SUPPORTED}
-    asked = [named[name] for name in options.versions] or list(SUPPORTED)
-    keeps = options.keep or len(asked) == len(SUPPORTED)
+    asked = [named[name] for name in options.versions] or list(USUAL)
+    keeps = options.keep or set(asked) >= set(USUAL)
     say = stopwatch()
     with interruptible(status=130):
         faults = _test(asked, say, write_outcome if keeps else lambda _: None)
@@ -210,7 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
     names = [one.name for one in SUPPORTED]
-    parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"default all of: {'; '.join(names)}")
+    apart = ", ".join(one.name for one in SUPPORTED if one not in USUAL)
+    parser.add_argument(
+        "versions", nargs="*", metavar="VERSION", help=f"of {'; '.join(names)}; default all of them but {apart}"
+    )
     parser.add_argument("--keep", action="store_true", help="write what is found of some into docs/versions.md, too")
     options = parser.parse_args(arguments)
     if unknown := set(options.versions) - set(names):

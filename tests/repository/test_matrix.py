@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,7 +15,7 @@ from dev.distributions import PACKAGE
 from dev.matrix import Trial, not_lowest
 from dev.processes import Program
 from dev.stack import PROJECT
-from dev.versions import AIRFLOW, NEWEST, OLDEST, SUPPORTED, Outcome, Part, Version
+from dev.versions import AIRFLOW, NEWEST, OLDEST, SUPPORTED, USUAL, Outcome, Part, Version, write_outcome
 from tests.tally import REST, Tally
 from tests.versions import is_for_this_airflow, lacks, needs, not_in, since
 
@@ -124,6 +125,27 @@ def test_airflows_constraints_are_taken_where_they_can_be_had(tmp_path: Path, mo
     how, (option, path) = Trial(version, tmp_path, tmp_path, tmp_path / "wheel")._choice()
     assert (how, option) == ("Airflow's constraints", "--constraint")
     assert Path(path).read_text() == "attrs==1.0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tested", "is_kept"),
+    [
+        ([], USUAL, True),
+        ([one.name for one in SUPPORTED], SUPPORTED, True),
+        (["3.3.2/3.14"], SUPPORTED[-1:], False),
+        (["3.3.2/3.14", "--keep"], SUPPORTED[-1:], True),
+    ],
+)
+def test_a_version_whose_python_may_be_missing_is_tested_only_if_it_is_named(
+    arguments: list[str], tested: tuple[Version, ...], is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Mock(return_value=[])
+    monkeypatch.setattr(matrix, "_test", seen)
+    matrix.main(arguments)
+    versions, _, keep = seen.call_args.args
+    assert tuple(versions) == tested
+    assert (keep is write_outcome) is is_kept
+    assert {one.python for one in SUPPORTED} - {one.python for one in USUAL} == {"3.14"}
 
 
 def test_tests_that_break_off_are_a_fault(tmp_path: Path) -> None:
