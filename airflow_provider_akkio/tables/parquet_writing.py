@@ -10,7 +10,7 @@ from airflow_provider_akkio.tables.cells import text_of
 from airflow_provider_akkio.tables.parquet import parquet_module
 from airflow_provider_akkio.tables.predictions import flat, is_number
 from airflow_provider_akkio.tables.reading import Batch, Summary, Table
-from airflow_provider_akkio.tables.writing import RowWriter
+from airflow_provider_akkio.tables.row_writer import RowWriter
 
 _ROWS_OF_A_GROUP = 10_000
 _BYTES_OF_A_GROUP = 8 * 1024 * 1024
