@@ -13,7 +13,7 @@ from dev.processes import ENDINGS
 
 @contextmanager
 def interruptible(status: int) -> Iterator[None]:
-    """Let SIGTERM, and a terminal that is closed, end the program as Ctrl-C does: each cleans up, undisturbed.
+    """Let SIGTERM, and a terminal that is closed, end what runs inside as Ctrl-C does: each cleans up, undisturbed.
 
     :param status: exit status of a program that was ended so.
     """
@@ -24,13 +24,15 @@ def interruptible(status: int) -> Iterator[None]:
         print("\nstopping everything", flush=True)
         raise KeyboardInterrupt
 
-    for number in ENDINGS:
-        signal.signal(number, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in ENDINGS}
     try:
         yield
     except KeyboardInterrupt:
         print("interrupted; everything that was started has been ended", flush=True)
         sys.exit(status)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stopwatch() -> Callable[[str], None]:
