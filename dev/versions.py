@@ -34,14 +34,12 @@ class Version:
     :param beside: how what this package requires is chosen: ``newest``, ``oldest`` that ``pyproject.toml`` allows, or
         ``constrained`` by Airflow's own constraints.
     :param released: a day soon after that Airflow was released, for what its constraints say where they cannot be had.
-    :param only_if_named: whether it is left alone until somebody asks for it, since its Python is not on each machine.
     """
 
     airflow: str
     python: str
     beside: str = NEWEST
     released: str | None = None
-    only_if_named: bool = False
 
     @property
     def name(self) -> str:
@@ -58,10 +56,10 @@ SUPPORTED = (
     Version("3.3.2", "3.11"),
     Version("3.3.2", "3.12"),
     Version("3.3.2", "3.13"),
-    Version("3.3.2", "3.14", only_if_named=True),
+    Version("3.3.2", "3.14"),
 )
-USUAL = tuple(one for one in SUPPORTED if not one.only_if_named)
-"""What ``make matrix`` tests."""
+USUAL = tuple(one for one in SUPPORTED if one.python != "3.14")
+"""What ``make matrix`` tests unless others are named: not each machine has Python 3.14."""
 
 
 class Part(Enum):

@@ -37,7 +37,7 @@ class _TextWriter(RowWriter):
 class _DelimitedWriter(_TextWriter):
     """Writes CSV."""
 
-    def _begin(self, names: tuple[str, ...], predicted: list[list[Any]]) -> None:  # noqa: ARG002
+    def _begin(self, names: tuple[str, ...], predicted: list[list[Any]]) -> None:  # noqa: ARG002 - text has no types
         self._write_rows([names])
 
     def _write(self, batch: Batch, predicted: list[list[Any]]) -> None:
@@ -65,7 +65,7 @@ class _LinesOfCsv:
 class _JsonLinesWriter(_TextWriter):
     """Writes JSON Lines."""
 
-    def _begin(self, names: tuple[str, ...], predicted: list[list[Any]]) -> None:  # noqa: ARG002
+    def _begin(self, names: tuple[str, ...], predicted: list[list[Any]]) -> None:  # noqa: ARG002 - text has no types
         self._names_of_columns = names
 
     def _write(self, batch: Batch, predicted: list[list[Any]]) -> None:
