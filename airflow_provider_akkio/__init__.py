@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 def get_provider_info() -> dict[str, Any]:
     """Return what Airflow shows of this provider, in the shape of its ``provider_info.schema.json``."""
-    from airflow_provider_akkio.connection_form import provider_form
+    from airflow_provider_akkio.hooks.connection_form import provider_form
 
     integration = "Akkio"
     return {

@@ -4,22 +4,22 @@
 
     AkkioError
     ├── AkkioParameterError           a parameter is wrong; nothing was sent           (no retry, a ValueError)
-    ├── AkkioUnusableSource           a file's rows cannot be used; nothing was sent   (no retry, a ValueError)
-    ├── AkkioConnectionError          the Airflow connection cannot be used            (no retry)
-    ├── AkkioRequestRefused           Akkio understood the request and refused it      (no retry)
-    │   ├── AkkioUnauthorized             401: no such key
-    │   ├── AkkioForbidden                403: the key's organization may not do this
-    │   ├── AkkioNotFound                 404: no such dataset, training or model
-    │   └── AkkioUnprocessable            422: a field of the request is wrong
-    ├── AkkioUntrustedAddress         an answer pointed where the key must not go      (no retry)
-    ├── AkkioUnavailable              Akkio could not be reached, or could not answer
-    │   └── AkkioMalformedAnswer          what arrived is not what Akkio documents
-    ├── AkkioSubmitOutcomeUnknown     a training may or may not have been started      (no retry)
-    ├── AkkioUploadIncomplete         rows arrived, and it is not safe to add the rest (no retry)
-    ├── AkkioPredictionsMismatch      Akkio's predictions do not fit the rows that were sent
-    ├── AkkioModelNotBetter           the new model does not replace the champion      (no retry)
-    ├── AkkioTrainingFailed           Akkio reports that the training failed
-    └── AkkioTrainingTimeout          the training did not end in time
+    ├── AkkioSourceFileError           a file's rows cannot be used; nothing was sent   (no retry, a ValueError)
+    ├── AkkioConfigurationError          the Airflow connection cannot be used            (no retry)
+    ├── AkkioRequestRejectedError           Akkio understood the request and refused it      (no retry)
+    │   ├── AkkioUnauthorizedError             401: no such key
+    │   ├── AkkioForbiddenError                403: the key's organization may not do this
+    │   ├── AkkioNotFoundError                 404: no such dataset, training or model
+    │   └── AkkioUnprocessableError            422: a field of the request is wrong
+    ├── AkkioUntrustedUrlError         an answer pointed where the key must not go      (no retry)
+    ├── AkkioUnavailableError              Akkio could not be reached, or could not answer
+    │   └── AkkioResponseError          what arrived is not what Akkio documents
+    ├── AkkioSubmissionUnknownError     a training may or may not have been started      (no retry)
+    ├── AkkioUploadIncompleteError         rows arrived, and it is not safe to add the rest (no retry)
+    ├── AkkioPredictionMismatchError      Akkio's predictions do not fit the rows that were sent
+    ├── AkkioModelRejectedError           the new model does not replace the champion      (no retry)
+    ├── AkkioTrainingFailedError           Akkio reports that the training failed
+    └── AkkioTrainingTimeoutError          the training did not end in time
 
 "No retry" classes derive from :class:`AirflowFailException`, by which Airflow fails a task at once whatever its
 ``retries``: a second try would meet the same refusal, or pay for a second training. All others leave the decision to
@@ -39,39 +39,39 @@ class AkkioParameterError(AkkioError, AirflowFailException, ValueError):
     """A parameter is wrong; raised when the DAG is parsed, or after rendering and before anything is sent."""
 
 
-class AkkioUnusableSource(AkkioError, AirflowFailException, ValueError):
+class AkkioSourceFileError(AkkioError, AirflowFailException, ValueError):
     """The rows of a file cannot be used; the message names the file, and the line where there is one."""
 
 
-class AkkioConnectionError(AkkioError, AirflowFailException):
+class AkkioConfigurationError(AkkioError, AirflowFailException):
     """The Airflow connection is incomplete or contradicts itself."""
 
 
-class AkkioRequestRefused(AkkioError, AirflowFailException):
+class AkkioRequestRejectedError(AkkioError, AirflowFailException):
     """Akkio answered with a 4xx status: the same request will be refused again."""
 
 
-class AkkioUnauthorized(AkkioRequestRefused):
+class AkkioUnauthorizedError(AkkioRequestRejectedError):
     """401: the API key is missing, wrong, or no longer valid."""
 
 
-class AkkioForbidden(AkkioRequestRefused):
+class AkkioForbiddenError(AkkioRequestRejectedError):
     """403: the API key is valid, but its organization may not use this resource."""
 
 
-class AkkioNotFound(AkkioRequestRefused):
+class AkkioNotFoundError(AkkioRequestRejectedError):
     """404: Akkio has nothing under this id."""
 
 
-class AkkioUnprocessable(AkkioRequestRefused):
+class AkkioUnprocessableError(AkkioRequestRejectedError):
     """422: Akkio refused a field of the request; the message names the field and Akkio's reason."""
 
 
-class AkkioUntrustedAddress(AkkioError, AirflowFailException):
+class AkkioUntrustedUrlError(AkkioError, AirflowFailException):
     """A redirect or a ``location`` leads away from the configured API root; the key was not sent there."""
 
 
-class AkkioUnavailable(AkkioError):
+class AkkioUnavailableError(AkkioError):
     """Akkio could not be reached, or answered that it cannot serve the request now; trying again can help.
 
     :param message: what happened.
@@ -94,31 +94,31 @@ class AkkioUnavailable(AkkioError):
         self.retry_after = retry_after
 
 
-class AkkioMalformedAnswer(AkkioUnavailable):
+class AkkioResponseError(AkkioUnavailableError):
     """What arrived is not JSON, or lacks what Akkio documents."""
 
 
-class AkkioSubmitOutcomeUnknown(AkkioError, AirflowFailException):
+class AkkioSubmissionUnknownError(AkkioError, AirflowFailException):
     """The submission with ``force=True`` left, and no answer says whether a training was started."""
 
 
-class AkkioUploadIncomplete(AkkioError, AirflowFailException):
+class AkkioUploadIncompleteError(AkkioError, AirflowFailException):
     """Some rows arrived, others did not or may not have; to go on could add rows twice. The message says which."""
 
 
-class AkkioPredictionsMismatch(AkkioError):
+class AkkioPredictionMismatchError(AkkioError):
     """Akkio's predictions are not one for each row that was sent; none of them was written."""
 
 
-class AkkioModelNotBetter(AkkioError, AirflowFailException):
+class AkkioModelRejectedError(AkkioError, AirflowFailException):
     """The new model does not replace the champion, and ``fail_if_worse`` is set; the message has both numbers."""
 
 
-class AkkioTrainingFailed(AkkioError):
+class AkkioTrainingFailedError(AkkioError):
     """Akkio ended the training with ``FAILED`` or ``UNKNOWN_TIMEOUT``; the message has Akkio's own reason."""
 
 
-class AkkioTrainingTimeout(AkkioError):
+class AkkioTrainingTimeoutError(AkkioError):
     """The training did not end before its deadline; it may still be running at Akkio.
 
     :param message: what happened.

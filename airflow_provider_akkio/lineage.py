@@ -9,9 +9,9 @@ from attrs import define
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import DatasetFacet, RunFacet
 
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.statistics import headline
-from airflow_provider_akkio.api.training import TrainingResult
+from airflow_provider_akkio.api.config import BaseUrl
+from airflow_provider_akkio.api.statistics import main_metric
+from airflow_provider_akkio.api.types import TrainingResult
 
 
 @define
@@ -45,7 +45,7 @@ class AkkioModelDatasetFacet(DatasetFacet):
 
 
 def training_lineage(
-    site: Site | None, dataset_id: str | None, akkio_task_id: str | None, result: TrainingResult | None
+    site: BaseUrl | None, dataset_id: str | None, akkio_task_id: str | None, result: TrainingResult | None
 ) -> OperatorLineage[Any, Any]:
     """Return what OpenLineage is told of a training, as far as it is known.
 
@@ -65,7 +65,7 @@ def training_lineage(
 
 
 def _model(namespace: str, akkio_task_id: str | None, result: TrainingResult) -> Dataset:
-    found = headline(result.stats)
+    found = main_metric(result.stats)
     facet = AkkioModelDatasetFacet(
         akkioTaskId=akkio_task_id,
         metric=None if found is None else found.metric,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import Stats
 
 if TYPE_CHECKING:
-    from airflow_provider_akkio.api.meter import Metric
+    from airflow_provider_akkio.api.requester import MetricName
 
 
-class AirflowMeter:
+class AirflowMetrics:
     """Sends the numbers wherever Airflow sends its own: StatsD, Datadog or OpenTelemetry, or nowhere.
 
     Airflow sends a length of time in milliseconds, as StatsD has it; Prometheus' StatsD exporter makes seconds of it.
@@ -22,10 +22,10 @@ class AirflowMeter:
     def __init__(self, akkio_conn_id: str) -> None:
         self._tags = {"akkio_conn_id": akkio_conn_id}
 
-    def count(self, metric: Metric) -> None:
+    def count(self, metric: MetricName) -> None:
         """Add one."""
         Stats.incr(metric, tags=self._tags)
 
-    def time(self, metric: Metric, seconds: float) -> None:
+    def time(self, metric: MetricName, seconds: float) -> None:
         """Add a length of time."""
         Stats.timing(metric, timedelta(seconds=seconds), tags=self._tags)

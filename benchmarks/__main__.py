@@ -17,7 +17,7 @@ _RESULTS = Path(__file__).resolve().parent / "results.json"
 
 
 def main() -> None:
-    """Measure; a goal that is missed is said so, and is no failure."""
+    """ModelMetric; a goal that is missed is said so, and is no failure."""
     arguments = _arguments()
     say, rows = stopwatch(), list[Row]()
     with interruptible(status=130):

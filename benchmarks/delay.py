@@ -70,22 +70,22 @@ def _many(kind: Knowledge, duration: int, count: int, answer_seconds: float) -> 
 
 def _one(kind: Knowledge, duration: int, draw: random.Random, answer_seconds: float) -> tuple[float, int]:
     """Return the seconds until the result of one training was there after its end, and how many questions it took."""
-    from airflow_provider_akkio.api.messages import Pause
-    from airflow_provider_akkio.api.protocol import AkkioProtocol
-    from airflow_provider_akkio.api.training import SubmittedTraining
+    from airflow_provider_akkio.api.http import Sleep
+    from airflow_provider_akkio.api.trainings import AkkioApi
+    from airflow_provider_akkio.api.types import SubmittedTraining
     from benchmarks.virtual_time import ACCOUNT, RESULT, status_answer
 
     seconds = duration * draw.uniform(1 - _JITTER, 1 + _JITTER)
     estimate = None if kind.estimate is None else seconds * kind.estimate(draw)
     now, polls, reply = _SUBMITTED_AT, 0, None
     training = SubmittedTraining("T1", now, duration if kind.has_duration else None)
-    conversation = AkkioProtocol(ACCOUNT, clock=lambda: now).finish(training, now + _DAY)
+    conversation = AkkioApi(ACCOUNT, clock=lambda: now).finish(training, now + _DAY)
     while True:
         try:
             step = conversation.send(reply)
         except StopIteration:
             return now - _SUBMITTED_AT - seconds, polls
-        if isinstance(step, Pause):
+        if isinstance(step, Sleep):
             now, reply = now + step.seconds, None
             continue
         reply = RESULT

@@ -9,7 +9,7 @@ from typing import Any
 _NO_SUCH_CALL = {"status": "no such call"}
 
 
-class LegacyCalls:
+class V1Api:
     """The datasets that were made, and how many rows each of them has."""
 
     def __init__(self) -> None:

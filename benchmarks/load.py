@@ -1,4 +1,4 @@
-"""How late the ends of many trainings are seen that share one allowance, in virtual time.
+"""How late the ends of many trainings are seen that share one rate_limiter, in virtual time.
 
 Nothing tells when they end. The best possible mean delay follows from that alone:
 
@@ -24,8 +24,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_akkio.api.messages import Answer, Request
-    from airflow_provider_akkio.client.shared import SharedSession
+    from airflow_provider_akkio.api.http import Request, Response
+    from airflow_provider_akkio.client.asynchronous import SharedSession
 
 REQUESTS_PER_SECOND = 5
 MEAN_SECONDS = 900.0
@@ -48,13 +48,13 @@ class _Simulation:
 
     async def one(self, number: int) -> None:
         """Wait for one training, and note when it ended and when that was seen."""
-        from airflow_provider_akkio.api.training import SubmittedTraining
+        from airflow_provider_akkio.api.types import SubmittedTraining
         from benchmarks.virtual_time import RESULT, RUNNING, SUCCEEDED, VirtualClient
 
         submitted_at = self.clock()
         ends_at = submitted_at + self.seconds()
 
-        def answer(request: Request) -> Answer:
+        def answer(request: Request) -> Response:
             if request.url.endswith("/result"):
                 return RESULT
             return SUCCEEDED if self.clock() >= ends_at else RUNNING

@@ -21,7 +21,7 @@ _GROWTH = 1.2
 
 
 def poll_cost(scale: Scale) -> list[Row]:
-    """Measure the CPU time per poll, as a multiple of a bare loop's on one shared session, in turns in one process."""
+    """ModelMetric the CPU time per poll, as a multiple of a bare loop's on one shared session, in turns in one process."""
     rounds = in_fresh_interpreter(
         cpu.measured_in_turns, count=scale.polling, poll_interval=0.5, seconds=scale.seconds, rounds=scale.rounds
     )
@@ -49,7 +49,7 @@ def connections(scale: Scale) -> list[Row]:
 
 
 def longest_block(scale: Scale) -> list[Row]:
-    """Measure the longest time for which the event loop was held up while many triggers started and waited."""
+    """ModelMetric the longest time for which the event loop was held up while many triggers started and waited."""
     found = _many_wait(scale)
     idle = in_fresh_interpreter(blocking.idle_block, seconds=scale.idle)
     longest = max(found[part] for part in ("load", "start", "after"))
@@ -70,7 +70,7 @@ def _bytes_per_trigger(count: int) -> float:
 
 
 def waiting_memory(scale: Scale) -> list[Row]:
-    """Measure the resident memory per waiting trigger."""
+    """ModelMetric the resident memory per waiting trigger."""
     rows = []
     for count in scale.waiting[-2:]:
         kib = _bytes_per_trigger(count) / _KIB
@@ -89,7 +89,7 @@ def request_rate(scale: Scale) -> list[Row]:
 
 
 def detection_delay(scale: Scale) -> list[Row]:
-    """Measure the seconds from the end of a training until its result is there."""
+    """ModelMetric the seconds from the end of a training until its result is there."""
     found = in_fresh_interpreter(delay.simulated, count=scale.simulated)
     rows = [_delay_row(scale, kind, found[kind.name]) for kind in delay.KINDS]
     seconds = scale.real_seconds
@@ -122,7 +122,7 @@ def _delay_row(scale: Scale, kind: delay.Knowledge, found: Mapping[str, Mapping[
 
 
 def delay_under_load(scale: Scale) -> list[Row]:
-    """Measure the mean delay of trainings of which nothing is known and that share the rate, beside the best."""
+    """ModelMetric the mean delay of trainings of which nothing is known and that share the rate, beside the best."""
     steady = {
         count: in_fresh_interpreter(load.steady, count=count, seconds=_load_seconds(scale, count))
         for count in scale.in_flight
@@ -159,7 +159,7 @@ def _load_row(measure: str, how: str, found: Mapping[str, float]) -> Row:
 
 
 def operator_import(scale: Scale) -> list[Row]:
-    """Measure what the import of an operator takes, once ``airflow.sdk`` is there."""
+    """ModelMetric what the import of an operator takes, once ``airflow.sdk`` is there."""
     own = _import_row(scale, "import of the operator", "airflow_provider_akkio.operators.akkio", 15.0)
     return [own, _import_row(scale, "import of BashOperator", "airflow.providers.standard.operators.bash", None)]
 
@@ -176,7 +176,7 @@ def _import_row(scale: Scale, measure: str, module: str, goal: float | None) -> 
 
 
 def growth(scale: Scale) -> list[Row]:
-    """Measure how CPU time per poll and memory per trigger change with their number."""
+    """ModelMetric how CPU time per poll and memory per trigger change with their number."""
     polls = {count: _microseconds(scale, count) for count in scale.waiting}
     kept = {count: _bytes_per_trigger(count) / _KIB for count in scale.waiting}
     return [
@@ -216,7 +216,7 @@ def worker_processes(_: Scale) -> list[Row]:
 
 
 def page_times(scale: Scale) -> list[Row]:
-    """Measure how long Airflow's API server takes for the pages."""
+    """ModelMetric how long Airflow's API server takes for the pages."""
     found = pages.seconds_by_page(scale.page_runs, scale.page_requests)
     how = (
         f"{pages.CLASSES} classes, {pages.FIELDS} fields, {scale.page_runs:,} runs in a PostgreSQL; "

@@ -87,12 +87,12 @@ class _Job:
 
     :param kind: ``upload`` or ``predict``.
     :param source: the file.
-    :param batch_rows: rows of a request.
+    :param batch_size: rows of a request.
     """
 
     kind: str
     source: Path
-    batch_rows: int
+    batch_size: int
 
     @property
     def output(self) -> Path:
@@ -166,7 +166,7 @@ def _small(job: _Job) -> _Job:
     """Return the same with a file of a few rows, which is written beside the other."""
     source = job.source.with_name(f"small{job.source.suffix}")
     write_file(str(source), 20)
-    return _Job(job.kind, source, job.batch_rows)
+    return _Job(job.kind, source, job.batch_size)
 
 
 def _seconds(side: Callable[[Loopback, _Job], None], akkio: Loopback, job: _Job) -> float:
@@ -177,10 +177,10 @@ def _seconds(side: Callable[[Loopback, _Job], None], akkio: Loopback, job: _Job)
 
 
 def _by_operator(_: Loopback, job: _Job) -> None:
-    from airflow_provider_akkio.operators.predict import AkkioPredictOperator
-    from airflow_provider_akkio.operators.upload import AkkioUploadDatasetOperator
+    from airflow_provider_akkio.operators.datasets import AkkioUploadDatasetOperator
+    from airflow_provider_akkio.operators.models import AkkioPredictOperator
 
-    common: dict[str, Any] = {"task_id": "benchmark", "akkio_conn_id": CONNECTION, "batch_rows": job.batch_rows}
+    common: dict[str, Any] = {"task_id": "benchmark", "akkio_conn_id": CONNECTION, "batch_size": job.batch_size}
     context: Any = {"ti": _TaskInstance()}
     if job.kind == "upload":
         AkkioUploadDatasetOperator(source=job.source, dataset_name="rows", **common).execute(context)
@@ -196,24 +196,24 @@ def _by_bare_loop(akkio: Loopback, job: _Job) -> None:
         # Given with each request: the environment may name other certificates, and would win against the session's.
         post = partial(_post, partial(session.post, verify=str(akkio.authority), timeout=60), akkio.url)
         if job.kind == "upload":
-            _upload(post, file, job.batch_rows)
+            _upload(post, file, job.batch_size)
         else:
             with job.output.open("w", newline="") as output:
-                _predict(post, file, output, job.batch_rows)
+                _predict(post, file, output, job.batch_size)
 
 
-def _upload(post: _Post, file: TextIO, batch_rows: int) -> None:
+def _upload(post: _Post, file: TextIO, batch_size: int) -> None:
     dataset_id = post("datasets", {"name": "rows"})["dataset_id"]
     reader = csv.reader(file)
     fields = next(reader)
-    while cells := list(islice(reader, batch_rows)):
+    while cells := list(islice(reader, batch_size)):
         post("datasets", {"id": dataset_id, "rows": _as_json(fields, cells)})
 
 
-def _predict(post: _Post, file: TextIO, output: TextIO, batch_rows: int) -> None:
+def _predict(post: _Post, file: TextIO, output: TextIO, batch_size: int) -> None:
     reader, writer, header = csv.reader(file), csv.writer(output), list[str]()
     fields = next(reader)
-    while cells := list(islice(reader, batch_rows)):
+    while cells := list(islice(reader, batch_size)):
         wanted = {"id": "M1", "data": _as_json(fields, cells), "explain": False}
         predictions = post("models", wanted)["predictions"]
         if not header:

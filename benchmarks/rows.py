@@ -17,12 +17,12 @@ _CALLS = {"upload": "AkkioUploadDatasetOperator.execute", "predict": "AkkioPredi
 
 
 def uploading(scale: Scale) -> list[Row]:
-    """Measure how fast rows are uploaded beside a bare loop, how far the limit is kept, and the memory it takes."""
+    """ModelMetric how fast rows are uploaded beside a bare loop, how far the limit is kept, and the memory it takes."""
     return [*_speed(scale, "upload"), _limit(scale), *_memory(scale, "upload")]
 
 
 def predicting(scale: Scale) -> list[Row]:
-    """Measure how fast rows get predictions beside a bare loop, and the memory it takes."""
+    """ModelMetric how fast rows get predictions beside a bare loop, and the memory it takes."""
     return [*_speed(scale, "predict"), *_memory(scale, "predict")]
 
 

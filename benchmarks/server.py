@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.legacy import LegacyCalls
+from benchmarks.legacy import V1Api
 from dev.arrivals import Arrivals
 
 CHAIN, KEY, AUTHORITY = "chain.pem", "key.pem", "authority.pem"
@@ -65,7 +65,7 @@ class _Akkio:
 
     most_per_second: int
     answer_seconds: float = 0.0
-    legacy: LegacyCalls = field(default_factory=LegacyCalls)
+    legacy: V1Api = field(default_factory=V1Api)
     arrivals: Arrivals = field(default_factory=Arrivals)
     refused: int = 0
     opened: int = 0

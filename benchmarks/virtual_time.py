@@ -8,14 +8,11 @@ import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
-from airflow_provider_akkio.api.protocol import AkkioProtocol
-from airflow_provider_akkio.client.allowance import Allowance
-from airflow_provider_akkio.client.asynchronous import AsynchronousClient
-from airflow_provider_akkio.client.shared import SharedSession, identity_of
-from airflow_provider_akkio.client.turnstile import Turnstile
+from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
+from airflow_provider_akkio.api.http import Request, Response, TransportError
+from airflow_provider_akkio.api.trainings import AkkioApi
+from airflow_provider_akkio.client.asynchronous import AsynchronousClient, SharedSession, identity_of
+from airflow_provider_akkio.client.rate_limit import RateLimiter, RequestQueue
 
 START = 1e6
 """When virtual time begins; zero means "before all others" where requests queue."""
@@ -23,7 +20,7 @@ START = 1e6
 ANSWER_SECONDS = 0.05
 """What an answer takes; Akkio looks at the training after half of it."""
 
-ACCOUNT = Account("akkio_default", Site("https://akkio.invalid"), "the-key")
+ACCOUNT = ClientConfig("akkio_default", BaseUrl("https://akkio.invalid"), "the-key")
 
 _Result = TypeVar("_Result")
 
@@ -67,15 +64,15 @@ def run_in_virtual_time(main: Coroutine[Any, Any, _Result]) -> _Result:
         return runner.run(main)
 
 
-def status_answer(status: str, estimate_seconds: float | None = None) -> Answer:
+def status_answer(status: str, estimate_seconds: float | None = None) -> Response:
     """Return Akkio's answer to a question for the status."""
     metadata = {} if estimate_seconds is None else {"estimate_seconds": estimate_seconds}
     return answer_with({"status": status, "metadata": metadata})
 
 
-def answer_with(body: Mapping[str, Any]) -> Answer:
+def answer_with(body: Mapping[str, Any]) -> Response:
     """Return an answer with a body."""
-    return Answer(200, json.dumps(body).encode())
+    return Response(200, json.dumps(body).encode())
 
 
 RUNNING, SUCCEEDED = status_answer("IN_PROGRESS"), status_answer("SUCCEEDED")
@@ -83,7 +80,7 @@ RESULT = answer_with({"model_id": "M1", "stats": [], "field_importance": {}, "da
 
 
 class VirtualClient(AsynchronousClient):
-    """The real client, its turnstile and its allowance, on a virtual loop, with a model in place of the network.
+    """The real client, its queue and its rate_limiter, on a virtual loop, with a model in place of the network.
 
     It is not entered: it has no connection that had to be closed.
 
@@ -91,14 +88,14 @@ class VirtualClient(AsynchronousClient):
     :param answer: what Akkio says to a request that arrives now.
     """
 
-    def __init__(self, shared: SharedSession, answer: Callable[[Request], Answer]) -> None:
+    def __init__(self, shared: SharedSession, answer: Callable[[Request], Response]) -> None:
         super().__init__(ACCOUNT)
         clock = asyncio.get_running_loop().time
-        self.protocol = AkkioProtocol(ACCOUNT, clock=clock, round_seconds=self._round_seconds)
+        self.protocol = AkkioApi(ACCOUNT, clock=clock, round_seconds=self._round_seconds)
         self._shared = shared
         self._answer = answer
 
-    async def _send(self, request: Request) -> Answer | NoAnswer:
+    async def _send(self, request: Request) -> Response | TransportError:
         await asyncio.sleep(ANSWER_SECONDS / 2)
         answer = self._answer(request)
         await asyncio.sleep(ANSWER_SECONDS / 2)
@@ -106,10 +103,10 @@ class VirtualClient(AsynchronousClient):
 
 
 def virtual_session(requests_per_second: float) -> SharedSession:
-    """Return what the clients of one account share, with an allowance by the running loop's clock.
+    """Return what the clients of one account share, with an rate_limiter by the running loop's clock.
 
     :param requests_per_second: what the account may ask for in a second.
     """
     shared = SharedSession(ACCOUNT, identity_of(ACCOUNT))
-    shared.turnstile = Turnstile(Allowance(requests_per_second, asyncio.get_running_loop().time))
+    shared.queue = RequestQueue(RateLimiter(requests_per_second, asyncio.get_running_loop().time))
     return shared

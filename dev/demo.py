@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from airflow_provider_akkio.report.card import card, framed
-from airflow_provider_akkio.report.content import ModelReport
+from airflow_provider_akkio.api.summary import ModelSummary, card, framed
 from dev.airflow_api import AirflowApi, TaskView
 from dev.listing import listing, rows_of
 from dev.processes import wait_until
@@ -29,7 +28,7 @@ def main() -> None:
         run_id = _retrain(stack.api, GOOD_ROWS, say)
         _expect(stack.api, run_id, promote="success")
         xcoms = stack.api.xcoms(RETRAIN, run_id, "train")
-        print(f"\n{framed(card(ModelReport.of(xcoms)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
+        print(f"\n{framed(card(ModelSummary.of(xcoms)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
         _show_predictions(stack, say)
         say("a second run, with rows whose outcomes are shuffled: its model cannot be any good")
         run_id = _retrain(stack.api, _made_worse(stack.folder / "worse_leads.csv"), say)

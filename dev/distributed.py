@@ -196,7 +196,7 @@ def running_distributed_stack(
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         ports, log_ports = drawn_ports(services, sandbox_port)
         addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()} | {"sandbox": akkio}
-        place = Place(folder, ports, log_ports, addresses, {"./dags_examples": dags})
+        place = Place(folder, ports, log_ports, addresses, {"./example_dags": dags})
         provide_redis(place.programs, say)
         parts = {part.name: part for part in parts_of(services, place)}
         stack = DistributedStack(folder, parts, place)

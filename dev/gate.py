@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import requests
 
-from airflow_provider_akkio.api.account import DEFAULT_REQUESTS_PER_SECOND
-from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.api.config import DEFAULT_REQUESTS_PER_SECOND
+from airflow_provider_akkio.api.types import TrainingStatus
 from dev.arrivals import Arrivals
 
 _REFUSAL = json.dumps({"detail": "too many requests"}).encode()

@@ -21,7 +21,7 @@ from dev.processes import free_ports, uninterrupted, wait_until
 from dev.programs import Programs, foreign_environment, installed_program
 
 PROJECT = Path(__file__).resolve().parent.parent
-EXAMPLES = PROJECT / "dags_examples"
+EXAMPLES = PROJECT / "example_dags"
 COMPONENTS = (
     airflow_2.COMPONENTS if airflow_2.IS_INSTALLED else ("scheduler", "dag-processor", "api-server", "triggerer")
 )

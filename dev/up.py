@@ -18,7 +18,7 @@ def main() -> None:
     with interruptible(status=0), running_stack(say=say, preferred_ports=(AIRFLOW_PORT, SANDBOX_PORT)) as stack:
         say(f"Airflow    {stack.api.url}   (no login: it listens on this machine alone)")
         say(f"sandbox    {stack.akkio}   (key {SANDBOX_KEY}; the connection akkio_default leads there)")
-        say("DAG files  dags_examples/; a change shows within half a minute")
+        say("DAG files  example_dags/; a change shows within half a minute")
         say(f"output     {stack.output}/")
         say("Ctrl-C stops everything")
         try:

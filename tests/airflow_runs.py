@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_akkio.api.vocabulary import STATUS_KEY
-from airflow_provider_akkio.standing import Standing
+from airflow_provider_akkio.api.types import STATUS_KEY
+from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
 from dev.versions import AIRFLOW, Part
 
 _AIRFLOWS_OWN = {"pipeline_inlets", "pipeline_outlets"}
@@ -91,9 +91,9 @@ class FinishedRun:
         keys = self._xcom_keys(task_id, map_index)
         return {key: self._xcom(task_id, map_index, key) for key in keys if key not in {STATUS_KEY, *_AIRFLOWS_OWN}}
 
-    def standing(self, task_id: str, map_index: int = -1) -> Standing | None:
+    def standing(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
         """Return what a task has told of how its training stands."""
-        return Standing.from_entry(self._xcom(task_id, map_index, STATUS_KEY))
+        return TrainingStatusUpdate.from_entry(self._xcom(task_id, map_index, STATUS_KEY))
 
     def _xcom(self, task_id: str, map_index: int, key: str) -> Any:
         return self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)

@@ -63,7 +63,7 @@ def result(model_id: str = "M1", **parts: Any) -> Reply:
 
 
 def result_of_its_own(handler: BaseHTTPRequestHandler) -> None:
-    """Answer each training with a model that is called after it."""
+    """Response each training with a model that is called after it."""
     akkio_task_id = handler.path.split("/")[-2]
     result(f"model of {akkio_task_id}")(handler)
 
@@ -138,7 +138,7 @@ def silence(handler: BaseHTTPRequestHandler) -> None:
 
 
 def tunnel(to: str) -> Answering:
-    """Answer a proxy's ``CONNECT`` with a way to another server, such as ``127.0.0.1:1234``."""
+    """Response a proxy's ``CONNECT`` with a way to another server, such as ``127.0.0.1:1234``."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
@@ -199,7 +199,7 @@ class ScriptedAkkio:
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def script(self, endpoint: str, *answers: Answering) -> None:
-        """Answer ``new``, ``status``, ``result`` or any other last part of a path with these answers, in turn."""
+        """Response ``new``, ``status``, ``result`` or any other last part of a path with these answers, in turn."""
         self._scripts[endpoint] = list(answers)
 
     def asked(self, endpoint: str) -> list[Received]:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.training import TrainingResult
+from airflow_provider_akkio.api.config import BaseUrl
+from airflow_provider_akkio.api.types import TrainingResult
 from airflow_provider_akkio.lineage import training_lineage
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 
@@ -23,7 +23,7 @@ STATS = [[{"field_name": "Lead", "class_name": "0", "count": 5, "f1": 0.5}]]
     ],
 )
 def test_the_namespace_is_made_of_the_site(host: str | None, namespace: str) -> None:
-    site = Site.from_connection(host, None, None)
+    site = BaseUrl.from_connection(host, None, None)
     told = training_lineage(site, "D1", "T1", TrainingResult("M1", STATS, {"Age": 1.0}, []))
     assert [(one.namespace, one.name) for one in told.inputs] == [(namespace, "datasets/D1")]
     assert [(one.namespace, one.name) for one in told.outputs] == [(namespace, "models/M1")]
@@ -33,7 +33,7 @@ def test_the_namespace_is_made_of_the_site(host: str | None, namespace: str) -> 
 
 
 def test_statistics_without_a_number_have_no_metric() -> None:
-    site = Site.from_connection(None, None, None)
+    site = BaseUrl.from_connection(None, None, None)
     [model] = training_lineage(site, None, "T1", TrainingResult("M1", [], None, None)).outputs
     facet = model.facets["akkio_model"]
     assert (facet.metric, facet.value, facet.fieldName, facet.stats) == (None, None, None, [])

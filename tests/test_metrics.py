@@ -15,10 +15,10 @@ from tests.versions import since
 
 WAIT = """
 import time
-from airflow_provider_akkio.api.training import SubmittedTraining
+from airflow_provider_akkio.api.types import SubmittedTraining
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 training = SubmittedTraining("T1", time.time() - 100, duration=10)
-AkkioHook().wait_for_training(training, timeout=200, poll_interval=0.01)
+AkkioHook().poll_until_done(training, timeout=200, poll_interval=0.01)
 """
 # By this, which its workers and its triggerer load with the first arguments, Airflow 3.2 learns where its numbers go.
 BY_ITSELF = "import airflow.sdk.serde\n" if AIRFLOW.release[:2] == (3, 2) else ""

@@ -16,12 +16,11 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
+from airflow_provider_akkio.api.http import request_headers
+from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient, open_session
-from airflow_provider_akkio.client.headers import request_headers
 from airflow_provider_akkio.exceptions import AkkioError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
@@ -143,8 +142,8 @@ def test_every_request_is_logged_where_it_is_searched_for(
 
 
 @pytest.fixture
-def account(keys: Keys, akkio: ScriptedAkkio) -> Account:
-    return Account("akkio_default", Site(akkio.url), keys["akkio_default"])
+def account(keys: Keys, akkio: ScriptedAkkio) -> ClientConfig:
+    return ClientConfig("akkio_default", BaseUrl(akkio.url), keys["akkio_default"])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +161,7 @@ def account(keys: Keys, akkio: ScriptedAkkio) -> Account:
     ids=["account", "blocking client", "asynchronous client", "session", "protocol", "hook", "headers", "session's"],
 )
 def test_nothing_that_holds_the_key_shows_it(
-    account: Account, told: Callable[..., list[str]], make: Callable[[Account], Any]
+    account: ClientConfig, told: Callable[..., list[str]], make: Callable[[ClientConfig], Any]
 ) -> None:
     assert told(make(account)) == []
 

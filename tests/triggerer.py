@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_akkio.triggers.own_task import OwnTask
+from airflow_provider_akkio.triggers.status import TaskXCom
 
 Acts = Callable[[dict[str, Any]], None]
 
@@ -60,7 +60,7 @@ def run(
 
     events: list[TriggerEvent] = []
 
-    async def state_now(_: OwnTask) -> str | None:
+    async def state_now(_: TaskXCom) -> str | None:
         return then if ends(events) else state
 
     async def collect() -> None:
@@ -68,7 +68,7 @@ def run(
             events.append(event)  # noqa: PERF401 - the state follows from the events as they come
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(OwnTask, "state", state_now)
+        patched.setattr(TaskXCom, "state", state_now)
         asyncio.run(collect())
     return events
 

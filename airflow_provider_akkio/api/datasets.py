@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from airflow_provider_akkio.api.asking import Asking, Patience
-from airflow_provider_akkio.api.legacy import LegacyCalls
-from airflow_provider_akkio.api.messages import Conversation, Method, Pause
-from airflow_provider_akkio.api.pacing import SUBMIT_PATIENCE
-from airflow_provider_akkio.api.quoting import quoted
-from airflow_provider_akkio.exceptions import AkkioMalformedAnswer, AkkioUnavailable, AkkioUploadIncomplete
+from airflow_provider_akkio.api.http import Flow, Method, Sleep
+from airflow_provider_akkio.api.polling import SUBMIT_TIMEOUT
+from airflow_provider_akkio.api.requester import Requester, RetryPolicy
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.v1 import V1Api
+from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioUnavailableError, AkkioUploadIncompleteError
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,10 @@ class Dataset:
 
     @classmethod
     def from_json(cls, identifier: str, body: Mapping[str, Any]) -> Self:
-        """Read an answer of ``GET /v1/datasets?id=…``; raise :class:`AkkioMalformedAnswer` without a row count."""
+        """Read an answer of ``GET /v1/datasets?id=…``; raise :class:`AkkioResponseError` without a row count."""
         rows, fields = body.get("rows"), body.get("fields")
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-            raise AkkioMalformedAnswer("Akkio's answer has no 'rows' that is a number.")
+            raise AkkioResponseError("Akkio's answer has no 'rows' that is a number.")
         entries = fields if isinstance(fields, list) else []
         described = [one for one in entries if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
         return cls(
@@ -79,56 +79,56 @@ class Dataset:
         )
 
 
-class DatasetCalls(LegacyCalls):
+class DatasetApi(V1Api):
     """The conversations about an account's datasets.
 
     :param asking: puts the questions.
     """
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Requester) -> None:
         super().__init__(asking, "dataset")
 
-    def get(self, dataset_id: str) -> Conversation[Dataset]:
+    def get(self, dataset_id: str) -> Flow[Dataset]:
         """Return what Akkio says of a dataset.
 
         :param dataset_id: its id.
-        :raises AkkioNotFound: if there is none.
-        :raises AkkioUnavailable: if no answer came for five minutes.
+        :raises AkkioNotFoundError: if there is none.
+        :raises AkkioUnavailableError: if no answer came for five minutes.
         """
-        purpose = f"Dataset {quoted(dataset_id)!r}"
+        purpose = f"Dataset {printable(dataset_id)!r}"
         return self._read(self._get(dataset_id), purpose, lambda body: Dataset.from_json(dataset_id, body))
 
-    def create(self, name: str) -> Conversation[tuple[str, bool]]:
+    def create(self, name: str) -> Flow[tuple[str, bool]]:
         """Make an empty dataset, and no second one where the answer to the first request is lost.
 
         :param name: its name.
         :return: its id; and whether that was in doubt for a while, as somebody else may have made it.
-        :raises AkkioUploadIncomplete: if more than one of that name came up meanwhile.
-        :raises AkkioUnavailable: if it could not be made.
+        :raises AkkioUploadIncompleteError: if more than one of that name came up meanwhile.
+        :raises AkkioUnavailableError: if it could not be made.
         """
         before = {one.id for one in (yield from self.list()) if one.name == name}
         request = self._send(Method.POST, {"name": name})
-        purpose = f"Creating dataset {quoted(name)!r}"
+        purpose = f"Creating dataset {printable(name)!r}"
 
         dataset_id, was_in_doubt = yield from self._once(
             lambda: self._ask(request, purpose, _dataset_id), lambda: self._new_since(before, name)
         )
-        log.info("Created dataset %s, %s.", dataset_id, quoted(name))
+        log.info("Created dataset %s, %s.", dataset_id, printable(name))
         return dataset_id, was_in_doubt
 
-    def append(self, dataset_id: str, rows: Sequence[Mapping[str, Any]], already: int) -> Conversation[bool]:
+    def append(self, dataset_id: str, rows: Sequence[Mapping[str, Any]], already: int) -> Flow[bool]:
         """Add rows to a dataset exactly once.
 
         :param dataset_id: its id.
         :param rows: what to add, field name to value.
         :param already: how many rows it has, by which an unknown outcome is told.
         :return: whether it was in doubt for a while whether they arrived.
-        :raises AkkioUploadIncomplete: if the dataset has another number of rows than this can have brought about.
-        :raises AkkioRequestRefused: if Akkio refuses the rows.
-        :raises AkkioUnavailable: if they could not be added; or, if its ``outcome_is_unknown``, may have been.
+        :raises AkkioUploadIncompleteError: if the dataset has another number of rows than this can have brought about.
+        :raises AkkioRequestRejectedError: if Akkio refuses the rows.
+        :raises AkkioUnavailableError: if they could not be added; or, if its ``outcome_is_unknown``, may have been.
         """
         request = self._send(Method.POST, {"id": dataset_id, "rows": rows})
-        purpose = f"Adding rows {already + 1:,} to {already + len(rows):,} to dataset {quoted(dataset_id)!r}"
+        purpose = f"Adding rows {already + 1:,} to {already + len(rows):,} to dataset {printable(dataset_id)!r}"
 
         _, was_in_doubt = yield from self._once(
             lambda: self._ask(request, purpose, lambda _: True),
@@ -136,7 +136,7 @@ class DatasetCalls(LegacyCalls):
         )
         return was_in_doubt
 
-    def settled_count(self, dataset_id: str, expected: int) -> Conversation[int]:
+    def settled_count(self, dataset_id: str, expected: int) -> Flow[int]:
         """Return how many rows a dataset has; while they are fewer than expected, after asking again for ten seconds.
 
         :param dataset_id: its id.
@@ -146,25 +146,23 @@ class DatasetCalls(LegacyCalls):
         for seconds in SETTLING_PAUSES:
             if rows >= expected:
                 break
-            yield Pause(seconds)
+            yield Sleep(seconds)
             rows = (yield from self.get(dataset_id)).rows
         return rows
 
-    def set_types(self, dataset_id: str, types: Mapping[str, str]) -> Conversation[None]:
+    def set_types(self, dataset_id: str, types: Mapping[str, str]) -> Flow[None]:
         """Set the types of some fields.
 
         :param dataset_id: the dataset's id.
         :param types: field name to one of :class:`FieldType`.
-        :raises AkkioRequestRefused: if Akkio refuses one.
-        :raises AkkioUnavailable: if no answer came for five minutes.
+        :raises AkkioRequestRejectedError: if Akkio refuses one.
+        :raises AkkioUnavailableError: if no answer came for five minutes.
         """
         fields = [{"name": name, "type": str(type_)} for name, type_ in types.items()]
         request = self._send(Method.POST, {"id": dataset_id, "fields": fields})
-        return self._read(request, f"Setting the field types of dataset {quoted(dataset_id)!r}", lambda _: None)
+        return self._read(request, f"Setting the field types of dataset {printable(dataset_id)!r}", lambda _: None)
 
-    def _once(
-        self, send: Callable[[], Conversation[Done]], look: Callable[[], Conversation[Done | None]]
-    ) -> Conversation[tuple[Done, bool]]:
+    def _once(self, send: Callable[[], Flow[Done]], look: Callable[[], Flow[Done | None]]) -> Flow[tuple[Done, bool]]:
         """Have something done once: where it may have been, look for it before it is sent again.
 
         :param send: asks for it.
@@ -172,8 +170,8 @@ class DatasetCalls(LegacyCalls):
         :return: what came of it, and whether its outcome was unknown for a while.
         """
         clock = self._asking.clock
-        doubt: AkkioUnavailable | None = None
-        patience = Patience(clock, clock() + SUBMIT_PATIENCE, AkkioUnavailable, MAX_RETRIES)
+        doubt: AkkioUnavailableError | None = None
+        patience = RetryPolicy(clock, clock() + SUBMIT_TIMEOUT, AkkioUnavailableError, MAX_RETRIES)
         try:
             for attempt in patience.attempts(_may_be_sent_again):
                 yield from patience.pauses()
@@ -183,72 +181,72 @@ class DatasetCalls(LegacyCalls):
                         return found, True
                     try:
                         done = yield from send()
-                    except AkkioUnavailable as error:
+                    except AkkioUnavailableError as error:
                         doubt = error if error.outcome_is_unknown else doubt
                         raise
-        except AkkioUnavailable as error:
+        except AkkioUnavailableError as error:
             found = None if doubt is None or isinstance(error, _Undecided) else (yield from _found_out(look(), doubt))
             if found is None:
                 raise
             return found, True
         return done, doubt is not None
 
-    def has_arrived(self, dataset_id: str, already: int, count: int) -> Conversation[bool | None]:
+    def has_arrived(self, dataset_id: str, already: int, count: int) -> Flow[bool | None]:
         """Find out whether rows arrived whose request had no answer.
 
         :param dataset_id: id of the dataset.
         :param already: how many rows it had before.
         :param count: how many were sent.
         :return: ``True``, or ``None`` if none of them did.
-        :raises AkkioUploadIncomplete: if its number of rows is neither.
+        :raises AkkioUploadIncompleteError: if its number of rows is neither.
         """
         rows = yield from self.settled_count(dataset_id, already + count)
         if rows == already + count:
             return True
         if rows == already:
             return None
-        raise AkkioUploadIncomplete(
-            f"Whether {count:,} rows were added to dataset {quoted(dataset_id)!r} is not known: no answer came, and it "
+        raise AkkioUploadIncompleteError(
+            f"Whether {count:,} rows were added to dataset {printable(dataset_id)!r} is not known: no answer came, and it "
             f"has {rows:,} rows, neither the {already:,} from before nor {already + count:,}. Does something else add "
             "rows to it? They were not sent again, since they could then be there twice."
         )
 
-    def _new_since(self, before: set[str], name: str) -> Conversation[str | None]:
+    def _new_since(self, before: set[str], name: str) -> Flow[str | None]:
         for seconds in (*SETTLING_PAUSES, 0.0):
             new = [one.id for one in (yield from self.list()) if one.name == name and one.id not in before]
             if len(new) > 1:
-                raise AkkioUploadIncomplete(
-                    f"Whether dataset {quoted(name)!r} was created is not known: no answer came, and Akkio has "
-                    f"{len(new)} new ones of that name ({quoted(', '.join(new))}). Delete those that have no rows."
+                raise AkkioUploadIncompleteError(
+                    f"Whether dataset {printable(name)!r} was created is not known: no answer came, and Akkio has "
+                    f"{len(new)} new ones of that name ({printable(', '.join(new))}). Delete those that have no rows."
                 )
             if new and (yield from self.get(new[0])).rows:
-                raise AkkioUploadIncomplete(
-                    f"Whether dataset {quoted(name)!r} was created is not known: no answer came, and the new one of "
-                    f"that name, {quoted(new[0])}, has rows of somebody else's."
+                raise AkkioUploadIncompleteError(
+                    f"Whether dataset {printable(name)!r} was created is not known: no answer came, and the new one of "
+                    f"that name, {printable(new[0])}, has rows of somebody else's."
                 )
             if new:
                 return new[0]
-            yield Pause(seconds)
+            yield Sleep(seconds)
         return None
 
 
-class _Undecided(AkkioUnavailable):
+class _Undecided(AkkioUnavailableError):
     """Whether Akkio acted on a request could not be found out."""
 
 
 def _may_be_sent_again(error: BaseException) -> bool:
-    return isinstance(error, AkkioUnavailable) and not isinstance(error, _Undecided)
+    return isinstance(error, AkkioUnavailableError) and not isinstance(error, _Undecided)
 
 
-def _found_out(look: Conversation[Done], doubt: AkkioUnavailable) -> Conversation[Done]:
+def _found_out(look: Flow[Done], doubt: AkkioUnavailableError) -> Flow[Done]:
     try:
         return (yield from look)
-    except AkkioUnavailable as error:
+    except AkkioUnavailableError as error:
         raise _Undecided(f"{doubt} Whether Akkio acted on it could not be found out: {error}") from error
 
 
 def _dataset_id(body: Mapping[str, Any]) -> str:
     identifier = body.get("dataset_id")
     if not isinstance(identifier, str) or not identifier or not identifier.isprintable():
-        raise AkkioMalformedAnswer("Akkio's answer has no 'dataset_id'.")
+        raise AkkioResponseError("Akkio's answer has no 'dataset_id'.")
     return identifier

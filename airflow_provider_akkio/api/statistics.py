@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 _NOT_MEASURES = frozenset({"field", "class", "count", "frequency"})
@@ -21,7 +21,7 @@ _HEADLINES = ("f1", "r2", "rmse", "mae")
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class ModelMetric:
     """One number that tells how good a model is.
 
     :param metric: its name, as Akkio has it.
@@ -49,7 +49,7 @@ def parse_statistics(value: Any) -> list[list[Mapping[str, Any]]]:
     is_statistics = statistics and len(statistics) == len(fields) and all(statistics)
     if not is_statistics or not all(isinstance(one, Mapping) for classes in statistics for one in classes):
         raise AkkioParameterError(
-            f"stats must be the statistics of a training, such as train.output['stats'], not {quoted(repr(value))}."
+            f"stats must be the statistics of a training, such as train.output['stats'], not {printable(repr(value))}."
         )
     return statistics
 
@@ -59,7 +59,7 @@ def measure(
     metric: str,
     field_name: str | None = None,
     class_name: str | None = None,
-) -> Measure:
+) -> ModelMetric:
     """Return a metric of a model: of one class, or its mean over the classes, weighted by their frequency.
 
     :param statistics: what :func:`parse_statistics` returned.
@@ -75,20 +75,20 @@ def measure(
         if not chosen:
             there = _listed(one.get("class_name") for one in classes)
             raise AkkioParameterError(
-                f"Field {quoted(named)!r} has no class {quoted(class_name)!r}; there are: {there}."
+                f"Field {printable(named)!r} has no class {printable(class_name)!r}; there are: {there}."
             )
         classes = chosen
     values = [finite(one.get(metric)) for one in classes]
     known = [value for value in values if value is not None]
     if len(known) < len(classes):
         raise AkkioParameterError(
-            f"The statistics of field {quoted(named)!r} have no metric {quoted(metric)!r}; there are: "
+            f"The statistics of field {printable(named)!r} have no metric {printable(metric)!r}; there are: "
             f"{_listed(_metrics(classes))}."
         )
-    return Measure(metric, _mean(known, classes), named, class_name)
+    return ModelMetric(metric, _mean(known, classes), named, class_name)
 
 
-def headline(stats: Any) -> Measure | None:
+def main_metric(stats: Any) -> ModelMetric | None:
     """Return the one number to show for a model: the F1 score of its first field, or for a number field its R².
 
     :param stats: as Akkio sent them.
@@ -133,7 +133,7 @@ def _field(statistics: Sequence[Sequence[Mapping[str, Any]]], name: str | None) 
     if name is None:
         raise AkkioParameterError(f"The model predicts several fields; field_name must be one of: {_listed(named)}.")
     if name not in named:
-        raise AkkioParameterError(f"The model does not predict field {quoted(name)!r}; there are: {_listed(named)}.")
+        raise AkkioParameterError(f"The model does not predict field {printable(name)!r}; there are: {_listed(named)}.")
     return named[name]
 
 
@@ -154,4 +154,4 @@ def _mean(values: Sequence[float], classes: Sequence[Mapping[str, Any]]) -> floa
 
 
 def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(quoted(str(name)) for name in names) or "none"
+    return ", ".join(printable(str(name)) for name in names) or "none"

@@ -1,4 +1,4 @@
-"""The blocking client, on ``requests``."""
+"""One time limit for a whole blocking request; the limits of ``requests`` are for each single read from the network."""
 
 from __future__ import annotations
 
@@ -6,34 +6,115 @@ import io
 import json
 import logging
 import re
+import socket
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
-from urllib3.util import parse_url
+from urllib3.util import Timeout, parse_url
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.messages import (
+from airflow_provider_akkio.api.config import ClientConfig
+from airflow_provider_akkio.api.http import (
     MAX_BODY_BYTES,
-    Answer,
-    Conversation,
-    NoAnswer,
+    Flow,
     Outcome,
-    Pause,
     Request,
+    Response,
+    Sleep,
+    TransportError,
+    authenticate,
+    request_headers,
 )
-from airflow_provider_akkio.api.meter import NO_METER, Meter
-from airflow_provider_akkio.api.protocol import AkkioProtocol
-from airflow_provider_akkio.client.allowance import allowance_of
-from airflow_provider_akkio.client.headers import request_headers, with_key
-from airflow_provider_akkio.client.time_limit import PunctualAdapter
-from airflow_provider_akkio.client.trust import trusted
-from airflow_provider_akkio.exceptions import AkkioUntrustedAddress
+from airflow_provider_akkio.api.requester import NO_METRICS, Metrics
+from airflow_provider_akkio.api.trainings import AkkioApi
+from airflow_provider_akkio.client.rate_limit import get_rate_limiter
+from airflow_provider_akkio.client.tls import ssl_context_for
+from airflow_provider_akkio.exceptions import AkkioUntrustedUrlError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class PunctualAdapter(HTTPAdapter):
+    """Gives each request one time limit: half of it at most to connect, all of it until the answer's last byte.
+
+    What the network libraries cannot interrupt or count together is bounded apart: a name is looked up for as long as
+    the system says, each address of a name has its half to connect, and so has the tunnel through a proxy.
+
+    :param seconds: the limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; this adapter's limit takes the place of the request's own ``timeout``."""
+        limit = Timeout(connect=self._seconds / 2, total=self._seconds)
+        return super().send(request, *args, **kwargs | {"timeout": limit})
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        """Return the pool for a request; its connections keep to the limit, but for those through a SOCKS proxy."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _PUNCTUAL.get(pool.ConnectionCls, pool.ConnectionCls)
+        return cast("ConnectionPool", pool)
+
+
+class _PunctualReader(io.RawIOBase):
+    """Reads from a socket until a time, however often something arrives."""
+
+    def __init__(self, sock: socket.socket, seconds: float, reader: io.RawIOBase) -> None:
+        self._sock = sock
+        self._seconds = seconds
+        self._ends_at = time.monotonic() + seconds
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        return cast("int | None", self._reader.readinto(buffer))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._sock.settimeout(self._seconds)  # what was left is too little to send the next request with
+            self._reader.close()
+        super().close()
+
+
+class _PunctualResponse(HTTPResponse):
+    """Reads its head and its body within what is the socket's time limit when the reading begins."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_PunctualReader(sock, sock.gettimeout() or 0.0, self.fp.detach()))
+
+
+class _PunctualConnection(HTTPConnection):
+    response_class = _PunctualResponse
+
+
+class _PunctualTLSConnection(HTTPSConnection):
+    response_class = _PunctualResponse
+
+
+_PUNCTUAL: dict[type[HTTPConnection], type[HTTPConnection]] = {
+    HTTPConnection: _PunctualConnection,
+    HTTPSConnection: _PunctualTLSConnection,
+}
+
 
 _CHUNK_BYTES = 64 * 1024
 _KEY_IN_QUERY = re.compile(r"(api_key=)[^&\s]*")
@@ -46,10 +127,10 @@ class BlockingClient:
     :param meter: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: Account, meter: Meter = NO_METER) -> None:
-        self.protocol = AkkioProtocol(account, meter=meter)
+    def __init__(self, account: ClientConfig, meter: Metrics = NO_METRICS) -> None:
+        self.protocol = AkkioApi(account, meter=meter)
         self._account = account
-        self._allowance = allowance_of(account)
+        self._allowance = get_rate_limiter(account)
         self._session = open_session(account)
         self._session.mount(f"{account.site.origin}/", PunctualAdapter(account.timeout))
 
@@ -59,38 +140,38 @@ class BlockingClient:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def run(self, conversation: Conversation[Outcome]) -> Outcome:
+    def run(self, conversation: Flow[Outcome]) -> Outcome:
         """Do what a conversation asks for until it returns; raise what it raises."""
-        reply: Answer | NoAnswer | None = None
+        reply: Response | TransportError | None = None
         while True:
             try:
                 step = conversation.send(reply)
             except StopIteration as end:
                 outcome: Outcome = end.value
                 return outcome
-            if isinstance(step, Pause):
+            if isinstance(step, Sleep):
                 time.sleep(step.seconds)
                 reply = None
             else:
                 reply = self._exchange(step)
 
-    def _exchange(self, request: Request) -> Answer | NoAnswer:
+    def _exchange(self, request: Request) -> Response | TransportError:
         taken_at = self._allowance.wait()
-        answer: Answer | NoAnswer | None = None
+        answer: Response | TransportError | None = None
         try:
             answer = self._send(request)
         finally:
             self._allowance.give_back(taken_at, answer)
         return answer
 
-    def _send(self, request: Request) -> Answer | NoAnswer:
-        request = with_key(request, self._account)
+    def _send(self, request: Request) -> Response | TransportError:
+        request = authenticate(request, self._account)
         body = None if request.json is None else _Body(request.json)
         headers = None if body is None else {"Content-Type": "application/json"}
         try:
             response = self._session.request(request.method, request.url, data=body, headers=headers, stream=True)
         except requests.RequestException as error:
-            return NoAnswer(_root_cause(error), was_sent=body is None or body.was_sent)
+            return TransportError(_root_cause(error), was_sent=body is None or body.was_sent)
         with response:
             return _read(response)
 
@@ -120,12 +201,12 @@ class _Body(io.BytesIO):
 class _NoOtherOrigin(BaseAdapter):
     """Stands where a session would reach another origin than the account's, and refuses."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: ClientConfig) -> None:
         super().__init__()
         self._account = account
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        raise AkkioUntrustedAddress(
+        raise AkkioUntrustedUrlError(
             f"The session of connection {self._account.connection!r} carries its API key, and so reaches "
             f"{self._account.site.origin} alone, not {request.url!r}."
         )
@@ -152,15 +233,15 @@ class _Session(requests.Session):
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
 
 
-def open_session(account: Account) -> requests.Session:
+def open_session(account: ClientConfig) -> requests.Session:
     """Return a session that sends the account's key, to the account's origin alone and never along a redirect.
 
     :param account: whose key.
-    :raises AkkioConnectionError: if the certificates that it trusts cannot be read.
+    :raises AkkioConfigurationError: if the certificates that it trusts cannot be read.
     """
     session = _Session()
     session.verify = account.verify
-    if not trusted(account):
+    if not ssl_context_for(account):
         _keep_urllib3_from_repeating_it(account.site.origin)
     session.headers.update(request_headers(account))
     for prefix in list(session.adapters):
@@ -176,7 +257,7 @@ def _keep_urllib3_from_repeating_it(origin: str) -> None:
         warnings.filterwarnings("ignore", f".* host '{re.escape(host)}'", InsecureRequestWarning)
 
 
-def _read(response: requests.Response) -> Answer:
+def _read(response: requests.Response) -> Response:
     body = bytearray()
     defect = None
     try:
@@ -189,7 +270,7 @@ def _read(response: requests.Response) -> Answer:
         defect = "did not end in time"
     except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl each have errors of their own for a broken body
         defect = f"was cut short ({_root_cause(error)})"
-    return Answer(response.status_code, bytes(body), response.headers.get("Retry-After"), defect)
+    return Response(response.status_code, bytes(body), response.headers.get("Retry-After"), defect)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -11,9 +11,14 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_akkio.api.request import parse_id
-from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING
-from airflow_provider_akkio.exceptions import AkkioError, AkkioForbidden, AkkioUnauthorized, AkkioUnavailable
+from airflow_provider_akkio.api.parameters import parse_id
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS
+from airflow_provider_akkio.exceptions import (
+    AkkioError,
+    AkkioForbiddenError,
+    AkkioUnauthorizedError,
+    AkkioUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,14 +26,13 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_akkio.api.account import Account
+    from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
     from airflow_provider_akkio.api.datasets import Dataset
-    from airflow_provider_akkio.api.legacy import Listed
-    from airflow_provider_akkio.api.location import Site
-    from airflow_provider_akkio.api.messages import Conversation, Outcome
-    from airflow_provider_akkio.api.protocol import AkkioProtocol, OnStatus
-    from airflow_provider_akkio.api.request import TrainRequest
-    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+    from airflow_provider_akkio.api.http import Flow, Outcome
+    from airflow_provider_akkio.api.parameters import TrainRequest
+    from airflow_provider_akkio.api.trainings import AkkioApi, OnStatus
+    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
+    from airflow_provider_akkio.api.v1 import NamedResource
     from airflow_provider_akkio.client.asynchronous import AsynchronousClient
     from airflow_provider_akkio.client.blocking import BlockingClient
 
@@ -60,31 +64,31 @@ class AkkioHook(BaseHook):
     def __init__(self, akkio_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.akkio_conn_id = akkio_conn_id
-        self.site: Site | None = None
+        self.site: BaseUrl | None = None
         """Where the connection leads, once it has been read."""
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how the connection form of Airflow 2 names its fields."""
-        from airflow_provider_akkio.connection_form import hook_behaviour
+        from airflow_provider_akkio.hooks.connection_form import hook_behaviour
 
         return hook_behaviour()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the fields that the connection form of Airflow 2 has besides."""
-        from airflow_provider_akkio.connection_form import hook_widgets
+        from airflow_provider_akkio.hooks.connection_form import hook_widgets
 
         return hook_widgets()
 
     def get_conn(self) -> requests.Session:
         """Return a session that sends the API key, and reaches the connection's own site alone.
 
-        :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
+        :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
         """
         from airflow_provider_akkio.client.blocking import open_session
 
-        return open_session(self.get_account())
+        return open_session(self.get_client_config())
 
     def test_connection(self) -> tuple[bool, str]:
         """Find out whether Akkio can be reached and takes the key; nothing is started.
@@ -93,11 +97,11 @@ class AkkioHook(BaseHook):
         """
         try:
             self.run(lambda akkio: akkio.check())
-        except AkkioUnauthorized as error:
+        except AkkioUnauthorizedError as error:
             return False, f"Wrong API key. {error}"
-        except AkkioForbidden as error:
+        except AkkioForbiddenError as error:
             return False, f"The API key may not be used for this. {error}"
-        except AkkioUnavailable as error:
+        except AkkioUnavailableError as error:
             return False, f"Akkio cannot be reached. {error}"
         except (AkkioError, AirflowNotFoundException) as error:
             return False, str(error)
@@ -111,9 +115,9 @@ class AkkioHook(BaseHook):
 
         :param request: what to train.
         :return: the accepted training.
-        :raises AkkioRequestRefused: if Akkio refuses it (401, 403, 404, 422).
-        :raises AkkioSubmitOutcomeUnknown: if ``force`` is set and no answer tells whether a training was started.
-        :raises AkkioUnavailable: if Akkio could not be had.
+        :raises AkkioRequestRejectedError: if Akkio refuses it (401, 403, 404, 422).
+        :raises AkkioSubmissionUnknownError: if ``force`` is set and no answer tells whether a training was started.
+        :raises AkkioUnavailableError: if Akkio could not be had.
         """
         return self.run(lambda akkio: akkio.submit(request))
 
@@ -126,8 +130,8 @@ class AkkioHook(BaseHook):
 
         :param akkio_task_id: id of the training.
         :return: its state.
-        :raises AkkioNotFound: if Akkio does not know it, or no longer.
-        :raises AkkioUnavailable: if Akkio could not be had.
+        :raises AkkioNotFoundError: if Akkio does not know it, or no longer.
+        :raises AkkioUnavailableError: if Akkio could not be had.
         """
         return self.run(lambda akkio: akkio.status(parse_id("akkio_task_id", akkio_task_id)))
 
@@ -141,9 +145,9 @@ class AkkioHook(BaseHook):
         :param akkio_task_id: id of the training.
         :param location: where Akkio said that the result lies; default the documented place.
         :return: the model's id and statistics.
-        :raises AkkioNotFound: if there is no result.
-        :raises AkkioUntrustedAddress: if ``location`` leads away from Akkio.
-        :raises AkkioUnavailable: if Akkio could not be had.
+        :raises AkkioNotFoundError: if there is no result.
+        :raises AkkioUntrustedUrlError: if ``location`` leads away from Akkio.
+        :raises AkkioUnavailableError: if Akkio could not be had.
         """
         return self.run(lambda akkio: akkio.result(parse_id("akkio_task_id", akkio_task_id), location))
 
@@ -151,11 +155,11 @@ class AkkioHook(BaseHook):
         """Do what :meth:`get_training_result` does, on the event loop."""
         return await self.arun(lambda akkio: akkio.result(parse_id("akkio_task_id", akkio_task_id), location))
 
-    def wait_for_training(
+    def poll_until_done(
         self,
         training: SubmittedTraining,
         *,
-        timeout: float = LONGEST_TRAINING,
+        timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
     ) -> TrainingResult:
@@ -164,48 +168,48 @@ class AkkioHook(BaseHook):
         :param training: what :meth:`submit_training` returned.
         :param timeout: seconds to wait, counted from the submission; default a day.
         :param poll_interval: seconds between two questions; by default what
-            :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
+            :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll` makes of what is known.
         :param on_status: hears each answer to the question for the status; default nobody does.
         :return: the model's id and statistics.
-        :raises AkkioTrainingFailed: if Akkio reports that it failed.
-        :raises AkkioTrainingTimeout: if it did not end in time.
-        :raises AkkioNotFound: if Akkio does not know it, or no longer.
+        :raises AkkioTrainingFailedError: if Akkio reports that it failed.
+        :raises AkkioTrainingTimeoutError: if it did not end in time.
+        :raises AkkioNotFoundError: if Akkio does not know it, or no longer.
         """
         _, result = self.run(_finish(training, timeout, poll_interval, on_status))
         return result
 
-    def revisit_training(self, training: SubmittedTraining) -> TrainingState | None:
+    def get_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
         """Find out what has become of a training that was submitted some time ago.
 
         :param training: what :meth:`submit_training` returned then.
         :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more: it
             failed, or was pending for over a day.
-        :raises AkkioNotFound: if Akkio knows neither a status nor a result of it.
-        :raises AkkioRequestRefused: if Akkio refuses to answer.
-        :raises AkkioUntrustedAddress: if it answers with a redirect.
+        :raises AkkioNotFoundError: if Akkio knows neither a status nor a result of it.
+        :raises AkkioRequestRejectedError: if Akkio refuses to answer.
+        :raises AkkioUntrustedUrlError: if it answers with a redirect.
         """
         return self.run(lambda akkio: akkio.revisit(training))
 
-    async def arevisit_training(self, training: SubmittedTraining) -> TrainingState | None:
-        """Do what :meth:`revisit_training` does, on the event loop."""
+    async def aget_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
+        """Do what :meth:`get_resumable_state` does, on the event loop."""
         return await self.arun(lambda akkio: akkio.revisit(training))
 
-    async def await_for_training(
+    async def apoll_until_done(
         self,
         training: SubmittedTraining,
         *,
-        timeout: float = LONGEST_TRAINING,
+        timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
     ) -> TrainingResult:
-        """Do what :meth:`wait_for_training` does, on the event loop."""
+        """Do what :meth:`poll_until_done` does, on the event loop."""
         _, result = await self.arun(_finish(training, timeout, poll_interval, on_status))
         return result
 
-    def list_datasets(self) -> list[Listed]:
+    def list_datasets(self) -> list[NamedResource]:
         """Return the datasets of the account, by id and name.
 
-        :raises AkkioUnavailable: if no answer came for five minutes; so do the methods that follow.
+        :raises AkkioUnavailableError: if no answer came for five minutes; so do the methods that follow.
         """
         return self.run(lambda akkio: akkio.datasets.list())
 
@@ -213,7 +217,7 @@ class AkkioHook(BaseHook):
         """Return a dataset's name, number of rows and fields.
 
         :param dataset_id: its id.
-        :raises AkkioNotFound: if there is none.
+        :raises AkkioNotFoundError: if there is none.
         """
         return self.run(lambda akkio: akkio.datasets.get(parse_id("dataset_id", dataset_id)))
 
@@ -222,7 +226,7 @@ class AkkioHook(BaseHook):
 
         :param name: its name.
         :return: its id.
-        :raises AkkioUploadIncomplete: if it cannot be told which of several new ones it is.
+        :raises AkkioUploadIncompleteError: if it cannot be told which of several new ones it is.
         """
         dataset_id, _ = self.run(lambda akkio: akkio.datasets.create(parse_id("dataset_name", name)))
         return dataset_id
@@ -235,11 +239,11 @@ class AkkioHook(BaseHook):
 
         :param dataset_id: its id.
         :param rows: field name to text, number or ``None``.
-        :raises AkkioUploadIncomplete: if it cannot be told whether they came, since something else adds rows, too.
-        :raises AkkioRequestRefused: if Akkio refuses them.
+        :raises AkkioUploadIncompleteError: if it cannot be told whether they came, since something else adds rows, too.
+        :raises AkkioRequestRejectedError: if Akkio refuses them.
         """
 
-        def append(akkio: AkkioProtocol) -> Conversation[None]:
+        def append(akkio: AkkioApi) -> Flow[None]:
             already = (yield from akkio.datasets.get(dataset_id)).rows
             yield from akkio.datasets.append(dataset_id, rows, already)
 
@@ -251,7 +255,7 @@ class AkkioHook(BaseHook):
 
         :param dataset_id: its id.
         :param types: field name to ``category``, ``string`` or ``number``.
-        :raises AkkioRequestRefused: if Akkio refuses one.
+        :raises AkkioRequestRejectedError: if Akkio refuses one.
         """
         self.run(lambda akkio: akkio.datasets.set_types(parse_id("dataset_id", dataset_id), types))
 
@@ -263,7 +267,7 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda akkio: akkio.datasets.delete(parse_id("dataset_id", dataset_id)))
 
-    def list_models(self) -> list[Listed]:
+    def list_models(self) -> list[NamedResource]:
         """Return the models of the account, by id and name."""
         return self.run(lambda akkio: akkio.models.list())
 
@@ -275,8 +279,8 @@ class AkkioHook(BaseHook):
         :param model_id: its id.
         :param rows: field name to text, number or ``None``.
         :param explain: let Akkio add what led to each prediction; default no.
-        :raises AkkioPredictionsMismatch: if they are not as many as the rows.
-        :raises AkkioNotFound: if there is no such model.
+        :raises AkkioPredictionMismatchError: if they are not as many as the rows.
+        :raises AkkioNotFoundError: if there is no such model.
         """
         return self.run(lambda akkio: akkio.models.predict(parse_id("model_id", model_id), rows, explain=explain))
 
@@ -291,24 +295,24 @@ class AkkioHook(BaseHook):
     def open_client(self) -> BlockingClient:
         """Return a client for several conversations over the same connections, to be used as a context manager.
 
-        :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
+        :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
         """
         from airflow_provider_akkio.client.blocking import BlockingClient
-        from airflow_provider_akkio.metrics import AirflowMeter
+        from airflow_provider_akkio.metrics import AirflowMetrics
 
-        return BlockingClient(self.get_account(), AirflowMeter(self.akkio_conn_id))
+        return BlockingClient(self.get_client_config(), AirflowMetrics(self.akkio_conn_id))
 
-    def run(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
-        """Hold one conversation of :class:`~airflow_provider_akkio.api.protocol.AkkioProtocol`.
+    def run(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
+        """Hold one conversation of :class:`~airflow_provider_akkio.api.trainings.AkkioApi`.
 
         :param start: begins the conversation.
         :return: its outcome.
-        :raises AkkioConnectionError: if the connection is incomplete or contradicts itself.
+        :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
         """
         with self.open_client() as client:
             return client.run(start(client.protocol))
 
-    async def arun(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
+    async def arun(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
         """Do what :meth:`run` does, on the event loop.
 
         Of many that begin at once, a few connect at a time: all together would hold up the loop.
@@ -325,15 +329,15 @@ class AkkioHook(BaseHook):
             # To import it takes long enough to hold up the loop; another thread may have imported half of it.
             await sync_to_async(import_module, thread_sensitive=False)(_CLIENT)
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
-        from airflow_provider_akkio.metrics import AirflowMeter
+        from airflow_provider_akkio.metrics import AirflowMetrics
 
-        return AsynchronousClient(await self.aget_account(), AirflowMeter(self.akkio_conn_id))
+        return AsynchronousClient(await self.aget_client_config(), AirflowMetrics(self.akkio_conn_id))
 
-    def get_account(self) -> Account:
+    def get_client_config(self) -> ClientConfig:
         """Return what the connection says; its key is masked in Airflow's logs from then on.
 
         :raises AirflowNotFoundException: if there is no such connection.
-        :raises AkkioConnectionError: if it is incomplete or contradicts itself.
+        :raises AkkioConfigurationError: if it is incomplete or contradicts itself.
         """
         connection = self.get_connection(self.akkio_conn_id)
         account = _account(connection, connection.extra_dejson)
@@ -341,8 +345,8 @@ class AkkioHook(BaseHook):
         self.site = account.site
         return account
 
-    async def aget_account(self) -> Account:
-        """Do what :meth:`get_account` does, on the event loop."""
+    async def aget_client_config(self) -> ClientConfig:
+        """Do what :meth:`get_client_config` does, on the event loop."""
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
         from asgiref.sync import sync_to_async
 
@@ -354,7 +358,7 @@ class AkkioHook(BaseHook):
 
 def _finish(
     training: SubmittedTraining, timeout: float, poll_interval: float | None, on_status: OnStatus | None
-) -> Callable[[AkkioProtocol], Conversation[tuple[TrainingState, TrainingResult]]]:
+) -> Callable[[AkkioApi], Flow[tuple[TrainingState, TrainingResult]]]:
     return lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval, on_status)
 
 
@@ -362,10 +366,10 @@ def _few_at_once() -> Semaphore:
     return _semaphores.setdefault(get_running_loop(), Semaphore(_AT_ONCE))
 
 
-def _account(connection: Connection, extra: Any) -> Account:
-    from airflow_provider_akkio.api.account import Account
+def _account(connection: Connection, extra: Any) -> ClientConfig:
+    from airflow_provider_akkio.api.config import ClientConfig
 
-    return Account.from_connection(
+    return ClientConfig.from_connection(
         connection.conn_id or "",
         host=connection.host,
         port=connection.port,

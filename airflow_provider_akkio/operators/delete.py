@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.request import parse_id
+from airflow_provider_akkio.api.parameters import is_literal, naming, parse_id
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.parameters import is_literal, naming
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

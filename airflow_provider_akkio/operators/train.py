@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.request import TrainRequest, check_disjoint, parse_id, parse_parameter
-from airflow_provider_akkio.api.vocabulary import ERROR_KEY, LONGEST_TRAINING, STATUS_KEY, TrainingStatus
-from airflow_provider_akkio.exceptions import AkkioNotFound
-from airflow_provider_akkio.handover import (
+from airflow_provider_akkio.api.parameters import (
+    TrainRequest,
+    check_disjoint,
+    is_literal,
+    listed,
+    naming,
+    parse_id,
+    parse_parameter,
+    seconds,
+)
+from airflow_provider_akkio.api.types import ERROR_KEY, MAX_TRAINING_SECONDS, STATUS_KEY, TrainingStatus
+from airflow_provider_akkio.exceptions import AkkioNotFoundError
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
+from airflow_provider_akkio.operators._base import TrainingWaiter
+from airflow_provider_akkio.operators._durable import (
     Handover,
     forget,
     forget_what_a_person_clears,
-    reclaim,
-    start_over,
-    take_over,
 )
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.parameters import is_literal, listed, naming, seconds
-from airflow_provider_akkio.waiting import AwaitsTraining
-from airflow_provider_akkio.workerless import ReadLate, start_trigger_args, why_a_worker_ends, why_a_worker_starts
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_akkio.api.training import SubmittedTraining, TrainingState
+    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
@@ -45,7 +49,7 @@ XCOM_KEYS = (
 """All that a task leaves."""
 
 
-class AkkioTrainOperator(AwaitsTraining, BaseOperator):
+class AkkioTrainOperator(TrainingWaiter, BaseOperator):
     """Train a model on a dataset of Akkio's, and wait for it without holding a worker.
 
     A new try, also of a task that was cleared before it succeeded, goes on with the training that an earlier try
@@ -56,9 +60,6 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     ``model_id``, ``stats``, ``field_importance`` and ``data_story`` just as Akkio sent them, or ``akkio_error``, which
     says why there is no model. The return value is the model's id. Source of the API's facts: Akkio's Training page and
     its OpenAPI document.
-
-    OpenLineage's provider (extra ``openlineage``) is told the dataset, the model and its statistics. Beside it, as
-    beside any listener, Airflow refuses a DAG with ``end_from_trigger=True``.
 
     :param dataset_id: id of the dataset to train on.
     :param predict_fields: name or names of the fields to predict, case sensitive; ``None`` (default) leaves the choice
@@ -72,28 +73,17 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
     :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
     :param deferrable: wait in the triggerer (default) or in the worker.
     :param poll_interval: seconds between two questions for the status; by default few, around the expected end: see
-        :func:`~airflow_provider_akkio.api.pacing.next_poll_in`.
+        :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll`.
     :param timeout: seconds or a timedelta after which the task fails, counted from the submission, or from the
         beginning of a later try; default a day, as Akkio takes a training that has run for longer as failed.
     :param wait_for_completion: wait for the end (default); else the task ends with ``akkio_task_id`` as its return
         value once Akkio has accepted the training, for an
         :class:`~airflow_provider_akkio.sensors.akkio.AkkioTrainSensor` to wait for.
-    :param end_from_trigger: let the triggerer leave the XComs and end the task where the training has succeeded, which
-        spares the second of two worker processes; default no. Any failure ends in a worker all the same. Needs Airflow
-        3.3; where it cannot work (``outlets``, ``on_success_callback``, ``post_execute``, ``do_xcom_push=False``,
-        ``airflow dags test``) the task ends in a worker, and its log says why.
-    :param start_from_trigger: let the triggerer submit as well, which spares both; default no. A later try starts in a
-        worker, and so does a task that is mapped, or has an ``on_execute_callback`` or ``pre_execute``.
     :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
         task before anything is sent.
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
-    start_from_trigger: Any = ReadLate(
-        lambda task: task.is_to_start_in_triggerer and not why_a_worker_starts(task), False
-    )
-    start_trigger_args: Any = ReadLate(lambda task: start_trigger_args(task) if task.start_from_trigger else None, None)
-    is_to_start_in_triggerer = False
 
     def __init__(
         self,
@@ -107,10 +97,8 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         akkio_conn_id: str = DEFAULT_CONNECTION,
         deferrable: bool = True,
         poll_interval: float | None = None,
-        timeout: float | timedelta = LONGEST_TRAINING,
+        timeout: float | timedelta = MAX_TRAINING_SECONDS,
         wait_for_completion: bool = True,
-        end_from_trigger: bool = False,
-        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -129,42 +117,11 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
             self.timeout = seconds("timeout", timeout)
             self._refuse_wrong_literals()
-        self.end_from_trigger = end_from_trigger or start_from_trigger
-        self.is_to_start_in_triggerer = start_from_trigger
 
     def execute(self, context: Context) -> str:
         """Submit the training, or go on with the one of an earlier try; publish its id, and wait for it."""
-        self._say_why_in_a_worker(context)
         with self.telling_why(context):
             return self._train(context)
-
-    def execute_complete(self, context: Context, event: Any = None) -> str:
-        """Go on after the trigger: fetch the result, raise what ended the wait, or start, where the trigger did not."""
-        from airflow_provider_akkio.triggers.akkio import Ending, TrainingEvent
-
-        with self.telling_why(context):
-            if TrainingEvent.from_payload(event).ending is Ending.NOT_STARTED:
-                start_over(context, XCOM_KEYS)
-                return self._train(context)
-        try:
-            if self.end_from_trigger:
-                take_over(context)
-                reclaim(context)
-        except Exception:  # what the trigger says counts, whatever a store says
-            self.log.exception("What is kept for a later try could not be brought up to date.")
-        return super().execute_complete(context, event)
-
-    def ends_in_triggerer(self) -> bool:
-        """Return whether the task is to end in the triggerer, and can."""
-        return self.end_from_trigger and why_a_worker_ends(self) is None
-
-    def _say_why_in_a_worker(self, context: Context) -> None:
-        if self.end_from_trigger and (reason := why_a_worker_ends(self)) is not None:
-            self.log.warning("The task starts and ends in a worker: %s.", reason)
-        elif self.is_to_start_in_triggerer:
-            is_mapped = context["ti"].map_index not in (None, -1)
-            reason = why_a_worker_starts(self) or ("it is mapped" if is_mapped else "no scheduler started it")
-            self.log.warning("The task starts in a worker: %s.", reason)
 
     def _train(self, context: Context) -> str:
         parse_id("akkio_conn_id", self.akkio_conn_id)
@@ -179,9 +136,7 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
             self._awaited = training.akkio_task_id
             waits_from = training.submitted_at
         has_succeeded = state is not None and state.known is TrainingStatus.SUCCEEDED
-        ends_in_triggerer = self.ends_in_triggerer() and not has_succeeded
-        kept = handover.keep(training, ends_in_triggerer=ends_in_triggerer)
-        self._kept = kept if ends_in_triggerer else None
+        handover.keep(training)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
         if not self.wait_for_completion:
@@ -196,9 +151,9 @@ class AkkioTrainOperator(AwaitsTraining, BaseOperator):
         if training is None:
             return None, None
         try:
-            state = hook.revisit_training(training)
-        except AkkioNotFound:
-            if handover.is_billed_again and time.time() - training.submitted_at < LONGEST_TRAINING:
+            state = hook.get_resumable_state(training)
+        except AkkioNotFoundError:
+            if handover.is_billed_again and time.time() - training.submitted_at < MAX_TRAINING_SECONDS:
                 raise
             state = None
         if state is None:

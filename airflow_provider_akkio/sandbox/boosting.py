@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import ThreadpoolController
 
-from airflow_provider_akkio.api.vocabulary import Duration
+from airflow_provider_akkio.api.types import Duration
 from airflow_provider_akkio.sandbox.columns import FieldKind, FloatArray
 from airflow_provider_akkio.sandbox.targets import Target, hold_out
 

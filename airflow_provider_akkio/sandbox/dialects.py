@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.api.types import TrainingStatus
 
 
 class Dialect(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from airflow_provider_akkio.api.vocabulary import Duration
+from airflow_provider_akkio.api.types import Duration
 from airflow_provider_akkio.sandbox.boosting import SEED, Allowance, Lesson, on_one_core
 from airflow_provider_akkio.sandbox.columns import ColumnCode, FloatArray
 from airflow_provider_akkio.sandbox.datasets import Dataset

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, status
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
+from airflow_provider_akkio.api.types import Duration, TrainingStatus
 from airflow_provider_akkio.sandbox.datasets import Dataset
 from airflow_provider_akkio.sandbox.dialects import Dialect
 from airflow_provider_akkio.sandbox.learning import Parameters

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.api.types import TrainingStatus
 from airflow_provider_akkio.sandbox.boosting import TrainingStopped
 from airflow_provider_akkio.sandbox.datasets import Dataset
 from airflow_provider_akkio.sandbox.learning import Parameters, TrainedModel, learn

@@ -15,21 +15,18 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_akkio.api.advice import still_running
-from airflow_provider_akkio.api.quoting import quoted
-from airflow_provider_akkio.api.request import parse_id
-from airflow_provider_akkio.api.training import SubmittedTraining
-from airflow_provider_akkio.api.vocabulary import LONGEST_TRAINING
-from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
+from airflow_provider_akkio.api.parameters import is_literal, naming, parse_id, seconds
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running
+from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION
-from airflow_provider_akkio.parameters import is_literal, naming, seconds
-from airflow_provider_akkio.waiting import AwaitsTraining
+from airflow_provider_akkio.operators._base import TrainingWaiter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
+class AkkioTrainSensor(TrainingWaiter, BaseSensorOperator):
     """Wait for a training that another task, or somebody else, submitted; without holding a worker by default.
 
     XComs: ``akkio_status`` while it waits; at the end ``model_id``, ``stats``, ``field_importance`` and ``data_story``
@@ -57,7 +54,7 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         akkio_conn_id: str = DEFAULT_CONNECTION,
         deferrable: bool = True,
         poll_interval: float | None = None,
-        timeout: float | timedelta = LONGEST_TRAINING,
+        timeout: float | timedelta = MAX_TRAINING_SECONDS,
         **kwargs: Any,
     ) -> None:
         with naming(kwargs.get("task_id", "")):
@@ -82,9 +79,9 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as error:
-                raise AkkioTrainingTimeout(
+                raise AkkioTrainingTimeoutError(
                     f"Training {self.akkio_task_id} did not end within {self.timeout:g} s; its last status is "
-                    f"{quoted(self._last_status)}. {still_running(self.akkio_task_id)}",
+                    f"{printable(self._last_status)}. {still_running(self.akkio_task_id)}",
                     last_status=self._last_status,
                 ) from error
 
@@ -100,7 +97,7 @@ class AkkioTrainSensor(AwaitsTraining, BaseSensorOperator):
         hook = self.open_hook()
         try:
             state = hook.run(lambda akkio: akkio.wait(training, training.submitted_at, on_status=told))
-        except AkkioTrainingTimeout as error:
+        except AkkioTrainingTimeoutError as error:
             self._last_status = error.last_status
             return False
         result = hook.get_training_result(training.akkio_task_id, state.location)

@@ -15,22 +15,19 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_akkio import exceptions
-from airflow_provider_akkio.api.advice import still_running
-from airflow_provider_akkio.api.quoting import quoted
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult
-from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeout
+from airflow_provider_akkio.api.summary import log_model
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, still_running
+from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.report.card import log_model
-from airflow_provider_akkio.standing import StandingWatch
-from airflow_provider_akkio.submission import KEY
-from airflow_provider_akkio.triggers.own_task import OwnTask
-from airflow_provider_akkio.triggers.telling import THREADS, Teller
+from airflow_provider_akkio.operators._durable import KEY
+from airflow_provider_akkio.triggers.status import THREADS, StatusReporter, StatusWriter, TaskXCom
 
 _LOOK_EVERY = 0.2
 _TIMES_TO_LOOK = 150
 
 
-class Ending(StrEnum):
+class WaitOutcome(StrEnum):
     """How a wait ended."""
 
     SUCCEEDED = "succeeded"
@@ -55,7 +52,7 @@ class TrainingEvent:
     """
 
     akkio_task_id: str
-    ending: Ending
+    ending: WaitOutcome
     location: str | None = None
     error: str = ""
     message: str = ""
@@ -70,14 +67,14 @@ class TrainingEvent:
         """
         try:
             known = {field.name: payload[field.name] for field in fields(cls) if field.name in payload}
-            return cls(**{**known, "ending": Ending(payload["ending"])})
+            return cls(**{**known, "ending": WaitOutcome(payload["ending"])})
         except (TypeError, KeyError, ValueError):
             raise AkkioError(
-                f"The trigger's event is none that this version of the provider knows: {quoted(repr(payload))}."
+                f"The trigger's event is none that this version of the provider knows: {printable(repr(payload))}."
             ) from None
 
     @classmethod
-    def of_failure(cls, error: AkkioError, ending: Ending = Ending.FAILED, akkio_task_id: str = "") -> Self:
+    def of_failure(cls, error: AkkioError, ending: WaitOutcome = WaitOutcome.FAILED, akkio_task_id: str = "") -> Self:
         """Return the event that an error makes.
 
         :param error: what ended the wait.
@@ -112,13 +109,13 @@ class AkkioTrainTrigger(BaseTrigger):
     :param execution_deadline: when the task's ``execution_timeout`` ends, likewise; default never.
     :param duration: seconds that Akkio was asked to spend on it; default not known.
     :param poll_interval: seconds between two questions; by default what
-        :func:`~airflow_provider_akkio.api.pacing.next_poll_in` makes of what is known.
+        :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll` makes of what is known.
     :param akkio_conn_id: id of the connection.
     :param kept: what is kept of the submission, as plain JSON. With it, the trigger leaves the result in XCom and ends
         the task, where the training has succeeded; until Airflow knows of that, it lies among the XComs. Default none:
         a worker ends the task.
     :param tells_status: whether to leave in XCom how the training stands, as
-        :class:`~airflow_provider_akkio.standing.Standing` has it; needs Airflow 3.1. Default no.
+        :class:`~airflow_provider_akkio.triggers.status.TrainingStatusUpdate` has it; needs Airflow 3.1. Default no.
     :param try_number: the task's try that waits; default not known.
     """
 
@@ -200,13 +197,13 @@ class AkkioTrainTrigger(BaseTrigger):
         training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
         # ``airflow dags test`` runs triggers without a triggerer.
         can_tell = AIRFLOW_V_3_1_PLUS and self.trigger_id is not None and self.task_instance is not None
-        teller = Teller(OwnTask(self.task_instance, THREADS) if self.tells_status and can_tell else None)
-        ended = await self._end_of(training, StandingWatch(training, teller.tell, self.parameters))
+        teller = StatusWriter(TaskXCom(self.task_instance, THREADS) if self.tells_status and can_tell else None)
+        ended = await self._end_of(training, StatusReporter(training, teller.tell, self.parameters))
         await teller.finish()
         return ended
 
     async def _end_of(
-        self, training: SubmittedTraining, watch: StandingWatch
+        self, training: SubmittedTraining, watch: StatusReporter
     ) -> tuple[TrainingEvent, TrainingResult | None]:
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         hook = AkkioHook(self.akkio_conn_id)
@@ -214,20 +211,20 @@ class AkkioTrainTrigger(BaseTrigger):
             # The result is fetched to know that it can be had: an outage is better waited out here than in a worker.
             state, result = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval, watch))
         except AkkioError as error:
-            is_execution = isinstance(error, AkkioTrainingTimeout) and deadline < self.deadline
-            return self._failed(error, Ending.OUT_OF_EXECUTION_TIME if is_execution else Ending.FAILED), None
+            is_execution = isinstance(error, AkkioTrainingTimeoutError) and deadline < self.deadline
+            return self._failed(error, WaitOutcome.OUT_OF_EXECUTION_TIME if is_execution else WaitOutcome.FAILED), None
         except Exception as error:
             self.log.exception("The wait for training %s broke.", self.akkio_task_id)
             broken = AkkioError(
-                f"The wait broke ({type(error).__name__}: {quoted(str(error))}). {still_running(self.akkio_task_id)}"
+                f"The wait broke ({type(error).__name__}: {printable(str(error))}). {still_running(self.akkio_task_id)}"
             )
-            return self._failed(broken, Ending.FAILED), None
-        ended = TrainingEvent(akkio_task_id=self.akkio_task_id, ending=Ending.SUCCEEDED, location=state.location)
+            return self._failed(broken, WaitOutcome.FAILED), None
+        ended = TrainingEvent(akkio_task_id=self.akkio_task_id, ending=WaitOutcome.SUCCEEDED, location=state.location)
         return ended, result
 
     async def _leave(self, kept: dict[str, Any], result: TrainingResult) -> bool:
         """Leave a result in XCom as a worker would, the return value last; return whether the task can end so."""
-        task = OwnTask(self.task_instance)
+        task = TaskXCom(self.task_instance)
         xcoms = {KEY: kept, "akkio_task_id": self.akkio_task_id, **result.parts(), "return_value": result.model_id}
         try:
             if await task.state() != TaskInstanceState.DEFERRED:
@@ -252,7 +249,7 @@ class AkkioTrainTrigger(BaseTrigger):
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _is_airflow_to_learn_yet(self) -> bool:
-        task = OwnTask(self.task_instance)
+        task = TaskXCom(self.task_instance)
         try:
             state = await task.state()
             if state == TaskInstanceState.SUCCESS:
@@ -263,5 +260,5 @@ class AkkioTrainTrigger(BaseTrigger):
             return False
         return state == TaskInstanceState.DEFERRED
 
-    def _failed(self, error: AkkioError, ending: Ending) -> TrainingEvent:
+    def _failed(self, error: AkkioError, ending: WaitOutcome) -> TrainingEvent:
         return TrainingEvent.of_failure(error, ending, self.akkio_task_id)

@@ -18,12 +18,12 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_akkio import __version__
-from airflow_provider_akkio.report.content import listed_headline
-from airflow_provider_akkio.report.page import render, static_text
-from airflow_provider_akkio.report.trend import Trend
-from airflow_provider_akkio.web.models import listed
+from airflow_provider_akkio.api.summary import listed_main_metric
 from airflow_provider_akkio.web.records import task_record, training_dags
+from airflow_provider_akkio.web.templating import render, static_text
 from airflow_provider_akkio.web.training import TrainingView, model_of
+from airflow_provider_akkio.web.trainings import listed
+from airflow_provider_akkio.web.trend import Trend
 
 _DIGITS = 10
 
@@ -83,7 +83,7 @@ def _training(request: Request, dag_id: str, run_id: str, task_id: str, map_inde
         "training.html",
         training=training,
         model=model,
-        trend=None if model is None else Trend.of([*map(listed_headline, record.past_stats), model.headline]),
+        trend=None if model is None else Trend.of([*map(listed_main_metric, record.past_stats), model.main_metric]),
         refresh_seconds=None if training.has_ended else REFRESH_SECONDS,
     )
 

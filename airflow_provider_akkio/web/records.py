@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
 
 KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 """The XComs that a page reads."""

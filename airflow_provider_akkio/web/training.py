@@ -10,11 +10,10 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_akkio.api.quoting import quoted
-from airflow_provider_akkio.api.training import TrainingState
-from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY, Duration, TrainingStatus
-from airflow_provider_akkio.report.content import ModelReport
-from airflow_provider_akkio.standing import Standing
+from airflow_provider_akkio.api.summary import ModelSummary
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, Duration, TrainingState, TrainingStatus
+from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
 from airflow_provider_akkio.web.records import TaskRecord, TaskRow
 
 _FAILED = frozenset({"failed", "up_for_retry"})
@@ -124,7 +123,7 @@ class TrainingView:
         """
         phase = Phase.of(record, record.xcoms.get("model_id"))
         left = record.xcoms if record.has_begun else {}
-        standing = Standing.from_entry(left.get(STATUS_KEY))
+        standing = TrainingStatusUpdate.from_entry(left.get(STATUS_KEY))
         told = record.rendered or (standing and standing.parameters) or {}
         known = {name: told[name] for name in _PARAMETERS if name in told}
         task_id = left.get("akkio_task_id") or record.rendered.get("akkio_task_id")
@@ -142,12 +141,12 @@ class TrainingView:
         )
 
 
-def model_of(record: TaskRecord) -> ModelReport | None:
+def model_of(record: TaskRecord) -> ModelSummary | None:
     """Return the model that a task left, also one that failed afterwards; ``None`` if it left none."""
     model_id = record.xcoms.get("model_id")
     if not isinstance(model_id, str) or Phase.of(record, model_id) not in (Phase.DONE, Phase.FAILED):
         return None
-    return ModelReport.of(record.xcoms)
+    return ModelSummary.of(record.xcoms)
 
 
 def moment(when: datetime | None) -> str:
@@ -155,7 +154,7 @@ def moment(when: datetime | None) -> str:
     return "" if when is None else pendulum.instance(when).in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss [UTC]")
 
 
-def _sentence(record: TaskRecord, phase: Phase, standing: Standing | None) -> str:
+def _sentence(record: TaskRecord, phase: Phase, standing: TrainingStatusUpdate | None) -> str:
     if phase is Phase.TRAINING:
         return _waits(record, standing)
     has_model = record.xcoms.get("model_id") is not None
@@ -168,7 +167,7 @@ def _sentence(record: TaskRecord, phase: Phase, standing: Standing | None) -> st
     }[phase]
 
 
-def _waits(record: TaskRecord, standing: Standing | None) -> str:
+def _waits(record: TaskRecord, standing: TrainingStatusUpdate | None) -> str:
     if _has_ended(standing):
         return "Akkio has ended the training; the task takes what came of it in a moment."
     submitted_at = _from_epoch(standing.submitted_at) if standing is not None else None
@@ -179,7 +178,7 @@ def _waits(record: TaskRecord, standing: Standing | None) -> str:
     return f"{where[0].upper()}{where[1:]}{since}."
 
 
-def _has_ended(standing: Standing | None) -> bool:
+def _has_ended(standing: TrainingStatusUpdate | None) -> bool:
     status = None if standing is None else TrainingState(standing.status).known
     return status is not None and (status is TrainingStatus.SUCCEEDED or status.is_failed)
 
@@ -198,13 +197,15 @@ def _advice(record: TaskRecord) -> str:
     return "Once the cause is mended, clear the task to have it run again. The task's log has the whole story."
 
 
-def _facts(record: TaskRecord, known: Mapping[str, Any], standing: Standing | None) -> list[tuple[str, Any]]:
+def _facts(
+    record: TaskRecord, known: Mapping[str, Any], standing: TrainingStatusUpdate | None
+) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [
         (label, _said(name, known[name])) for name, label in _PARAMETERS.items() if known.get(name) not in _UNSET
     ]
     if standing is not None:
         seen = moment(_from_epoch(standing.since))
-        facts.append(("Akkio's last status", f"{quoted(standing.status)}{seen and f', seen at {seen}'}"))
+        facts.append(("Akkio's last status", f"{printable(standing.status)}{seen and f', seen at {seen}'}"))
     facts += [("DAG", record.dag_id), ("Run", record.run_id), ("Try", str(record.try_number))]
     times = (("Began", record.started_at), ("Ended", record.ended_at)) if record.has_begun else ()
     return facts + [(label, moment(when)) for label, when in times if when]
@@ -219,7 +220,7 @@ def _said(name: str, value: Any) -> Any:
 
 
 def _progress(
-    record: TaskRecord, known: Mapping[str, Any], standing: Standing | None, now: datetime
+    record: TaskRecord, known: Mapping[str, Any], standing: TrainingStatusUpdate | None, now: datetime
 ) -> Progress | None:
     """Return how far a training is; ``None`` where it is not known when it began, as of one that a sensor waits for."""
     began = _from_epoch(standing.submitted_at) if standing is not None else None

@@ -8,50 +8,49 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.messages import (
-    Answer,
-    Conversation,
-    NoAnswer,
+from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
+from airflow_provider_akkio.api.http import (
+    Flow,
     Outcome,
-    Pause,
     Request,
+    Response,
+    Sleep,
+    TransportError,
 )
-from airflow_provider_akkio.api.meter import Metric
-from airflow_provider_akkio.api.protocol import AkkioProtocol
+from airflow_provider_akkio.api.requester import MetricName
+from airflow_provider_akkio.api.trainings import AkkioApi
 
-ACCOUNT = Account("akkio_default", Site("https://api.akkio.com"), "an-api-key")
+ACCOUNT = ClientConfig("akkio_default", BaseUrl("https://api.akkio.com"), "an-api-key")
 STARTED_AT = 1_000_000.0
 
 
-def answer(body: Any, status: int = 200, **parts: Any) -> Answer:
+def answer(body: Any, status: int = 200, **parts: Any) -> Response:
     """Return an answer with a JSON body."""
-    return Answer(status, json.dumps(body).encode(), **parts)
+    return Response(status, json.dumps(body).encode(), **parts)
 
 
-def status(name: str, **metadata: Any) -> Answer:
+def status(name: str, **metadata: Any) -> Response:
     """Return an answer to a status question."""
     return answer({"status": name, "metadata": metadata})
 
 
 MODEL = answer({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
 NOT_FOUND = answer({"detail": "unknown"}, 404)
-UNREACHABLE = NoAnswer("refused", was_sent=False)
-LOST = NoAnswer("reset", was_sent=True)
+UNREACHABLE = TransportError("refused", was_sent=False)
+LOST = TransportError("reset", was_sent=True)
 
 
 @dataclass
 class Numbers:
     """Remembers what was counted and timed."""
 
-    counts: Counter[Metric] = field(default_factory=Counter)
-    times: dict[Metric, list[float]] = field(default_factory=dict)
+    counts: Counter[MetricName] = field(default_factory=Counter)
+    times: dict[MetricName, list[float]] = field(default_factory=dict)
 
-    def count(self, metric: Metric) -> None:
+    def count(self, metric: MetricName) -> None:
         self.counts[metric] += 1
 
-    def time(self, metric: Metric, seconds: float) -> None:
+    def time(self, metric: MetricName, seconds: float) -> None:
         self.times.setdefault(metric, []).append(seconds)
 
 
@@ -59,7 +58,7 @@ class Numbers:
 class Talk:
     """Answers the requests of a conversation, the last answer again and again, and lets its pauses pass at once."""
 
-    replies: Iterable[Answer | NoAnswer]
+    replies: Iterable[Response | TransportError]
     now: float = STARTED_AT
     requests: list[Request] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
@@ -68,18 +67,18 @@ class Talk:
     round_seconds: float = 0.0
     most_steps: int = 100_000
 
-    def hold(self, start: Callable[[AkkioProtocol], Conversation[Outcome]]) -> Outcome:
+    def hold(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
         """Hold a conversation to its end."""
-        conversation = start(AkkioProtocol(ACCOUNT, lambda: self.now, self.numbers, lambda: self.round_seconds))
+        conversation = start(AkkioApi(ACCOUNT, lambda: self.now, self.numbers, lambda: self.round_seconds))
         replies = iter(self.replies)
-        reply: Answer | NoAnswer | None = None
-        last: Answer | NoAnswer | None = None
+        reply: Response | TransportError | None = None
+        last: Response | TransportError | None = None
         for _ in range(self.most_steps):
             try:
                 step = conversation.send(reply)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, Pause):
+            if isinstance(step, Sleep):
                 self.pauses.append(step.seconds)
                 self.now += step.seconds
                 reply = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from airflow_provider_akkio.api.messages import Answer, NoAnswer
+from airflow_provider_akkio.api.http import Response, TransportError
 
 any_text = st.text(st.characters(), max_size=12)  # with control characters, NUL and halves of surrogate pairs
 _scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), any_text)
@@ -90,15 +90,15 @@ class Malformed:
     texts: list[str]
     seed: int
 
-    def __iter__(self) -> Iterator[Answer | NoAnswer]:
+    def __iter__(self) -> Iterator[Response | TransportError]:
         random = Random(self.seed)
         while True:
             yield self._answer(random)
 
-    def _answer(self, random: Random) -> Answer | NoAnswer:
+    def _answer(self, random: Random) -> Response | TransportError:
         if random.random() < 0.05:
-            return NoAnswer(random.choice(self.texts), was_sent=random.random() < 0.5)
-        return Answer(
+            return TransportError(random.choice(self.texts), was_sent=random.random() < 0.5)
+        return Response(
             random.choice(_HTTP_STATUSES) if random.random() < 0.9 else random.randint(100, 999),
             random.choice(_MAKERS)(random.choice(self.documents), random),
             self._retry_after(random),
@@ -117,9 +117,9 @@ malformed = st.builds(
 )
 
 
-def may_be_akkios(reply: Answer | NoAnswer) -> bool:
+def may_be_akkios(reply: Response | TransportError) -> bool:
     """Tell whether a reply is one that Akkio might give all the same, so that it does not count as malformed."""
-    if isinstance(reply, NoAnswer) or reply.defect is not None:
+    if isinstance(reply, TransportError) or reply.defect is not None:
         return False
     try:
         body = json.loads(reply.body)

@@ -7,31 +7,31 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.answers import read_answer
-from airflow_provider_akkio.api.messages import Answer, NoAnswer, retry_after_seconds
-from airflow_provider_akkio.api.quoting import quoted
+from airflow_provider_akkio.api.http import Response, TransportError, retry_after_seconds
+from airflow_provider_akkio.api.requester import parse_response
+from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import (
-    AkkioMalformedAnswer,
-    AkkioRequestRefused,
-    AkkioUnauthorized,
-    AkkioUnavailable,
-    AkkioUnprocessable,
+    AkkioRequestRejectedError,
+    AkkioResponseError,
+    AkkioUnauthorizedError,
+    AkkioUnavailableError,
+    AkkioUnprocessableError,
 )
 from tests.api.driving import ACCOUNT
 
 NOW = 1_784_888_000.0
 
 
-def read(answer: Answer | NoAnswer) -> dict[str, Any]:
-    return read_answer(ACCOUNT, "Asking", answer, NOW)
+def read(answer: Response | TransportError) -> dict[str, Any]:
+    return parse_response(ACCOUNT, "Requester", answer, NOW)
 
 
 def test_a_byte_order_mark_does_no_harm() -> None:
-    assert read(Answer(200, b"\xef\xbb\xbf{}")) == {}
+    assert read(Response(200, b"\xef\xbb\xbf{}")) == {}
 
 
 def test_not_a_number_is_read_as_null_since_it_would_cost_the_whole_xcom() -> None:
-    assert read(Answer(200, b'{"f1": NaN, "r2": -Infinity, "rmse": 1e999, "mae": 0.5}')) == {
+    assert read(Response(200, b'{"f1": NaN, "r2": -Infinity, "rmse": 1e999, "mae": 0.5}')) == {
         "f1": None,
         "r2": None,
         "rmse": None,
@@ -42,8 +42,8 @@ def test_not_a_number_is_read_as_null_since_it_would_cost_the_whole_xcom() -> No
 def test_characters_that_no_database_stores_are_replaced_and_others_kept() -> None:
     body = json.dumps({"stats": [{"class_name": "a\0b", "x\0": 1}, "\ud83d\ude00", "ü", None]}).encode()
     lone = body.replace(b'"\\u00fc"', b'"\\ud800"')
-    assert read(Answer(200, body)) == {"stats": [{"class_name": "a\ufffdb", "x\ufffd": 1}, "\U0001f600", "ü", None]}
-    assert read(Answer(200, lone))["stats"][2] == "?"
+    assert read(Response(200, body)) == {"stats": [{"class_name": "a\ufffdb", "x\ufffd": 1}, "\U0001f600", "ü", None]}
+    assert read(Response(200, lone))["stats"][2] == "?"
 
 
 @pytest.mark.parametrize(
@@ -62,29 +62,29 @@ def test_characters_that_no_database_stores_are_replaced_and_others_kept() -> No
     ],
 )
 def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
-    with pytest.raises(AkkioMalformedAnswer, match=r"^Asking: "):
-        read(Answer(200, body))
+    with pytest.raises(AkkioResponseError, match=r"^Requester: "):
+        read(Response(200, body))
 
 
 def test_a_body_that_is_nested_as_deep_as_can_be_stored_is_read() -> None:
     body = b'{"stats":' + b"[" * 99 + b"]" * 99 + b"}"
-    assert read(Answer(200, body)) == json.loads(body)
+    assert read(Response(200, body)) == json.loads(body)
 
 
 def test_a_body_that_is_not_whole_says_why_in_one_line() -> None:
-    with pytest.raises(AkkioMalformedAnswer, match=r"answer was cut short \(bad chunk\); it begins: aaa$"):
-        read(Answer(200, b"aaa", defect="was cut short\n (bad chunk)"))
+    with pytest.raises(AkkioResponseError, match=r"answer was cut short \(bad chunk\); it begins: aaa$"):
+        read(Response(200, b"aaa", defect="was cut short\n (bad chunk)"))
 
 
 def test_a_body_that_is_not_whole_says_why() -> None:
-    with pytest.raises(AkkioMalformedAnswer, match="is longer than 32 MiB; it begins: aaa"):
-        read(Answer(200, b"aaa", defect="is longer than 32 MiB"))
+    with pytest.raises(AkkioResponseError, match="is longer than 32 MiB; it begins: aaa"):
+        read(Response(200, b"aaa", defect="is longer than 32 MiB"))
 
 
 def test_a_field_that_akkio_refuses_is_named_with_the_reason() -> None:
     detail = [{"loc": ["body", "predict_fields", 0], "msg": "no such field", "type": "value_error"}, {"msg": "odd"}, 7]
-    with pytest.raises(AkkioUnprocessable, match=r"\(HTTP 422\): predict_fields.0: no such field; body: odd$"):
-        read(Answer(422, json.dumps({"detail": detail}).encode()))
+    with pytest.raises(AkkioUnprocessableError, match=r"\(HTTP 422\): predict_fields.0: no such field; body: odd$"):
+        read(Response(422, json.dumps({"detail": detail}).encode()))
 
 
 @pytest.mark.parametrize(
@@ -99,20 +99,20 @@ def test_a_field_that_akkio_refuses_is_named_with_the_reason() -> None:
     ],
 )
 def test_what_an_error_says_stands_in_the_message(body: bytes, said: str) -> None:
-    with pytest.raises(AkkioRequestRefused) as caught:
-        read(Answer(400, body))
-    assert str(caught.value) == f"Asking: Akkio refused the request (HTTP 400): {said}"
+    with pytest.raises(AkkioRequestRejectedError) as caught:
+        read(Response(400, body))
+    assert str(caught.value) == f"Requester: Akkio refused the request (HTTP 400): {said}"
 
 
 def test_a_wrong_key_names_the_connection_to_mend() -> None:
-    with pytest.raises(AkkioUnauthorized, match="password of connection 'akkio_default'"):
-        read(Answer(401))
+    with pytest.raises(AkkioUnauthorizedError, match="password of connection 'akkio_default'"):
+        read(Response(401))
 
 
 @pytest.mark.parametrize(("code", "unknown"), [(408, False), (425, False), (500, True), (503, True), (100, True)])
 def test_only_some_failures_leave_the_outcome_open(code: int, unknown: bool) -> None:
-    with pytest.raises(AkkioUnavailable) as caught:
-        read(Answer(code))
+    with pytest.raises(AkkioUnavailableError) as caught:
+        read(Response(code))
     assert caught.value.outcome_is_unknown is unknown
 
 
@@ -136,6 +136,6 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | N
 
 
 def test_a_foreign_text_cannot_forge_log_lines_nor_flood_them() -> None:
-    shown = quoted("fine\r\n[ERROR] forged \x1b[31m\u202e" + "x" * 1000)
+    shown = printable("fine\r\n[ERROR] forged \x1b[31m\u202e" + "x" * 1000)
     assert len(shown) == 201
     assert shown.startswith("fine [ERROR] forged [31m x")

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.api.datasets import MAX_RETRIES, SETTLING_PAUSES, Dataset, FieldType
-from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
+from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.exceptions import (
-    AkkioMalformedAnswer,
-    AkkioNotFound,
-    AkkioRequestRefused,
-    AkkioUnauthorized,
-    AkkioUnavailable,
-    AkkioUnprocessable,
-    AkkioUploadIncomplete,
+    AkkioNotFoundError,
+    AkkioRequestRejectedError,
+    AkkioResponseError,
+    AkkioUnauthorizedError,
+    AkkioUnavailableError,
+    AkkioUnprocessableError,
+    AkkioUploadIncompleteError,
 )
 from tests.api.driving import LOST, NOT_FOUND, UNREACHABLE, Talk, answer
 
@@ -23,15 +23,15 @@ DONE = answer({"status": "success"})
 ROWS = [{"a": 1}, {"a": 2}]
 
 
-def has(rows: Any) -> Answer:
+def has(rows: Any) -> Response:
     return answer({"status": "success", "name": "n", "rows": rows, "fields": [{"name": "a", "type": "number"}]})
 
 
-def listed(*ids: str, kind: str = "datasets") -> Answer:
+def listed(*ids: str, kind: str = "datasets") -> Response:
     return answer({"status": "success", kind: [{"id": one, "name": "n"} for one in ids]})
 
 
-def append(*replies: Answer | NoAnswer) -> tuple[bool, Talk]:
+def append(*replies: Response | TransportError) -> tuple[bool, Talk]:
     talk = Talk(replies)
     return talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=10)), talk
 
@@ -47,8 +47,8 @@ class TestAppend:
         [request] = talk.requests
         assert (request.url, request.json) == ("https://api.akkio.com/v1/datasets", {"id": "D1", "rows": ROWS})
 
-    @pytest.mark.parametrize("lost", [LOST, answer({}, 500), Answer(200, b"<html>"), answer({}, 200)])
-    def test_rows_that_arrived_without_an_answer_are_not_sent_again(self, lost: Answer | NoAnswer) -> None:
+    @pytest.mark.parametrize("lost", [LOST, answer({}, 500), Response(200, b"<html>"), answer({}, 200)])
+    def test_rows_that_arrived_without_an_answer_are_not_sent_again(self, lost: Response | TransportError) -> None:
         was_in_doubt, talk = append(lost, has(12))
         assert was_in_doubt
         assert methods(talk) == ["POST", "GET"]
@@ -76,18 +76,18 @@ class TestAppend:
         assert methods(talk).count("POST") == 1 + MAX_RETRIES
 
     def test_another_number_of_rows_ends_it(self) -> None:
-        with pytest.raises(AkkioUploadIncomplete, match=r"has 13 rows, neither the 10 from before nor 12"):
+        with pytest.raises(AkkioUploadIncompleteError, match=r"has 13 rows, neither the 10 from before nor 12"):
             append(LOST, has(13))
 
     def test_a_count_that_cannot_be_had_ends_it_undecided(self) -> None:
         talk = Talk([LOST, UNREACHABLE])
-        with pytest.raises(AkkioUnavailable, match="could not be found out") as caught:
+        with pytest.raises(AkkioUnavailableError, match="could not be found out") as caught:
             talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=10))
         assert caught.value.outcome_is_unknown
         assert methods(talk).count("POST") == 1
 
     @pytest.mark.parametrize("refused", [UNREACHABLE, answer({}, 429)])
-    def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Answer | NoAnswer) -> None:
+    def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Response | TransportError) -> None:
         was_in_doubt, talk = append(refused, DONE)
         assert not was_in_doubt
         assert methods(talk) == ["POST", "POST"]
@@ -99,17 +99,17 @@ class TestAppend:
 
     def test_it_gives_up_in_the_end(self) -> None:
         talk = Talk([UNREACHABLE])
-        with pytest.raises(AkkioUnavailable):
+        with pytest.raises(AkkioUnavailableError):
             talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=10))
         assert len(talk.requests) == 1 + MAX_RETRIES
 
     def test_a_refusal_is_final(self) -> None:
-        with pytest.raises(AkkioUnprocessable, match="rows: bad"):
+        with pytest.raises(AkkioUnprocessableError, match="rows: bad"):
             append(answer({"status": "rows: bad"}, 422))
 
 
 class TestCreate:
-    def create(self, *replies: Answer | NoAnswer) -> tuple[tuple[str, bool], Talk]:
+    def create(self, *replies: Response | TransportError) -> tuple[tuple[str, bool], Talk]:
         talk = Talk(replies)
         return talk.hold(lambda akkio: akkio.datasets.create("n")), talk
 
@@ -131,11 +131,11 @@ class TestCreate:
         assert methods(talk).count("POST") == 2
 
     def test_one_that_has_rows_is_somebody_elses(self) -> None:
-        with pytest.raises(AkkioUploadIncomplete, match="rows of somebody else's"):
+        with pytest.raises(AkkioUploadIncompleteError, match="rows of somebody else's"):
             self.create(listed("old"), LOST, listed("old", "new"), has(300))
 
     def test_two_new_ones_cannot_be_told_apart(self) -> None:
-        with pytest.raises(AkkioUploadIncomplete, match="2 new ones of that name"):
+        with pytest.raises(AkkioUploadIncompleteError, match="2 new ones of that name"):
             self.create(listed(), LOST, listed("a", "b"))
 
     @pytest.mark.parametrize("made", [{}, {"dataset_id": ""}, {"dataset_id": 7}, {"dataset_id": "a\nb"}])
@@ -146,21 +146,21 @@ class TestCreate:
         assert methods(talk).count("POST") == 1
 
     @pytest.mark.parametrize("refused", [UNREACHABLE, answer({}, 429)])
-    def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Answer | NoAnswer) -> None:
+    def test_what_akkio_has_not_acted_on_is_sent_again_at_once(self, refused: Response | TransportError) -> None:
         dataset_id, talk = self.create(listed("old"), refused, answer({"status": "success", "dataset_id": "new"}))
         assert dataset_id == ("new", False)
         assert methods(talk) == ["GET", "POST", "POST"]
 
     def test_a_list_that_cannot_be_had_ends_it_undecided(self) -> None:
         talk = Talk([listed("old"), LOST, UNREACHABLE])
-        with pytest.raises(AkkioUnavailable, match="could not be found out") as caught:
+        with pytest.raises(AkkioUnavailableError, match="could not be found out") as caught:
             talk.hold(lambda akkio: akkio.datasets.create("n"))
         assert caught.value.outcome_is_unknown
         assert methods(talk).count("POST") == 1
 
     def test_nothing_is_made_where_it_is_not_known_what_there_is(self) -> None:
         talk = Talk([UNREACHABLE])
-        with pytest.raises(AkkioUnavailable, match="List of datasets"):
+        with pytest.raises(AkkioUnavailableError, match="List of datasets"):
             talk.hold(lambda akkio: akkio.datasets.create("n"))
         assert set(methods(talk)) == {"GET"}
 
@@ -175,28 +175,28 @@ class TestDelete:
             ([LOST, NOT_FOUND], False),
         ],
     )
-    def test_gone_already_is_success(self, replies: list[Answer | NoAnswer], was_there: bool) -> None:
+    def test_gone_already_is_success(self, replies: list[Response | TransportError], was_there: bool) -> None:
         assert Talk(replies).hold(lambda akkio: akkio.datasets.delete("D1")) is was_there
 
     def test_what_akkio_keeps_is_an_error(self) -> None:
         talk = Talk([answer({"status": "in use"}), listed("D1")])
-        with pytest.raises(AkkioRequestRefused, match="in use"):
+        with pytest.raises(AkkioRequestRejectedError, match="in use"):
             talk.hold(lambda akkio: akkio.datasets.delete("D1"))
 
     def test_a_word_that_ends_like_key_is_no_word_about_the_key(self) -> None:
         talk = Talk([answer({"status": "Column Turkey: not a number"})])
-        with pytest.raises(AkkioRequestRefused) as caught:
+        with pytest.raises(AkkioRequestRejectedError) as caught:
             talk.hold(lambda akkio: akkio.datasets.append("D1", ROWS, already=0))
-        assert not isinstance(caught.value, AkkioUnauthorized)
+        assert not isinstance(caught.value, AkkioUnauthorizedError)
 
     def test_a_wrong_key_does_not_look_like_success(self) -> None:
         talk = Talk([answer({"status": "invalid api key"})])
-        with pytest.raises(AkkioUnauthorized, match="password of connection 'akkio_default'"):
+        with pytest.raises(AkkioUnauthorizedError, match="password of connection 'akkio_default'"):
             talk.hold(lambda akkio: akkio.datasets.delete("D1"))
 
 
 class TestFieldTypes:
-    def set_types(self, *replies: Answer | NoAnswer) -> Talk:
+    def set_types(self, *replies: Response | TransportError) -> Talk:
         talk = Talk(replies)
         types = {"a": FieldType.NUMBER, "b": "string"}
         talk.hold(lambda akkio: akkio.datasets.set_types("D1", types))
@@ -211,7 +211,7 @@ class TestFieldTypes:
         assert methods(self.set_types(LOST, answer({}, 500), DONE)) == ["POST"] * 3
 
     def test_a_type_that_akkio_does_not_take_is_an_error(self) -> None:
-        with pytest.raises(AkkioUnprocessable, match=r"field types of dataset 'D1'.*no field 'b'"):
+        with pytest.raises(AkkioUnprocessableError, match=r"field types of dataset 'D1'.*no field 'b'"):
             self.set_types(answer({"status": "no field 'b'"}, 422))
 
 
@@ -224,11 +224,11 @@ class TestGet:
 
     @pytest.mark.parametrize("rows", [None, -1, True, "12"])
     def test_without_a_number_of_rows_it_is_no_answer(self, rows: Any) -> None:
-        with pytest.raises(AkkioMalformedAnswer):
+        with pytest.raises(AkkioResponseError):
             Dataset.from_json("D1", {"rows": rows})
 
     def test_one_that_is_gone_is_not_found(self) -> None:
-        with pytest.raises(AkkioNotFound):
+        with pytest.raises(AkkioNotFoundError):
             Talk([NOT_FOUND]).hold(lambda akkio: akkio.datasets.get("D1"))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.exceptions import AkkioConnectionError, AkkioUntrustedAddress
+from airflow_provider_akkio.api.config import BaseUrl
+from airflow_provider_akkio.exceptions import AkkioConfigurationError, AkkioUntrustedUrlError
 
-AKKIO = Site("https://api.akkio.com")
-BEHIND_PROXY = Site("https://proxy.example:8443", "/akkio")
+AKKIO = BaseUrl("https://api.akkio.com")
+BEHIND_PROXY = BaseUrl("https://proxy.example:8443", "/akkio")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ BEHIND_PROXY = Site("https://proxy.example:8443", "/akkio")
 def test_a_connection_names_its_site_in_many_ways(
     host: str | None, port: int | None, schema: str | None, root: str
 ) -> None:
-    assert Site.from_connection(host, port, schema).api_root == root
+    assert BaseUrl.from_connection(host, port, schema).api_root == root
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_a_connection_names_its_site_in_many_ways(
     ],
 )
 def test_a_connection_that_makes_no_web_address_is_refused(host: str, port: int | None, schema: str | None) -> None:
-    with pytest.raises(AkkioConnectionError):
-        Site.from_connection(host, port, schema)
+    with pytest.raises(AkkioConfigurationError):
+        BaseUrl.from_connection(host, port, schema)
 
 
 @pytest.mark.parametrize("host", ["akkio://:top-secret@api.akkio.com", "https://:top-secret@api.akkio.com"])
 def test_a_key_that_was_pasted_into_the_host_is_not_repeated(host: str) -> None:
-    with pytest.raises(AkkioConnectionError) as caught:
-        Site.from_connection(host, None, None)
+    with pytest.raises(AkkioConfigurationError) as caught:
+        BaseUrl.from_connection(host, None, None)
     assert "top-secret" not in str(caught.value)
 
 
@@ -133,5 +133,5 @@ def test_a_query_is_kept() -> None:
     ],
 )
 def test_a_location_that_leads_elsewhere_is_refused(location: str) -> None:
-    with pytest.raises(AkkioUntrustedAddress, match="was not followed"):
+    with pytest.raises(AkkioUntrustedUrlError, match="was not followed"):
         AKKIO.resolve(location)

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from yarl import URL
 
 from airflow_provider_akkio.api import asking, protocol
-from airflow_provider_akkio.api.messages import Answer, Method, NoAnswer
-from airflow_provider_akkio.api.protocol import AkkioProtocol
-from airflow_provider_akkio.api.request import TrainRequest
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+from airflow_provider_akkio.api.http import Method, Response, TransportError
+from airflow_provider_akkio.api.parameters import TrainRequest
+from airflow_provider_akkio.api.trainings import AkkioApi
+from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
 from airflow_provider_akkio.exceptions import AkkioError
 from tests.api.conftest import Tried
 from tests.api.driving import ACCOUNT, STARTED_AT, Talk, answer, status
@@ -36,7 +36,7 @@ GOOD = answer({"task_id": "T1", "status": "SUCCEEDED", "model_id": "M1"})
 REQUEST = TrainRequest(dataset_id="D1")
 FORCED = TrainRequest(dataset_id="D1", force=True)
 
-Start = Callable[[AkkioProtocol], Any]
+Start = Callable[[AkkioApi], Any]
 
 CONVERSATIONS: dict[str, tuple[Start, list[tuple[type, ...]]]] = {
     "submit": (lambda akkio: akkio.submit(REQUEST), [(SubmittedTraining,)]),
@@ -75,10 +75,10 @@ class Hold:
     """
 
     def __init__(self, tried: Tried) -> None:
-        self.fed: list[Answer | NoAnswer] = []
+        self.fed: list[Response | TransportError] = []
         self._tried = tried
 
-    def __call__(self, name: str, replies: Iterator[Answer | NoAnswer], count: int) -> Talk:
+    def __call__(self, name: str, replies: Iterator[Response | TransportError], count: int) -> Talk:
         start, types = CONVERSATIONS[name]
         self.fed = []
         ending = [] if count == CONVERSATIONS_PER_EXAMPLE - 1 else [GOOD]
@@ -105,7 +105,7 @@ class Hold:
             self._tried.peak = max(self._tried.peak, tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
 
-    def _counted(self, replies: Iterator[Answer | NoAnswer], count: int) -> Iterator[Answer | NoAnswer]:
+    def _counted(self, replies: Iterator[Response | TransportError], count: int) -> Iterator[Response | TransportError]:
         for reply in itertools.islice(replies, count):
             self._tried.answers += not may_be_akkios(reply)
             self.fed.append(reply)
@@ -206,8 +206,8 @@ def test_with_force_nothing_that_may_have_started_a_training_is_followed_by_anot
         assert all(says_that_nothing_started(reply) for reply in followed)
 
 
-def says_that_nothing_started(reply: Answer | NoAnswer) -> bool:
-    if isinstance(reply, NoAnswer):
+def says_that_nothing_started(reply: Response | TransportError) -> bool:
+    if isinstance(reply, TransportError):
         return not reply.was_sent
     return reply.status in (408, 425, 429) or (reply.status == 503 and reply.retry_after is not None)
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.asking import MAX_MALFORMED_IN_A_ROW
-from airflow_provider_akkio.api.legacy import Listed
-from airflow_provider_akkio.api.location import Generation
-from airflow_provider_akkio.api.messages import Answer, Method, NoAnswer
-from airflow_provider_akkio.api.pacing import READ_PATIENCE
+from airflow_provider_akkio.api.config import ApiVersion
+from airflow_provider_akkio.api.http import Method, Response, TransportError
+from airflow_provider_akkio.api.polling import READ_TIMEOUT
+from airflow_provider_akkio.api.requester import MAX_MALFORMED_IN_A_ROW
+from airflow_provider_akkio.api.v1 import NamedResource
 from airflow_provider_akkio.exceptions import (
-    AkkioMalformedAnswer,
-    AkkioNotFound,
-    AkkioPredictionsMismatch,
-    AkkioUnavailable,
-    AkkioUnprocessable,
+    AkkioNotFoundError,
+    AkkioPredictionMismatchError,
+    AkkioResponseError,
+    AkkioUnavailableError,
+    AkkioUnprocessableError,
 )
 from tests.api.driving import LOST, NOT_FOUND, UNREACHABLE, Talk, answer
 
@@ -24,7 +24,7 @@ ROWS = [{"Age": 30}, {"Age": None}]
 SAID = [{"Won": "no", "Probability Won is no": 0.8}, {"Won": "yes", "Probability Won is no": 0.3}]
 
 
-def predictions(said: Any) -> Answer:
+def predictions(said: Any) -> Response:
     return answer({"status": "success", "predictions": said})
 
 
@@ -40,39 +40,41 @@ class TestPredicting:
         [request] = talk.requests
         assert (request.method, request.url) == (Method.POST, "https://api.akkio.com/v1/models")
         assert request.json == {"id": "M1", "data": ROWS, "explain": False} | options
-        assert request.generation is Generation.LEGACY
+        assert request.generation is ApiVersion.LEGACY
 
     @pytest.mark.parametrize("said", [[], SAID[:1], [*SAID, SAID[0]]])
     def test_takes_no_prediction_where_there_are_too_few_or_too_many(self, said: list[dict[str, Any]]) -> None:
         talk = Talk([predictions(said), predictions(SAID)])
-        with pytest.raises(AkkioPredictionsMismatch, match=f"'M1': Akkio answered 2 rows with {len(said)} predictions"):
+        with pytest.raises(
+            AkkioPredictionMismatchError, match=f"'M1': Akkio answered 2 rows with {len(said)} predictions"
+        ):
             predict(talk)
         assert len(talk.requests) == 1
 
     @pytest.mark.parametrize("said", [None, {}, "no", ["no", "yes"], [SAID[0], None], [SAID[0], {}]])
     def test_asks_ten_times_where_predictions_say_nothing(self, said: Any) -> None:
         talk = Talk([predictions(said)])
-        with pytest.raises(AkkioMalformedAnswer, match="no 'predictions' that say anything"):
+        with pytest.raises(AkkioResponseError, match="no 'predictions' that say anything"):
             predict(talk)
         assert len(talk.requests) == MAX_MALFORMED_IN_A_ROW
 
-    @pytest.mark.parametrize("failure", [LOST, UNREACHABLE, answer({}, 500), answer({}, 429), Answer(200, b"<html>")])
-    def test_is_tried_again_whatever_became_of_the_first_request(self, failure: Answer | NoAnswer) -> None:
+    @pytest.mark.parametrize("failure", [LOST, UNREACHABLE, answer({}, 500), answer({}, 429), Response(200, b"<html>")])
+    def test_is_tried_again_whatever_became_of_the_first_request(self, failure: Response | TransportError) -> None:
         talk = Talk([failure, predictions(SAID)])
         assert predict(talk) == SAID
         assert len(talk.requests) == 2
 
     def test_gives_up_after_five_minutes(self) -> None:
         talk = Talk([LOST])
-        with pytest.raises(AkkioUnavailable, match="Predictions of model 'M1': no answer"):
+        with pytest.raises(AkkioUnavailableError, match="Predictions of model 'M1': no answer"):
             predict(talk)
-        assert sum(talk.pauses) == pytest.approx(READ_PATIENCE)
+        assert sum(talk.pauses) == pytest.approx(READ_TIMEOUT)
 
     @pytest.mark.parametrize(
         ("refused", "error"),
-        [(NOT_FOUND, AkkioNotFound), (answer({"status": "data: bad"}, 422), AkkioUnprocessable)],
+        [(NOT_FOUND, AkkioNotFoundError), (answer({"status": "data: bad"}, 422), AkkioUnprocessableError)],
     )
-    def test_a_refusal_is_final(self, refused: Answer, error: type[Exception]) -> None:
+    def test_a_refusal_is_final(self, refused: Response, error: type[Exception]) -> None:
         talk = Talk([refused, predictions(SAID)])
         with pytest.raises(error, match="Predictions of model 'M1'"):
             predict(talk)
@@ -81,7 +83,7 @@ class TestPredicting:
 
 def test_models_are_listed() -> None:
     talk = Talk([answer({"status": "success", "models": [{"id": "M1", "name": "Leads"}, {"id": "M2"}]})])
-    assert talk.hold(lambda akkio: akkio.models.list()) == [Listed("M1", "Leads"), Listed("M2", "")]
+    assert talk.hold(lambda akkio: akkio.models.list()) == [NamedResource("M1", "Leads"), NamedResource("M2", "")]
     assert [(one.method, one.url) for one in talk.requests] == [(Method.GET, "https://api.akkio.com/v1/models")]
 
 

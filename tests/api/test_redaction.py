@@ -1,4 +1,4 @@
-"""What a server says back of the API key is replaced, however it is quoted, and nothing else is."""
+"""What a server says back of the API key is replaced, however it is printable, and nothing else is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_akkio.api.messages import Answer, NoAnswer
-from airflow_provider_akkio.api.redaction import without_key
+from airflow_provider_akkio.api.http import Response, TransportError, redact_key
 
 KEY = "Ab1/+=&%40\"'\\<cD2"
 SPELLINGS = {
@@ -29,40 +28,40 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS.keys())
 def test_the_key_is_replaced_however_it_is_quoted(spelling: str) -> None:
-    said = Answer(500, f"a {spelling} b".encode(), defect=f"was cut short ({spelling})")
-    assert without_key(said, KEY) == Answer(500, b"a *** b", defect="was cut short (***)")
-    assert without_key(NoAnswer(f"BadStatusLine: {spelling}", was_sent=True), KEY) == NoAnswer(
+    said = Response(500, f"a {spelling} b".encode(), defect=f"was cut short ({spelling})")
+    assert redact_key(said, KEY) == Response(500, b"a *** b", defect="was cut short (***)")
+    assert redact_key(TransportError(f"BadStatusLine: {spelling}", was_sent=True), KEY) == TransportError(
         "BadStatusLine: ***", True
     )
 
 
 def test_json_stays_json() -> None:
     body = {"a": KEY, KEY: ["b", {"c": f"{KEY}{KEY}"}], "d": f'"{KEY}"'}
-    answer = without_key(Answer(200, json.dumps(body).encode()), KEY)
-    assert isinstance(answer, Answer)
+    answer = redact_key(Response(200, json.dumps(body).encode()), KEY)
+    assert isinstance(answer, Response)
     assert json.loads(answer.body) == {"a": "***", "***": ["b", {"c": "******"}], "d": '"***"'}
 
 
 def test_every_key_between_others_is_replaced() -> None:
-    answer = without_key(Answer(500, f"{KEY}x{KEY}\n{KEY}".encode()), KEY)
-    assert isinstance(answer, Answer)
+    answer = redact_key(Response(500, f"{KEY}x{KEY}\n{KEY}".encode()), KEY)
+    assert isinstance(answer, Response)
     assert answer.body == b"***x***\n***"
 
 
 @pytest.mark.parametrize("body", [b"", b"Ab1 cD2", KEY[:-1].encode(), b"\xff\x00Ab1", KEY.swapcase().encode()])
 def test_all_else_stays(body: bytes) -> None:
-    answer = Answer(200, body, "7", "did not end in time")
-    assert without_key(answer, KEY) == answer
+    answer = Response(200, body, "7", "did not end in time")
+    assert redact_key(answer, KEY) == answer
 
 
 @pytest.mark.parametrize("key", ["S", '": "', '{"": ""'])
 def test_a_key_that_would_be_found_in_any_text_stays(key: str) -> None:
-    answer = Answer(200, b'{"status": "SUCCEEDED", "": ""}')
-    assert without_key(answer, key) == answer
+    answer = Response(200, b'{"status": "SUCCEEDED", "": ""}')
+    assert redact_key(answer, key) == answer
 
 
 @pytest.mark.parametrize("filler", ["\\", "%25", "&amp;#0", "-", "a"])
 def test_no_answer_takes_long_to_search(filler: str) -> None:
     body = f"ab{filler * 300_000}cd".encode()
-    answer = Answer(200, body)
-    assert without_key(answer, "-ab-%&<cd") == answer
+    answer = Response(200, body)
+    assert redact_key(answer, "-ab-%&<cd") == answer

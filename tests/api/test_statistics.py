@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.statistics import Measure, headline, measure, parse_statistics
+from airflow_provider_akkio.api.statistics import ModelMetric, main_metric, measure, parse_statistics
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 
@@ -32,7 +32,7 @@ def without(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 class TestMeasure:
     def test_is_the_mean_over_the_classes_weighted_by_their_frequency(self) -> None:
-        assert measure([WON], "f1") == Measure("f1", pytest.approx(0.95), "Won")
+        assert measure([WON], "f1") == ModelMetric("f1", pytest.approx(0.95), "Won")
 
     def test_is_weighted_by_the_count_where_there_is_no_frequency(self) -> None:
         classes = [without(one, "frequency") for one in WON]
@@ -48,16 +48,16 @@ class TestMeasure:
         assert measure([classes], "f1").value == pytest.approx(0.75)
 
     def test_may_be_that_of_one_class(self) -> None:
-        assert measure([WON], "f1", class_name="yes") == Measure("f1", 0.5, "Won", "yes")
+        assert measure([WON], "f1", class_name="yes") == ModelMetric("f1", 0.5, "Won", "yes")
 
     def test_of_a_class_need_not_be_known_for_the_others(self) -> None:
         assert measure([[without(NO, "f1"), YES]], "f1", class_name="yes").value == 0.5
 
     def test_may_be_that_of_one_field_out_of_several(self) -> None:
-        assert measure([WON, PRICE], "r2", "Price") == Measure("r2", 0.75, "Price")
+        assert measure([WON, PRICE], "r2", "Price") == ModelMetric("r2", 0.75, "Price")
 
     def test_of_a_number_field_is_any_number_in_it(self) -> None:
-        assert measure([PRICE], "rmse") == Measure("rmse", 2.5, "Price")
+        assert measure([PRICE], "rmse") == ModelMetric("rmse", 2.5, "Price")
 
     @pytest.mark.parametrize(
         ("choice", "said"),
@@ -117,13 +117,15 @@ class TestParsing:
 
 class TestHeadline:
     def test_is_the_f1_score_of_the_first_field(self) -> None:
-        assert headline([WON, PRICE]) == Measure("f1", pytest.approx(0.95), "Won")
+        assert main_metric([WON, PRICE]) == ModelMetric("f1", pytest.approx(0.95), "Won")
 
     def test_of_a_number_field_is_its_r2(self) -> None:
-        assert headline([PRICE, WON]) == Measure("r2", 0.75, "Price")
+        assert main_metric([PRICE, WON]) == ModelMetric("r2", 0.75, "Price")
 
     def test_is_another_number_where_there_is_none_of_the_usual(self) -> None:
-        assert headline([[without(one, "f1") for one in WON]]) == Measure("precision", pytest.approx(0.76), "Won")
+        assert main_metric([[without(one, "f1") for one in WON]]) == ModelMetric(
+            "precision", pytest.approx(0.76), "Won"
+        )
 
     @pytest.mark.parametrize(
         "stats",
@@ -140,4 +142,4 @@ class TestHeadline:
         ],
     )
     def test_is_nothing_where_there_is_no_number(self, stats: Any) -> None:
-        assert headline(stats) is None
+        assert main_metric(stats) is None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from airflow_provider_akkio.api.account import Account
+from airflow_provider_akkio.api.config import ClientConfig
 from dev.stack import SANDBOX_KEY, Stack
 
 Opens = Callable[..., Page]
@@ -37,7 +37,7 @@ def new_connection(page: Page, connection_id: str) -> Locator:
 
 def fill_site(form: Locator, stack: Stack, key: str = SANDBOX_KEY) -> None:
     site = urlsplit(stack.akkio)
-    form.get_by_label("Site").fill(f"http://{site.hostname}")
+    form.get_by_label("BaseUrl").fill(f"http://{site.hostname}")
     form.get_by_label("Port").fill(str(site.port))
     form.get_by_label("API key").fill(key)
 
@@ -71,12 +71,12 @@ def answer_to_test(page: Page, connection_id: str) -> Locator:
     return answer
 
 
-def stored(stack: Stack, connection_id: str) -> tuple[dict[str, Any], Account]:
+def stored(stack: Stack, connection_id: str) -> tuple[dict[str, Any], ClientConfig]:
     """Return the extra that Airflow has stored, and how the connection is read, but for the key, which it tells not."""
     fields = json.loads(stack.api.text(f"connections/{connection_id}"))
     extra = json.loads(fields["extra"])
     names = ("host", "port", "schema", "password")
-    return extra, Account.from_connection(connection_id, extra=extra, **{name: fields[name] for name in names})
+    return extra, ClientConfig.from_connection(connection_id, extra=extra, **{name: fields[name] for name in names})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -87,7 +87,7 @@ def test_the_form_asks_for_the_key_the_site_and_the_limits_by_name(
     form = new_connection(page, "leads")
     expect(form.get_by_label("API key")).to_have_attribute("type", "password")
     expect(form.get_by_label("API key")).to_have_attribute("placeholder", "from Akkio's Team Settings")
-    expect(form.get_by_label("Site")).to_have_attribute("placeholder", "https://api.akkio.com")
+    expect(form.get_by_label("BaseUrl")).to_have_attribute("placeholder", "https://api.akkio.com")
     expect(form.get_by_label("Port")).to_have_attribute("placeholder", "443")
     expect(form.get_by_label("Schema")).to_have_attribute("placeholder", "https")
     expect(form.get_by_label("Login")).to_have_count(0)
@@ -197,7 +197,7 @@ def test_to_change_a_limit_leaves_the_key_as_it_was(stack: Stack, open_page: Ope
 def test_only_airflows_button_needs_a_port(stack: Stack, open_page: Opens) -> None:
     page = open_page("ada", "connections")
     form = new_connection(page, "without_port")
-    form.get_by_label("Site").fill(stack.akkio)
+    form.get_by_label("BaseUrl").fill(stack.akkio)
     form.get_by_label("API key").fill(SANDBOX_KEY)
     save(form)
     expect(answer_to_test(page, "without_port")).to_contain_text("Bad Request")

@@ -20,7 +20,7 @@ Takes = Callable[[Page, str], None]
 
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 WIDTHS = pytest.mark.parametrize("width", [1280, 400])
-PAGES = ("airflow_provider_akkio.web", "airflow_provider_akkio.report.page")
+PAGES = ("airflow_provider_akkio.web", "airflow_provider_akkio.web.templating")
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 29, 45)"}
 
 
@@ -124,7 +124,7 @@ def test_a_page_that_keeps_itself_up_to_date_can_be_paused(stack: Stack, open_pa
     run = Run.begin(stack.api)
     run.wait_until_told("IN_PROGRESS")
     page.goto(f"{stack.api.url}/{run.page()}")
-    pause = page.get_by_role("button", name="Pause updates")
+    pause = page.get_by_role("button", name="Sleep updates")
     pause.click()
     expect(pause).to_have_attribute("aria-pressed", "true")
     run.end()

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import requests
 
-from airflow_provider_akkio.api.vocabulary import TrainingStatus
+from airflow_provider_akkio.api.types import TrainingStatus
 from airflow_provider_akkio.sandbox import Sandbox
 from tests.scripted import Answering, Reply, ScriptedAkkio, reset, status, trickle
 

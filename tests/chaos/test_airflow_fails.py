@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
+from airflow_provider_akkio.exceptions import AkkioSubmissionUnknownError
 from dev.processes import wait_until
 from dev.stack import Stack
 from tests.chaos.conftest import Case, Chaos
@@ -93,7 +93,7 @@ def test_the_triggerer_is_killed_while_it_submits(chaos: Chaos, force: bool) -> 
     name = "SIGKILL of the triggerer before Akkio answers"
     case = chaos.start(name, "started", gate=gate, force=force, ignore_fields=ignored)
     if force:
-        case.fails_with(AkkioSubmitOutcomeUnknown.__name__)
+        case.fails_with(AkkioSubmissionUnknownError.__name__)
     else:
         case.succeeds()
     assert (len(gate.accepted), case.tries) == (1 if force else 2, 1)

@@ -10,11 +10,11 @@ from threading import Timer
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioSubmitOutcomeUnknown
+from airflow_provider_akkio.exceptions import AkkioSubmissionUnknownError
 from tests.chaos.conftest import Case, Chaos
 from tests.chaos.gate import KILLED_IN_BETWEEN, MINUTE, OUTAGES, REFUSING, THROTTLING, Fault
 
-UNKNOWN = AkkioSubmitOutcomeUnknown.__name__
+UNKNOWN = AkkioSubmissionUnknownError.__name__
 Cases = dict[tuple[object, ...], Case]
 FIELDS = ("alcohol", "malic_acid", "ash", "magnesium", "flavanoids", "hue", "proline", "total_phenols")
 WAITS = pytest.mark.parametrize("wait", ["deferrable", "blocking"])

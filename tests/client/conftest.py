@@ -70,7 +70,7 @@ def secure_akkio(authority: trustme.CA) -> Iterator[ScriptedAkkio]:
 
 @pytest.fixture(params=["http", "https"])
 def either_akkio(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ScriptedAkkio:
-    """An Akkio without TLS, and one with it that is trusted."""
+    """An Akkio without TLS, and one with it that is ssl_context_for."""
     if request.param == "http":
         return request.getfixturevalue("akkio")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(request.getfixturevalue("bundle")))

@@ -6,53 +6,52 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
-from airflow_provider_akkio.api.messages import (
-    Answer,
-    Conversation,
+from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
+from airflow_provider_akkio.api.http import (
+    Flow,
     Method,
-    NoAnswer,
-    Pause,
     Request,
+    Response,
+    Sleep,
+    TransportError,
 )
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
 from tests.scripted import ScriptedAkkio
 
-Talk = Callable[..., list[Answer | NoAnswer]]
-Exchange = Callable[[Account, Request], Answer | NoAnswer]
+Talk = Callable[..., list[Response | TransportError]]
+Exchange = Callable[[ClientConfig, Request], Response | TransportError]
 
 UNHINDERED = 1000.0
 """A rate that holds up no test; of its own accord, a connection sends five requests a second."""
 
 
-def exchanges(requests: tuple[Request, ...]) -> Conversation[list[Answer | NoAnswer]]:
+def exchanges(requests: tuple[Request, ...]) -> Flow[list[Response | TransportError]]:
     replies = []
     for request in requests:
-        yield Pause(0.01)
+        yield Sleep(0.01)
         reply = yield request
         assert reply is not None
         replies.append(reply)
     return replies
 
 
-def blocking(account: Account, *requests: Request) -> list[Answer | NoAnswer]:
+def blocking(account: ClientConfig, *requests: Request) -> list[Response | TransportError]:
     with BlockingClient(account) as client:
         return client.run(exchanges(requests))
 
 
-def asynchronous(account: Account, *requests: Request) -> list[Answer | NoAnswer]:
-    async def talk() -> list[Answer | NoAnswer]:
+def asynchronous(account: ClientConfig, *requests: Request) -> list[Response | TransportError]:
+    async def talk() -> list[Response | TransportError]:
         async with AsynchronousClient(account) as client:
             return await client.run(exchanges(requests))
 
     return asyncio.run(talk())
 
 
-def account(url: str, timeout: float = 10.0, **fields: Any) -> Account:
+def account(url: str, timeout: float = 10.0, **fields: Any) -> ClientConfig:
     fields = {"key": "the-key", "requests_per_second": UNHINDERED} | fields
-    return Account("akkio_default", Site(url), timeout=timeout, **fields)
+    return ClientConfig("akkio_default", BaseUrl(url), timeout=timeout, **fields)
 
 
 def get(akkio: ScriptedAkkio) -> Request:

@@ -13,25 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_akkio.api.messages import Answer, NoAnswer
-from airflow_provider_akkio.client.allowance import MAX_CONNECTIONS, Allowance, _process_began_at, allowance_of
+from airflow_provider_akkio.api.http import Response, TransportError
+from airflow_provider_akkio.client.rate_limit import MAX_CONNECTIONS, RateLimiter, _process_began_at, get_rate_limiter
 from tests.client.driving import account
 from tests.client.timeless import Clock
 
-GOOD = Answer(200)
-THROTTLED = Answer(429)
+GOOD = Response(200)
+THROTTLED = Response(429)
 ROUNDING = 1e-6
 ANSWERS = [
     GOOD,
     GOOD,
     GOOD,
-    Answer(500),
+    Response(500),
     THROTTLED,
-    Answer(503, retry_after="1"),
-    NoAnswer("reset", was_sent=True),
+    Response(503, retry_after="1"),
+    TransportError("reset", was_sent=True),
     None,
 ]
-Outcome = Answer | NoAnswer | None
+Outcome = Response | TransportError | None
 
 repeatable = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 ways = st.tuples(st.floats(0, 3), st.floats(0, 1), st.sampled_from(ANSWERS))
@@ -42,39 +42,39 @@ def clock() -> Clock:
     return Clock()
 
 
-def taken(allowance: Allowance) -> int:
+def taken(rate_limiter: RateLimiter) -> int:
     """Take all places that there are, and return how many."""
-    return sum(1 for _ in itertools.takewhile(lambda _: allowance.take() == 0, range(1000)))
+    return sum(1 for _ in itertools.takewhile(lambda _: rate_limiter.take() == 0, range(1000)))
 
 
-def exchange(allowance: Allowance, clock: Clock, answer: Answer | NoAnswer = GOOD) -> None:
+def exchange(rate_limiter: RateLimiter, clock: Clock, answer: Response | TransportError = GOOD) -> None:
     """Send a request as soon as there is a place, and let it be answered at once."""
-    while seconds := allowance.take():
+    while seconds := rate_limiter.take():
         clock.now += seconds
-    allowance.give_back(clock.now, answer)
+    rate_limiter.give_back(clock.now, answer)
 
 
-def slowed(allowance: Allowance, clock: Clock, times: int) -> None:
+def slowed(rate_limiter: RateLimiter, clock: Clock, times: int) -> None:
     for _ in range(times):
-        exchange(allowance, clock, THROTTLED)
+        exchange(rate_limiter, clock, THROTTLED)
     clock.now += 1000
 
 
 def counted_at_the_far_end(rate: float, on_their_way: list[tuple[float, float, Outcome]]) -> list[float]:
     """Send requests as soon as they may be, and return when the other side counts them: somewhere on their way."""
     clock = Clock()
-    allowance = Allowance(rate, clock)
+    rate_limiter = RateLimiter(rate, clock)
     under_way: list[tuple[float, int, float, Outcome]] = []
     counted: list[float] = []
     tries = 0
     for number, (latency, share, answer) in enumerate(on_their_way):
-        while seconds := allowance.take():
+        while seconds := rate_limiter.take():
             tries += 1
             assert tries < 1000, "it goes on"
             clock.now += seconds
             if under_way and under_way[0][0] <= clock.now:
                 clock.now, _, taken_at, came = heappop(under_way)
-                allowance.give_back(taken_at, came)
+                rate_limiter.give_back(taken_at, came)
         counted.append(clock.now + share * latency)
         heappush(under_way, (clock.now + latency, number, clock.now, answer))
         assert len(under_way) <= MAX_CONNECTIONS
@@ -102,141 +102,141 @@ def test_a_process_that_follows_another_keeps_to_the_share_of_both(rate: float, 
     clock = Clock()
     counted: list[float] = []
     for latencies in processes:
-        allowance = Allowance(rate, clock, began_at=clock.now)
+        rate_limiter = RateLimiter(rate, clock, began_at=clock.now)
         for latency in latencies:
-            while seconds := allowance.take():
+            while seconds := rate_limiter.take():
                 clock.now += seconds
             clock.now += latency
             counted.append(clock.now)
-            allowance.give_back(clock.now - latency, GOOD)
+            rate_limiter.give_back(clock.now - latency, GOOD)
     most = max(1, int(rate))
     assert all(later - earlier >= 1 - ROUNDING for earlier, later in zip(counted, counted[most:], strict=False))
 
 
 def test_a_process_that_has_the_whole_limit_begins_at_once(clock: Clock) -> None:
-    assert Allowance(5, clock, began_at=clock.now).take() == 0
-    assert Allowance(4.9, clock, began_at=clock.now).take() == 1
-    assert Allowance(0.5, clock, began_at=clock.now).take() == 2
+    assert RateLimiter(5, clock, began_at=clock.now).take() == 0
+    assert RateLimiter(4.9, clock, began_at=clock.now).take() == 1
+    assert RateLimiter(0.5, clock, began_at=clock.now).take() == 2
 
 
 def test_all_places_are_free_again_one_second_after_the_answers(clock: Clock) -> None:
-    allowance = Allowance(5, clock)
-    assert taken(allowance) == 5
+    rate_limiter = RateLimiter(5, clock)
+    assert taken(rate_limiter) == 5
     clock.now += 10
-    assert allowance.take() > 0, "what is under way may be counted yet"
+    assert rate_limiter.take() > 0, "what is under way may be counted yet"
     for _ in range(5):
-        allowance.give_back(1000.0, GOOD)
-    assert allowance.take() == 1.0
+        rate_limiter.give_back(1000.0, GOOD)
+    assert rate_limiter.take() == 1.0
     clock.now += 1
-    assert taken(allowance) == 5
+    assert taken(rate_limiter) == 5
 
 
 def test_eight_requests_at_most_are_under_way_at_once(clock: Clock) -> None:
-    allowance = Allowance(1000, clock)
-    assert taken(allowance) == MAX_CONNECTIONS == 8
-    allowance.give_back(clock.now, GOOD)
-    assert taken(allowance) == 1
+    rate_limiter = RateLimiter(1000, clock)
+    assert taken(rate_limiter) == MAX_CONNECTIONS == 8
+    rate_limiter.give_back(clock.now, GOOD)
+    assert taken(rate_limiter) == 1
 
 
 @pytest.mark.parametrize(("rate", "places"), [(0.3, 1), (1.9, 1), (2.9, 2), (5, 5)])
 def test_the_whole_part_of_a_rate_counts_and_never_less_than_one(clock: Clock, rate: float, places: int) -> None:
-    assert taken(Allowance(rate, clock)) == places
+    assert taken(RateLimiter(rate, clock)) == places
 
 
 def test_a_place_for_which_nothing_was_sent_is_free_at_once(clock: Clock) -> None:
-    allowance = Allowance(1, clock)
-    assert taken(allowance) == 1
-    allowance.put_back()
-    assert taken(allowance) == 1
+    rate_limiter = RateLimiter(1, clock)
+    assert taken(rate_limiter) == 1
+    rate_limiter.put_back()
+    assert taken(rate_limiter) == 1
 
 
-@pytest.mark.parametrize("answer", [THROTTLED, Answer(503, retry_after="1")])
-def test_being_throttled_halves_the_rate_once_for_all_that_was_under_way(clock: Clock, answer: Answer) -> None:
-    allowance = Allowance(8, clock)
+@pytest.mark.parametrize("answer", [THROTTLED, Response(503, retry_after="1")])
+def test_being_throttled_halves_the_rate_once_for_all_that_was_under_way(clock: Clock, answer: Response) -> None:
+    rate_limiter = RateLimiter(8, clock)
     taken_at = clock.now
-    assert taken(allowance) == 8
+    assert taken(rate_limiter) == 8
     for _ in range(8):
         clock.now += 0.1
-        allowance.give_back(taken_at, answer)
+        rate_limiter.give_back(taken_at, answer)
     clock.now += 10
     taken_at = clock.now
-    assert taken(allowance) == 4
+    assert taken(rate_limiter) == 4
     clock.now += 0.1
-    allowance.give_back(taken_at, answer)
+    rate_limiter.give_back(taken_at, answer)
     for _ in range(3):
-        allowance.give_back(taken_at, None)
+        rate_limiter.give_back(taken_at, None)
     clock.now += 10
-    assert taken(allowance) == 2
+    assert taken(rate_limiter) == 2
 
 
 def test_the_rate_comes_back_with_the_answers_that_are_none(clock: Clock) -> None:
-    allowance = Allowance(8, clock)
-    slowed(allowance, clock, times=1)
+    rate_limiter = RateLimiter(8, clock)
+    slowed(rate_limiter, clock, times=1)
     for _ in range(9):
-        exchange(allowance, clock)
+        exchange(rate_limiter, clock)
     clock.now += 10
-    assert taken(allowance) == 7
+    assert taken(rate_limiter) == 7
     for _ in range(7):
-        allowance.give_back(clock.now, GOOD)
+        rate_limiter.give_back(clock.now, GOOD)
     clock.now += 10
-    assert taken(allowance) == 8
+    assert taken(rate_limiter) == 8
 
 
 def test_however_often_it_is_throttled_there_is_a_place_again(clock: Clock) -> None:
-    allowance = Allowance(5, clock)
-    slowed(allowance, clock, times=50)
-    assert allowance.take() == 0
-    allowance.give_back(clock.now, NoAnswer("reset", was_sent=True))
-    assert allowance.take() == pytest.approx(32 / 5)
+    rate_limiter = RateLimiter(5, clock)
+    slowed(rate_limiter, clock, times=50)
+    assert rate_limiter.take() == 0
+    rate_limiter.give_back(clock.now, TransportError("reset", was_sent=True))
+    assert rate_limiter.take() == pytest.approx(32 / 5)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_nothing_is_sent_before_retry_after_has_passed(clock: Clock, status: int) -> None:
-    allowance = Allowance(5, clock)
-    exchange(allowance, clock, Answer(status, retry_after="30"))
-    assert allowance.take() == 30
+    rate_limiter = RateLimiter(5, clock)
+    exchange(rate_limiter, clock, Response(status, retry_after="30"))
+    assert rate_limiter.take() == 30
     clock.now += 29
-    assert allowance.take() == 1
+    assert rate_limiter.take() == 1
     clock.now += 1
-    assert allowance.take() == 0
+    assert rate_limiter.take() == 0
 
 
 def test_a_shorter_retry_after_does_not_open_what_a_longer_one_has_closed(clock: Clock) -> None:
-    allowance = Allowance(5, clock)
-    assert taken(allowance) == 5
-    allowance.give_back(clock.now, Answer(429, retry_after="30"))
-    allowance.give_back(clock.now, Answer(429, retry_after="3"))
-    assert allowance.take() == 30
+    rate_limiter = RateLimiter(5, clock)
+    assert taken(rate_limiter) == 5
+    rate_limiter.give_back(clock.now, Response(429, retry_after="30"))
+    rate_limiter.give_back(clock.now, Response(429, retry_after="3"))
+    assert rate_limiter.take() == 30
 
 
-@pytest.mark.parametrize("answer", [Answer(503), Answer(500, retry_after="30"), Answer(200, retry_after="30")])
-def test_another_failure_says_nothing_about_the_rate(clock: Clock, answer: Answer) -> None:
-    allowance = Allowance(5, clock)
-    exchange(allowance, clock, answer)
+@pytest.mark.parametrize("answer", [Response(503), Response(500, retry_after="30"), Response(200, retry_after="30")])
+def test_another_failure_says_nothing_about_the_rate(clock: Clock, answer: Response) -> None:
+    rate_limiter = RateLimiter(5, clock)
+    exchange(rate_limiter, clock, answer)
     clock.now += 1
-    assert taken(allowance) == 5
+    assert taken(rate_limiter) == 5
 
 
 def test_an_account_has_one_allowance_whatever_its_connection_is() -> None:
-    one = allowance_of(account("https://one.example", verify=False, timeout=1))
-    assert allowance_of(account("https://one.example")) is one
-    assert allowance_of(account("https://another.example")) is not one
-    assert allowance_of(account("https://one.example", key="another-key")) is not one
+    one = get_rate_limiter(account("https://one.example", verify=False, timeout=1))
+    assert get_rate_limiter(account("https://one.example")) is one
+    assert get_rate_limiter(account("https://another.example")) is not one
+    assert get_rate_limiter(account("https://one.example", key="another-key")) is not one
 
 
 def test_the_rate_of_the_connection_that_asked_last_counts() -> None:
-    allowance_of(account("https://rate.example", requests_per_second=2))
-    assert allowance_of(account("https://rate.example", requests_per_second=4)).requests_per_second == 4
+    get_rate_limiter(account("https://rate.example", requests_per_second=2))
+    assert get_rate_limiter(account("https://rate.example", requests_per_second=4)).requests_per_second == 4
 
 
 def test_a_process_that_began_long_ago_sends_at_once() -> None:
-    assert allowance_of(account("https://old.example", requests_per_second=1)).take() == 0
+    assert get_rate_limiter(account("https://old.example", requests_per_second=1)).take() == 0
 
 
 def test_a_process_began_when_it_was_started_whatever_its_name_is_and_never_earlier() -> None:
     program = """if True:
         from pathlib import Path
-        from airflow_provider_akkio.client.allowance import _process_began_at
+        from airflow_provider_akkio.client.rate_limit import _process_began_at
         Path("/proc/self/comm").write_text("a) (b c")
         print(_process_began_at())
     """
@@ -264,19 +264,19 @@ def test_where_the_system_does_not_tell_when_a_process_began_it_is_now(monkeypat
 def test_a_forked_child_has_an_allowance_of_its_own_as_the_new_process_that_it_is() -> None:
     program = """if True:
         import os, signal
-        from airflow_provider_akkio.client.allowance import allowance_of
-        from airflow_provider_akkio.api.account import Account
-        from airflow_provider_akkio.api.location import Site
-        ours = Account("akkio_default", Site("https://api.akkio.com"), "the-key", requests_per_second=0.001)
-        before = allowance_of(ours)
+        from airflow_provider_akkio.client.rate_limit import get_rate_limiter
+        from airflow_provider_akkio.api.config import ClientConfig
+        from airflow_provider_akkio.api.config import BaseUrl
+        ours = ClientConfig("akkio_default", BaseUrl("https://api.akkio.com"), "the-key", requests_per_second=0.001)
+        before = get_rate_limiter(ours)
         assert before.take() > 0
         child = os.fork()
         if not child:
             signal.alarm(60)
-            after = allowance_of(ours)
+            after = get_rate_limiter(ours)
             os._exit(0 if after is not before and before.take() < after.take() else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert allowance_of(ours) is before
+        assert get_rate_limiter(ours) is before
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from airflow_provider_akkio.api.messages import Answer, Method, NoAnswer, Request
+from airflow_provider_akkio.api.http import Method, Request, Response, TransportError
 from tests.client.driving import Exchange, Talk, account, get, post
 from tests.scripted import (
     Answering,
@@ -39,7 +39,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 def test_a_request_carries_the_key_and_its_body(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("new", Reply(201, {"task_id": "T1"}, {"Retry-After": "9"}))
-    assert exchange(account(akkio.url), post(akkio)) == Answer(201, b'{"task_id": "T1"}', "9")
+    assert exchange(account(akkio.url), post(akkio)) == Response(201, b'{"task_id": "T1"}', "9")
     [received] = akkio.received
     assert (received.method, received.body) == ("POST", {"dataset_id": "ü"})
     assert received.headers["X-API-Key"] == "the-key"
@@ -49,19 +49,19 @@ def test_a_request_carries_the_key_and_its_body(exchange: Exchange, akkio: Scrip
 
 def test_an_error_is_an_answer_too(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("status", Reply(503, b"tired"))
-    assert exchange(account(akkio.url), get(akkio)) == Answer(503, b"tired")
+    assert exchange(account(akkio.url), get(akkio)) == Response(503, b"tired")
 
 
 def test_an_answer_that_a_proxy_has_compressed_is_read_all_the_same(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("new", Reply(201, gzip.compress(b'{"task_id": "T1"}'), {"Content-Encoding": "gzip"}))
-    assert exchange(account(akkio.url), post(akkio)) == Answer(201, b'{"task_id": "T1"}')
+    assert exchange(account(akkio.url), post(akkio)) == Response(201, b'{"task_id": "T1"}')
     assert akkio.received[0].headers["Accept-Encoding"] == "identity"
 
 
 def test_a_compressed_answer_is_read_no_further_than_another(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("status", Reply(200, gzip.compress(bytes(40 * 1024 * 1024)), {"Content-Encoding": "gzip"}))
     answer = exchange(account(akkio.url), get(akkio))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.defect == "is longer than 32 MiB"
     assert len(answer.body) < 34 * 1024 * 1024
 
@@ -69,7 +69,7 @@ def test_a_compressed_answer_is_read_no_further_than_another(exchange: Exchange,
 def test_a_redirect_is_an_answer_and_is_not_followed(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("status", Reply(302, {}, {"Location": f"{akkio.url}/api/v1/result"}))
     answer = exchange(account(akkio.url), get(akkio))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.status == 302
     assert "Transfer-Encoding" not in akkio.received[0].headers
     assert not akkio.asked("result")
@@ -80,7 +80,7 @@ def test_a_host_where_nothing_listens_was_sent_nothing(exchange: Exchange, akkio
         port = unused.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     answer = exchange(account(url), Request(Method.POST, f"{url}/api/v1/new", {}))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert not answer.was_sent
     assert "Connection" in answer.reason or "Connect call failed" in answer.reason
 
@@ -88,14 +88,14 @@ def test_a_host_where_nothing_listens_was_sent_nothing(exchange: Exchange, akkio
 def test_a_host_without_an_address_was_sent_nothing(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     url = "https://akkio.invalid"
     answer = exchange(account(url), Request(Method.POST, f"{url}/api/v1/new", {}))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert not answer.was_sent
 
 
 def test_a_host_that_speaks_no_tls_was_sent_nothing(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     url = akkio.url.replace("http://", "https://")
     answer = exchange(account(url), Request(Method.POST, f"{url}/api/v1/new", {}))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert not answer.was_sent
     assert not akkio.received
 
@@ -106,7 +106,7 @@ def test_a_request_that_was_sent_may_have_been_acted_on(
 ) -> None:
     akkio.script("new", answering)
     answer = exchange(account(akkio.url, timeout=0.5), post(akkio))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert answer.was_sent
     assert len(akkio.received) == 1
 
@@ -128,7 +128,7 @@ def test_a_body_that_does_not_end_well_is_marked(
     either_akkio.script("status", answering)
     with at_most(10):
         answer = exchange(account(either_akkio.url, timeout=10 if answering is endless else 1), get(either_akkio))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.status == 200
     assert answer.defect is not None
     assert answer.defect.startswith(defect)
@@ -147,13 +147,13 @@ def slowly(handler: BaseHTTPRequestHandler) -> None:
 
 def test_a_slow_answer_that_is_whole_within_the_limit_counts(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("new", slowly)
-    assert exchange(account(akkio.url), post(akkio)) == Answer(201, b"{}")
+    assert exchange(account(akkio.url), post(akkio)) == Response(201, b"{}")
 
 
 def test_the_limit_is_for_the_whole_answer_and_not_for_each_part(exchange: Exchange, akkio: ScriptedAkkio) -> None:
     akkio.script("new", slowly)
     answer = exchange(account(akkio.url, timeout=0.9), post(akkio))
-    assert isinstance(answer, NoAnswer) or answer.defect == "did not end in time"
+    assert isinstance(answer, TransportError) or answer.defect == "did not end in time"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_head_that_does_not_end_is_cut_when_the_time_is_over(
     either_akkio.script("new", answering)
     with at_most(5):
         answer = exchange(account(either_akkio.url, timeout=1), post(either_akkio))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert (answer.was_sent, "timed out" in answer.reason) == (True, True)
 
 
@@ -176,8 +176,8 @@ def test_a_connection_that_is_used_again_keeps_to_the_limit_too(talk: Talk) -> N
         akkio.script("status", Reply(200), trickling_head, Reply(200))
         with at_most(8):
             before, cut, after = talk(account(akkio.url, timeout=2), *[get(akkio)] * 3)
-        assert before == after == Answer(200, b"{}")
-        assert isinstance(cut, NoAnswer)
+        assert before == after == Response(200, b"{}")
+        assert isinstance(cut, TransportError)
         first, second, third = [received.port for received in akkio.received]
         assert first == second != third
 
@@ -190,7 +190,7 @@ def test_a_forwarding_proxy_keeps_to_the_limit_too(
     url = "http://akkio.invalid"
     with at_most(5):
         answer = exchange(account(url, timeout=1), Request(Method.POST, f"{url}/api/v1/new", {}))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert answer.was_sent
     assert akkio.received[0].path == f"{url}/api/v1/new"
 
@@ -203,7 +203,7 @@ def test_a_tunnel_that_does_not_open_was_sent_nothing(
     url = "https://akkio.invalid"
     with at_most(5):
         answer = exchange(account(url, timeout=0.5), Request(Method.POST, f"{url}/api/v1/new", {}))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert not answer.was_sent
     assert akkio.received[0].method == "CONNECT"
 
@@ -213,5 +213,5 @@ def test_a_handshake_that_does_not_end_was_sent_nothing(exchange: Exchange) -> N
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
         with at_most(5):
             answer = exchange(account(url, timeout=0.5), Request(Method.POST, f"{url}/api/v1/new", {}))
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, TransportError)
     assert not answer.was_sent

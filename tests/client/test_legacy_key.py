@@ -12,13 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.answers import read_answer
-from airflow_provider_akkio.api.location import Generation, Site
-from airflow_provider_akkio.api.messages import Method, Request
+from airflow_provider_akkio.api.config import ApiVersion, BaseUrl, ClientConfig
+from airflow_provider_akkio.api.http import Method, Request, authenticate
+from airflow_provider_akkio.api.requester import parse_response
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
-from airflow_provider_akkio.client.headers import with_key
 from airflow_provider_akkio.exceptions import AkkioError
 from tests.client.driving import Exchange
 from tests.end_to_end import echoes
@@ -29,8 +27,8 @@ KEY = "a+key/with=all&of%it"
 DONE = Reply(body={"status": "success", "datasets": [], "rows": 1, "name": "n"})
 
 
-def account(akkio: ScriptedAkkio) -> Account:
-    return Account("akkio_default", Site(akkio.url), KEY, requests_per_second=1000)
+def account(akkio: ScriptedAkkio) -> ClientConfig:
+    return ClientConfig("akkio_default", BaseUrl(akkio.url), KEY, requests_per_second=1000)
 
 
 def by_blocking_client(akkio: ScriptedAkkio) -> None:
@@ -88,8 +86,8 @@ def test_an_error_does_not_show_the_address_with_the_key(akkio: ScriptedAkkio) -
 def legacy(method: Method, url: str) -> Request:
     """Return a legacy request; a ``GET`` has its parameters in the query."""
     if method is Method.GET:
-        return Request(method, f"{url}/v1/models?id=M1", generation=Generation.LEGACY)
-    return Request(method, f"{url}/v1/models", {"id": "M1"}, generation=Generation.LEGACY)
+        return Request(method, f"{url}/v1/models?id=M1", generation=ApiVersion.LEGACY)
+    return Request(method, f"{url}/v1/models", {"id": "M1"}, generation=ApiVersion.LEGACY)
 
 
 @pytest.mark.parametrize("method", list(Method))
@@ -109,16 +107,16 @@ def test_a_call_of_today_has_the_key_in_its_header_alone(
     exchange: Exchange, akkio: ScriptedAkkio, method: Method
 ) -> None:
     akkio.script("models", DONE)
-    exchange(account(akkio), replace(legacy(method, akkio.url), generation=Generation.CURRENT))
+    exchange(account(akkio), replace(legacy(method, akkio.url), generation=ApiVersion.CURRENT))
     [received] = akkio.received
     assert received.headers["X-API-Key"] == KEY
     assert "api_key" not in f"{received.path} {received.body}"
 
 
 def test_the_key_is_the_only_parameter_where_there_is_no_other() -> None:
-    site = Site("https://api.akkio.com")
-    request = Request(Method.GET, "https://api.akkio.com/v1/models", generation=Generation.LEGACY)
-    sent = with_key(request, Account("akkio_default", site, KEY))
+    site = BaseUrl("https://api.akkio.com")
+    request = Request(Method.GET, "https://api.akkio.com/v1/models", generation=ApiVersion.LEGACY)
+    sent = authenticate(request, ClientConfig("akkio_default", site, KEY))
     assert sent.url == "https://api.akkio.com/v1/models?api_key=a%2Bkey%2Fwith%3Dall%26of%25it"
     assert request.url == "https://api.akkio.com/v1/models"
 
@@ -164,7 +162,7 @@ def test_no_failure_tells_the_key(
     reply = exchange(whose, legacy(method, akkio.url))
     assert akkio.received
     with pytest.raises(AkkioError) as caught:
-        read_answer(whose, "Model 'M1'", reply, time.time())
+        parse_response(whose, "Model 'M1'", reply, time.time())
     assert finds(keys, caught.value) == []
 
 
@@ -178,5 +176,5 @@ def test_no_refused_connection_tells_the_key(
     reply = exchange(whose, legacy(method, akkio.url))
     akkio.listen_again()
     with pytest.raises(AkkioError, match="no answer") as caught:
-        read_answer(whose, "Model 'M1'", reply, time.time())
+        parse_response(whose, "Model 'M1'", reply, time.time())
     assert finds(keys, caught.value) == []

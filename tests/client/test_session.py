@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 import requests
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.location import Site
+from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
 from airflow_provider_akkio.client.blocking import open_session
-from airflow_provider_akkio.exceptions import AkkioUntrustedAddress
+from airflow_provider_akkio.exceptions import AkkioUntrustedUrlError
 from tests.scripted import Reply, ScriptedAkkio
 
 
 @pytest.fixture
 def session(akkio: ScriptedAkkio) -> requests.Session:
-    return open_session(Account("akkio_default", Site(akkio.url), "the-key"))
+    return open_session(ClientConfig("akkio_default", BaseUrl(akkio.url), "the-key"))
 
 
 def test_it_is_ready_to_ask_with_the_key(session: requests.Session, akkio: ScriptedAkkio) -> None:
@@ -25,7 +24,7 @@ def test_it_is_ready_to_ask_with_the_key(session: requests.Session, akkio: Scrip
 
 def test_it_reaches_no_other_origin(session: requests.Session, akkio: ScriptedAkkio) -> None:
     with ScriptedAkkio() as other:
-        with pytest.raises(AkkioUntrustedAddress, match="'akkio_default'"):
+        with pytest.raises(AkkioUntrustedUrlError, match="'akkio_default'"):
             session.get(f"{other.url}/api/v1/status", timeout=5)
         assert not other.received
 

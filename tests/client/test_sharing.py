@@ -1,4 +1,4 @@
-"""All waits of an account on one event loop share a session, and all of a process its allowance."""
+"""All waits of an account on one event loop share a session, and all of a process its rate_limiter."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from airflow_provider_akkio.api.account import Account
-from airflow_provider_akkio.api.messages import Answer, NoAnswer, Request
+from airflow_provider_akkio.api.config import ClientConfig
+from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.client import shared
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
-from airflow_provider_akkio.exceptions import AkkioConnectionError
+from airflow_provider_akkio.exceptions import AkkioConfigurationError
 from tests.client.driving import Talk, account, asynchronous, blocking, exchanges, get, post
 from tests.scripted import Answering, Reply, ScriptedAkkio
 
-GOOD = Answer(200, b"{}")
+GOOD = Response(200, b"{}")
 
 
-async def ask(client: AsynchronousClient, request: Request) -> Answer | NoAnswer:
+async def ask(client: AsynchronousClient, request: Request) -> Response | TransportError:
     [reply] = await client.run(exchanges((request,)))
     return reply
 
@@ -40,7 +40,9 @@ def left_behind() -> list[object]:
 
 
 @asynccontextmanager
-async def both(one: Account, another: Account) -> AsyncIterator[tuple[AsynchronousClient, AsynchronousClient]]:
+async def both(
+    one: ClientConfig, another: ClientConfig
+) -> AsyncIterator[tuple[AsynchronousClient, AsynchronousClient]]:
     async with AsynchronousClient(one) as first, AsynchronousClient(another) as second:
         yield first, second
 
@@ -52,7 +54,7 @@ def test_many_clients_share_eight_connections() -> None:
         together.wait()
         Reply()(handler)
 
-    async def one(akkio: ScriptedAkkio) -> tuple[Answer | NoAnswer, aiohttp.ClientSession]:
+    async def one(akkio: ScriptedAkkio) -> tuple[Response | TransportError, aiohttp.ClientSession]:
         async with AsynchronousClient(account(akkio.url)) as client:
             return await ask(client, get(akkio)), session_of(client)
 
@@ -160,7 +162,7 @@ def test_certificates_that_cannot_be_read_leave_nothing_behind(
     async def main() -> None:
         clients = [AsynchronousClient(ours) for _ in range(3)]
         failures = await asyncio.gather(*(client.__aenter__() for client in clients), return_exceptions=True)
-        assert [type(failure) for failure in failures] == [AkkioConnectionError] * 3
+        assert [type(failure) for failure in failures] == [AkkioConfigurationError] * 3
         assert not left_behind()
         shutil.copy(bundle, certificates)
         async with AsynchronousClient(ours) as client:
@@ -184,7 +186,7 @@ def test_two_connections_of_one_account_keep_each_its_own_time_limit(akkio: Scri
             waiting = asyncio.create_task(ask(patient, get(akkio)))
             cut = await ask(impatient, get(akkio))
             has_given_up.set()
-            assert isinstance(cut, NoAnswer)
+            assert isinstance(cut, TransportError)
             assert "timed out" in cut.reason or "Timeout" in cut.reason
             assert await waiting == GOOD
 

@@ -1,4 +1,4 @@
-"""The queue before an account's allowance, on an event loop whose time passes at once."""
+"""The queue before an account's rate_limiter, on an event loop whose time passes at once."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_akkio.api.messages import Answer
-from airflow_provider_akkio.client.allowance import Allowance
-from airflow_provider_akkio.client.turnstile import Turnstile
+from airflow_provider_akkio.api.http import Response
+from airflow_provider_akkio.client.rate_limit import RateLimiter, RequestQueue
 from tests.client.timeless import Clock, run
 
-GOOD = Answer(200)
+GOOD = Response(200)
 
 
 class Passing:
-    """Sends requests through a turnstile, and remembers in which order they went."""
+    """Sends requests through a queue, and remembers in which order they went."""
 
     def __init__(self, clock: Clock, rate: float = 1.0) -> None:
-        self.allowance = Allowance(rate, clock)
-        self.turnstile = Turnstile(self.allowance)
+        self.rate_limiter = RateLimiter(rate, clock)
+        self.queue = RequestQueue(self.rate_limiter)
         self.passed: list[str] = []
 
     async def send(self, name: str, wanted_at: float = 0.0, seconds: float = 0.0) -> None:
-        taken_at = await self.turnstile.enter(wanted_at)
+        taken_at = await self.queue.enter(wanted_at)
         self.passed.append(name)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self.allowance.give_back(taken_at, GOOD)
-            self.turnstile.let_next()
+            self.rate_limiter.give_back(taken_at, GOOD)
+            self.queue.let_next()
 
     async def queued(self, *sending: tuple[str, float]) -> list[asyncio.Task[None]]:
         """Let requests queue, in this order, behind one that holds the only place for ten seconds."""
@@ -92,11 +91,11 @@ def test_who_gives_up_waiting_holds_nobody_up(clock: Clock, passing: Passing) ->
 
 def test_who_is_cancelled_in_the_moment_of_being_let_through_gives_the_place_on(clock: Clock, passing: Passing) -> None:
     async def main() -> None:
-        await passing.turnstile.enter(0.0)
+        await passing.queue.enter(0.0)
         tasks = [asyncio.create_task(passing.send(name)) for name in ("first", "second")]
         await asyncio.sleep(1.01)
-        passing.allowance.put_back()
-        passing.turnstile.let_next()
+        passing.rate_limiter.put_back()
+        passing.queue.let_next()
         at = clock.now
         tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -105,7 +104,7 @@ def test_who_is_cancelled_in_the_moment_of_being_let_through_gives_the_place_on(
     run(clock, main())
     assert passing.passed == ["second"]
     clock.now += 1
-    assert passing.allowance.take() == 0, "no place was lost"
+    assert passing.rate_limiter.take() == 0, "no place was lost"
 
 
 def test_a_place_that_frees_itself_is_taken_when_nobody_gives_one_back(clock: Clock) -> None:
@@ -122,8 +121,8 @@ def test_a_place_that_frees_itself_is_taken_when_nobody_gives_one_back(clock: Cl
 
 def test_a_closed_account_opens_again(clock: Clock, passing: Passing) -> None:
     async def main() -> float:
-        taken_at = await passing.turnstile.enter(0.0)
-        passing.allowance.give_back(taken_at, Answer(429, retry_after="30"))
+        taken_at = await passing.queue.enter(0.0)
+        passing.rate_limiter.give_back(taken_at, Response(429, retry_after="30"))
         await asyncio.gather(*(passing.send(name) for name in "ab"))
         return clock.now - taken_at
 
@@ -153,4 +152,4 @@ def test_nobody_is_forgotten_whoever_gives_up(clock: Clock, rate: float) -> None
     assert patient <= set(passing.passed)
     assert not [task for task in tasks if not task.cancelled() and task.exception()]
     clock.now += 1000
-    assert passing.allowance.take() == 0
+    assert passing.rate_limiter.take() == 0

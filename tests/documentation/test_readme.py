@@ -55,7 +55,7 @@ def account_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("AIRFLOW_CONN_AKKIO_DEFAULT", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    account = AkkioHook().get_account()
+    account = AkkioHook().get_client_config()
     return account.key, account.site.api_root, account.timeout
 
 

@@ -15,7 +15,7 @@ Saying = Callable[[str], Any]
 
 
 def _echo(code: int, say: Saying) -> Answering:
-    """Answer with what is made of the request's key: a text, or a value that is sent as JSON."""
+    """Response with what is made of the request's key: a text, or a value that is sent as JSON."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         said = say(_key(handler))

@@ -28,7 +28,7 @@ class Find:
 class Keys:
     """A key for each owner, and the search for them.
 
-    The middle of a key is what changes wherever it is quoted. Both its ends are the same letters and digits, which no
+    The middle of a key is what changes wherever it is printable. Both its ends are the same letters and digits, which no
     quoting changes: they give the key away in any spelling, and if half of it was cut off.
 
     :param owners: for whom.

@@ -6,8 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_akkio.report.card import card
-from airflow_provider_akkio.report.content import ModelReport
+from airflow_provider_akkio.api.summary import ModelSummary, card
 from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
 from dev.versions import Part
@@ -83,7 +82,7 @@ def test_the_log_tells_the_trainings_story(airflow: AirflowApi) -> None:
         f"T{training}: SUCCEEDED",
     ]
     assert [line for line in log.splitlines() if line in story] == story
-    first, *others = card(ModelReport.of(xcoms))
+    first, *others = card(ModelSummary.of(xcoms))
     assert len(others) == 6
     assert "\n".join([f"Akkio trained {first}", *others]) in log
     assert "sandbox-key" not in log
@@ -122,11 +121,11 @@ def failed_run(stack: Stack) -> str:
 @pytest.mark.parametrize(
     ("task_id", "error", "reason"),
     [
-        ("no_such_field", "AkkioTrainingFailed", "no such field"),
-        ("no_such_dataset", "AkkioNotFound", "dataset 'no such dataset'"),
-        ("wrong_key", "AkkioUnauthorized", "password of connection 'akkio_wrong_key'"),
+        ("no_such_field", "AkkioTrainingFailedError", "no such field"),
+        ("no_such_dataset", "AkkioNotFoundError", "dataset 'no such dataset'"),
+        ("wrong_key", "AkkioUnauthorizedError", "password of connection 'akkio_wrong_key'"),
         ("wrong_once_rendered", "AkkioParameterError", "duration must be one of 10, 60, 300, 1800"),
-        ("out_of_time", "AkkioTrainingTimeout", "did not end within 1 s"),
+        ("out_of_time", "AkkioTrainingTimeoutError", "did not end within 1 s"),
         pytest.param(
             "out_of_execution_time",
             "AirflowTaskTimeout",

@@ -13,18 +13,18 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_akkio.api.datasets import DatasetField
-from airflow_provider_akkio.api.legacy import Listed
-from airflow_provider_akkio.api.request import TrainRequest
-from airflow_provider_akkio.api.training import SubmittedTraining, TrainingResult, TrainingState
+from airflow_provider_akkio.api.parameters import TrainRequest
+from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
+from airflow_provider_akkio.api.v1 import NamedResource
 from airflow_provider_akkio.exceptions import (
-    AkkioConnectionError,
-    AkkioForbidden,
-    AkkioNotFound,
+    AkkioConfigurationError,
+    AkkioForbiddenError,
+    AkkioNotFoundError,
     AkkioParameterError,
-    AkkioTrainingFailed,
-    AkkioTrainingTimeout,
-    AkkioUnauthorized,
-    AkkioUnprocessable,
+    AkkioTrainingFailedError,
+    AkkioTrainingTimeoutError,
+    AkkioUnauthorizedError,
+    AkkioUnprocessableError,
 )
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
@@ -83,28 +83,28 @@ def test_a_training_is_waited_for(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("PENDING"), status("SUCCEEDED"))
     connected.script("result", result("M1"))
     training = hook.submit_training(REQUEST)
-    assert hook.wait_for_training(training, timeout=60, poll_interval=0.05).model_id == "M1"
+    assert hook.poll_until_done(training, timeout=60, poll_interval=0.05).model_id == "M1"
 
 
 def test_a_failed_training_raises(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("FAILED", error="too few rows"))
-    with pytest.raises(AkkioTrainingFailed, match="too few rows"):
-        hook.wait_for_training(SubmittedTraining("T1", 0.0))
+    with pytest.raises(AkkioTrainingFailedError, match="too few rows"):
+        hook.poll_until_done(SubmittedTraining("T1", 0.0))
 
 
 def test_the_time_to_wait_counts_from_the_submission(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("IN_PROGRESS"))
     training = SubmittedTraining("T1", time.time() - 100)
-    with pytest.raises(AkkioTrainingTimeout, match="did not end within 50 s; its last status is IN_PROGRESS"):
-        hook.wait_for_training(training, timeout=50)
+    with pytest.raises(AkkioTrainingTimeoutError, match="did not end within 50 s; its last status is IN_PROGRESS"):
+        hook.poll_until_done(training, timeout=50)
     assert len(connected.received) == 1
 
 
 def test_a_training_is_revisited(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("IN_PROGRESS"), status("FAILED"))
     training = SubmittedTraining("T1", time.time())
-    assert hook.revisit_training(training) == TrainingState("IN_PROGRESS")
-    assert hook.revisit_training(training) is None
+    assert hook.get_resumable_state(training) == TrainingState("IN_PROGRESS")
+    assert hook.get_resumable_state(training) is None
 
 
 def test_an_id_that_is_none_is_refused_before_anything_is_sent(hook: Any, connected: ScriptedAkkio) -> None:
@@ -132,7 +132,7 @@ def test_a_connection_may_be_a_uri(hook: Any, akkio: ScriptedAkkio, monkeypatch:
 
 def test_an_unusable_connection_fails_without_a_retry(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     set_connection(monkeypatch, password="  ")
-    with pytest.raises(AkkioConnectionError, match="'akkio_default' has no API key") as caught:
+    with pytest.raises(AkkioConfigurationError, match="'akkio_default' has no API key") as caught:
         hook.get_training_status("T1")
     assert isinstance(caught.value, AirflowFailException)
 
@@ -216,7 +216,7 @@ def lead_to(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, key: str) -> None
 class TestDatasets:
     def test_one_is_made_filled_described_and_deleted(self, at_sandbox: AkkioHook) -> None:
         dataset_id = at_sandbox.create_dataset("numbers")
-        assert Listed(dataset_id, "numbers") in at_sandbox.list_datasets()
+        assert NamedResource(dataset_id, "numbers") in at_sandbox.list_datasets()
         empty = at_sandbox.get_dataset(dataset_id)
         assert (empty.name, empty.rows, empty.fields) == ("numbers", 0, ())
         at_sandbox.append_rows(dataset_id, NUMBERS[:40])
@@ -237,7 +237,7 @@ class TestDatasets:
             DatasetField("parity", "category"),
             DatasetField("name", "string"),
         )
-        with pytest.raises(AkkioUnprocessable, match=r"fields\.0\.type"):
+        with pytest.raises(AkkioUnprocessableError, match=r"fields\.0\.type"):
             at_sandbox.set_field_types(dataset_id, {"number": "date"})
 
     def test_rows_arrive_as_they_were_given(self, at_sandbox: AkkioHook, sandbox: Sandbox) -> None:
@@ -249,7 +249,7 @@ class TestDatasets:
     def test_rows_that_akkio_refuses_are_not_added(self, at_sandbox: AkkioHook) -> None:
         dataset_id = at_sandbox.create_dataset("refused")
         at_sandbox.append_rows(dataset_id, NUMBERS)
-        with pytest.raises(AkkioUnprocessable, match=r"Adding rows 61 to 62 .*no field 'unknown'"):
+        with pytest.raises(AkkioUnprocessableError, match=r"Adding rows 61 to 62 .*no field 'unknown'"):
             at_sandbox.append_rows(dataset_id, [NUMBERS[0], {"unknown": 1}])
         assert at_sandbox.get_dataset(dataset_id).rows == 60
 
@@ -259,7 +259,7 @@ class TestDatasets:
             lambda: at_sandbox.append_rows("gone", NUMBERS),
             lambda: at_sandbox.set_field_types("gone", {"number": "string"}),
         ):
-            with pytest.raises(AkkioNotFound, match="'gone"):
+            with pytest.raises(AkkioNotFoundError, match="'gone"):
                 ask()
 
 
@@ -269,8 +269,8 @@ class TestModels:
         rows = [{"side": ("up", "down")[number % 2], "won": ("yes", "no")[number % 2]} for number in range(60)]
         at_sandbox.append_rows(dataset_id, rows)
         training = at_sandbox.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="won"))
-        model_id = at_sandbox.wait_for_training(training, timeout=60, poll_interval=0.05).model_id
-        assert Listed(model_id, "coins: won") in at_sandbox.list_models()
+        model_id = at_sandbox.poll_until_done(training, timeout=60, poll_interval=0.05).model_id
+        assert NamedResource(model_id, "coins: won") in at_sandbox.list_models()
 
         said = at_sandbox.predict(model_id, [{"side": "down"}, {"side": "up"}, {"side": None}])
         assert [one["won"] for one in said[:2]] == ["no", "yes"]
@@ -282,7 +282,7 @@ class TestModels:
         assert at_sandbox.delete_model(model_id) is True
         assert at_sandbox.delete_model(model_id) is False
         assert model_id not in [one.id for one in at_sandbox.list_models()]
-        with pytest.raises(AkkioNotFound, match=model_id):
+        with pytest.raises(AkkioNotFoundError, match=model_id):
             at_sandbox.predict(model_id, rows)
 
 
@@ -300,7 +300,9 @@ EACH_CALL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("call", EACH_CALL.values(), ids=EACH_CALL.keys())
-@pytest.mark.parametrize(("key", "error"), [("wrong-key", AkkioUnauthorized), ("forbidden-key", AkkioForbidden)])
+@pytest.mark.parametrize(
+    ("key", "error"), [("wrong-key", AkkioUnauthorizedError), ("forbidden-key", AkkioForbiddenError)]
+)
 def test_a_key_that_akkio_does_not_take_is_never_success(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, call: Any, key: str, error: type[Exception]
 ) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_akkio.api.request import TrainRequest
+from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.exceptions import (
-    AkkioNotFound,
+    AkkioNotFoundError,
     AkkioParameterError,
-    AkkioPredictionsMismatch,
-    AkkioUnusableSource,
+    AkkioPredictionMismatchError,
+    AkkioSourceFileError,
 )
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
@@ -35,14 +35,13 @@ TOO_FEW = Fault(
 @pytest.fixture(scope="session")
 def model_id(shared_sandbox: Sandbox) -> str:
     """A model that knows that the answer is yes where the number is even."""
-    from airflow_provider_akkio.api.account import Account
-    from airflow_provider_akkio.api.location import Site
+    from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
     from airflow_provider_akkio.client.blocking import BlockingClient
 
     dataset_id = shared_sandbox.datasets.create("parity")
     rows = [{"even": str(number % 2 == 0), "answer": "no" if number % 2 else "yes"} for number in range(100)]
     shared_sandbox.datasets.append(dataset_id, rows)
-    with BlockingClient(Account("akkio_default", Site(shared_sandbox.url), "sandbox-key")) as client:
+    with BlockingClient(ClientConfig("akkio_default", BaseUrl(shared_sandbox.url), "sandbox-key")) as client:
         training = client.run(client.protocol.submit(TrainRequest(dataset_id=dataset_id, predict_fields="answer")))
         _, result = client.run(client.protocol.finish(training, time.time() + 60, 0.1))
     return result.model_id
@@ -58,7 +57,7 @@ def source(tmp_path: Path) -> Path:
 def predict(run_dag: DagRunner, model_id: str, source: Path, output: Path | str, arguments: str = "") -> FinishedRun:
     return run_dag(
         f'AkkioPredictOperator(task_id="predict", model_id="{model_id}", source={str(source)!r}, '
-        f"output={str(output)!r}, batch_rows=5, retry_delay=timedelta(0), {arguments})"
+        f"output={str(output)!r}, batch_size=5, retry_delay=timedelta(0), {arguments})"
     )
 
 
@@ -151,7 +150,7 @@ def test_more_or_fewer_predictions_than_rows_are_an_error_and_leave_nothing(
 ) -> None:
     gate.break_down(TOO_FEW, "models", after=1)
     run = predict(run_dag, model_id, source, source.with_name("out.csv"))
-    assert isinstance(run.failure, AkkioPredictionsMismatch)
+    assert isinstance(run.failure, AkkioPredictionMismatchError)
     assert "answered 5 rows with 1 predictions" in str(run.failure)
     assert [path.name for path in source.parent.iterdir()] == ["rows.csv"]
 
@@ -164,7 +163,7 @@ def test_a_blip_is_asked_again(run_dag: DagRunner, gate: Gate, model_id: str, so
 
 def test_a_model_that_is_gone_is_named(run_dag: DagRunner, gate: Gate, source: Path) -> None:
     run = predict(run_dag, "gone", source, source.with_name("out.csv"), "retries=2")
-    assert isinstance(run.failure, AkkioNotFound)
+    assert isinstance(run.failure, AkkioNotFoundError)
     assert "model 'gone'" in str(run.failure)
     assert run.tries("predict") == 1
     assert [path.name for path in source.parent.iterdir()] == ["rows.csv"]
@@ -178,7 +177,7 @@ def test_a_wrong_source_costs_nothing(
     if content is not None:
         source.write_bytes(content)
     failure = predict(run_dag, model_id, source, tmp_path / "out.csv").failure
-    assert isinstance(failure, AkkioUnusableSource)
+    assert isinstance(failure, AkkioSourceFileError)
     assert gate.received == []
     assert not (tmp_path / "out.csv").exists()
 
@@ -201,7 +200,7 @@ def test_a_place_that_no_library_reaches_is_named(run_dag: DagRunner, gate: Gate
     assert "cannot be reached" in str(failure)
 
 
-@pytest.mark.parametrize("arguments", ['model_id=""', 'model_id="m", batch_rows=0', 'model_id="m", explain="x"'])
+@pytest.mark.parametrize("arguments", ['model_id=""', 'model_id="m", batch_size=0', 'model_id="m", explain="x"'])
 def test_wrong_literals_are_refused_when_the_file_is_parsed(run_dag: DagRunner, arguments: str) -> None:
     body = f'AkkioPredictOperator(task_id="predict", source="a.csv", output="b.csv", {arguments})'
     with pytest.raises(AkkioParameterError, match="Task 'predict'"), run_dag.parsed(body):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioModelNotBetter, AkkioParameterError
+from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.conftest import Logged
 from tests.scripted import ScriptedAkkio, accepted, result, status
@@ -102,7 +102,7 @@ def test_a_model_that_is_not_better_is_skipped_with_both_numbers_in_the_log(
 def test_it_fails_where_that_is_wanted(run_dag: DagRunner, asset: str) -> None:
     promote(run_dag, asset, "M1", stats())
     run = promote(run_dag, asset, "M2", stats(no=0.1), "fail_if_worse=True, retries=2")
-    assert isinstance(run.failure, AkkioModelNotBetter)
+    assert isinstance(run.failure, AkkioModelRejectedError)
     assert run.tries("promote") == 1
 
 

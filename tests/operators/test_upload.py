@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioUnusableSource, AkkioUploadIncomplete
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError, AkkioUploadIncompleteError
+from airflow_provider_akkio.operators._upload import KEY, Upload
 from airflow_provider_akkio.sandbox import Sandbox
-from airflow_provider_akkio.uploading import KEY, Upload
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
@@ -45,7 +45,7 @@ def dataset_id(sandbox: Sandbox) -> str:
 
 def upload(run_dag: DagRunner, source: object, arguments: str) -> FinishedRun:
     return run_dag(
-        f'AkkioUploadDatasetOperator(task_id="upload", source={str(source)!r}, batch_rows=5, '
+        f'AkkioUploadDatasetOperator(task_id="upload", source={str(source)!r}, batch_size=5, '
         f"retry_delay=timedelta(0), {arguments})"
     )
 
@@ -128,7 +128,7 @@ def test_bad_input_gets_a_clear_sentence_and_nothing_is_sent(
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
     failure = upload(run_dag, path, 'dataset_name="bad"').failure
-    assert isinstance(failure, AkkioUnusableSource)
+    assert isinstance(failure, AkkioSourceFileError)
     assert said in str(failure)
     assert "bad.csv" in str(failure)
     assert gate.received == []
@@ -136,7 +136,7 @@ def test_bad_input_gets_a_clear_sentence_and_nothing_is_sent(
 
 def test_a_missing_file_is_named_and_nothing_is_sent(run_dag: DagRunner, gate: Gate, tmp_path: Path) -> None:
     failure = upload(run_dag, tmp_path / "missing.csv", 'dataset_name="bad"').failure
-    assert isinstance(failure, AkkioUnusableSource)
+    assert isinstance(failure, AkkioSourceFileError)
     assert "there is no such file" in str(failure)
     assert gate.received == []
 
@@ -151,7 +151,7 @@ def test_a_byte_order_mark_and_ten_thousand_columns_are_fine(
     assert (dataset.fields, len(dataset.rows)) == (tuple(columns), 3)
 
 
-@pytest.mark.parametrize("arguments", ["", 'dataset_name="a", dataset_id="b"', 'dataset_name="a", batch_rows=0'])
+@pytest.mark.parametrize("arguments", ["", 'dataset_name="a", dataset_id="b"', 'dataset_name="a", batch_size=0'])
 def test_wrong_literals_are_refused_when_the_file_is_parsed(run_dag: DagRunner, arguments: str) -> None:
     body = f'AkkioUploadDatasetOperator(task_id="upload", source="rows.csv", {arguments})'
     with pytest.raises(AkkioParameterError, match="Task 'upload'"), run_dag.parsed(body):
@@ -204,10 +204,10 @@ def test_an_append_goes_on_behind_the_last_batch_that_arrived(
 def test_an_append_without_a_store_says_which_rows_arrived_and_is_not_tried_again(
     run_dag: DagRunner, gate: Gate, source: Path, dataset_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_akkio.uploading.store_of", lambda _: None)
+    monkeypatch.setattr("airflow_provider_akkio.operators._upload.store_of", lambda _: None)
     gate.break_down(REFUSAL, "datasets", after=THIRD_BATCH)
     run = upload(run_dag, source, f'dataset_id="{dataset_id}", retries=3')
-    assert isinstance(run.failure, AkkioUploadIncomplete)
+    assert isinstance(run.failure, AkkioUploadIncompleteError)
     assert f"the first 10 are in dataset {dataset_id}, which had 3 before" in str(run.failure)
     assert "adds all rows of the file, these once more" in str(run.failure)
     assert run.tries("upload") == 1
@@ -220,7 +220,7 @@ def test_an_append_that_broke_off_is_not_tried_again_where_nothing_is_kept(
 ) -> None:
     gate.break_down(REFUSAL, "datasets", after=THIRD_BATCH)
     run = upload(run_dag, source, f'dataset_id="{dataset_id}", retries=3')
-    assert isinstance(run.failure, AkkioUploadIncomplete)
+    assert isinstance(run.failure, AkkioUploadIncompleteError)
     assert run.tries("upload") == 1
     assert ids(gate._sandbox, dataset_id) == OLD + NEW[:10]
 
@@ -234,7 +234,7 @@ def test_rows_of_somebody_else_end_an_append_that_is_in_doubt(
 
     gate.break_down(replace(ONCE, answering=interfere), "datasets", after=THIRD_BATCH)
     run = upload(run_dag, source, f'dataset_id="{dataset_id}", retries=3')
-    assert isinstance(run.failure, AkkioUploadIncomplete)
+    assert isinstance(run.failure, AkkioUploadIncompleteError)
     assert "Does something else add rows to it?" in str(run.failure)
     assert ids(gate._sandbox, dataset_id) == [*OLD, *NEW[:15], -2]
 
@@ -278,7 +278,7 @@ def test_a_file_that_changed_before_a_later_try_adds_nothing(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("airflow_provider_akkio.api.datasets.MAX_RETRIES", 0)
         run = upload(run_dag, source, f'dataset_id="{dataset_id}", retries=3')
-    assert isinstance(run.failures[-1], AkkioUploadIncomplete)
+    assert isinstance(run.failures[-1], AkkioUploadIncompleteError)
     assert "have changed since an earlier try of this task added 10 rows or more" in str(run.failures[-1])
     assert run.tries("upload") == 2
     assert ids(gate._sandbox, dataset_id) == OLD + NEW[:10]

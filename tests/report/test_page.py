@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from airflow_provider_akkio.report.__main__ import main
-from airflow_provider_akkio.report.content import ModelReport
-from airflow_provider_akkio.report.page import standalone_page
 
-STRANGE = ["<script>alert(1)</script>", "\"quoted\" & 'quoted'", "🦜 emoji", "\u05e9\u05dc\u05d5\u05dd"]
+from airflow_provider_akkio.api.summary import ModelSummary
+from airflow_provider_akkio.web.templating import standalone_page
+
+STRANGE = ["<script>alert(1)</script>", "\"printable\" & 'printable'", "🦜 emoji", "\u05e9\u05dc\u05d5\u05dd"]
 
 
 def test_it_shows_the_model_its_classes_its_fields_and_its_story(leads: dict[str, Any]) -> None:
-    text = _text(standalone_page(ModelReport.of(leads)))
+    text = _text(standalone_page(ModelSummary.of(leads)))
     assert "Model id M1 Copy" in text
     assert "Of 400 rows that were kept for the test, 360 (90.0%) were predicted right." in text
     assert "Most often missed: 1, of whose 53 rows 27 were taken for another class." in text
@@ -32,8 +32,8 @@ def test_it_shows_the_model_its_classes_its_fields_and_its_story(leads: dict[str
 
 
 def test_it_shows_the_measures_of_a_number(progression: dict[str, Any]) -> None:
-    text = _text(standalone_page(ModelReport.of(progression)))
-    assert "Predicting progression Measure Value count 88 rmse 61.656 mae 50.779 r2 0.398" in text
+    text = _text(standalone_page(ModelSummary.of(progression)))
+    assert "Predicting progression ModelMetric Value count 88 rmse 61.656 mae 50.779 r2 0.398" in text
     assert "What goes with each outcome" not in text
 
 
@@ -44,7 +44,7 @@ def test_whatever_akkio_calls_a_thing_is_text_and_no_markup(leads: dict[str, Any
     leads["field_importance"] = {name: 1.0}
     [outcome] = leads["data_story"][0]["outcomes"]
     outcome |= {"outcome": name, "causes": [{"field": name, "top_value": name, "bottom_value": name}]}
-    page = standalone_page(ModelReport.of(leads | {"model_id": name}))
+    page = standalone_page(ModelSummary.of(leads | {"model_id": name}))
     escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
     shown = page.count(escaped.replace("'", "&#39;"))
     assert shown >= 10
@@ -54,7 +54,7 @@ def test_whatever_akkio_calls_a_thing_is_text_and_no_markup(leads: dict[str, Any
 
 
 def test_its_policy_allows_its_own_style_and_script_and_nothing_else(leads: dict[str, Any]) -> None:
-    page = standalone_page(ModelReport.of(leads))
+    page = standalone_page(ModelSummary.of(leads))
     policy = re.search('Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     hashes = [
@@ -73,7 +73,7 @@ def test_two_hundred_classes_and_five_hundred_fields_make_a_page_of_less_than_20
     leads["field_importance"] = {f"a field with a name {number}": number / 124750 for number in range(500)}
     told = leads["data_story"][0]
     told["outcomes"] = [{**told["outcomes"][0], "outcome": f"a class {number}"} for number in range(200)]
-    page = standalone_page(ModelReport.of(leads))
+    page = standalone_page(ModelSummary.of(leads))
     assert all(f"<bdi>a class {number}</bdi>" in page for number in range(200))
     assert all(f"<bdi>a field with a name {number}</bdi>" in page for number in range(500))
     assert len(page.encode()) < 200 * 1024
@@ -84,7 +84,7 @@ def test_the_command_writes_the_page_of_a_result(leads: dict[str, Any], tmp_path
     result.write_text(json.dumps({"status": "success", **leads}))
     command = [sys.executable, "-m", "airflow_provider_akkio.report", str(result)]
     page = subprocess.run(command, capture_output=True, check=True, timeout=60)
-    assert page.stdout.decode() == standalone_page(ModelReport.of(leads)) + "\n"
+    assert page.stdout.decode() == standalone_page(ModelSummary.of(leads)) + "\n"
     assert b"akkio" not in page.stderr  # where Airflow 3.1 tells of Alembic's plugins
 
 

@@ -16,8 +16,8 @@ from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.providers.celery.get_provider_info import get_provider_info
 
 from airflow_provider_akkio import exceptions
-from airflow_provider_akkio.api.account import DEFAULT_REQUESTS_PER_SECOND
-from airflow_provider_akkio.api.meter import Metric
+from airflow_provider_akkio.api.config import DEFAULT_REQUESTS_PER_SECOND
+from airflow_provider_akkio.api.requester import MetricName
 from dev.compose import LEFT_TO_DOCKER
 from dev.distributed import COMPOSE_FILE
 from dev.trial import ALL_PROMISES, MEMORY, PHASES, PROMISES, WORKERS
@@ -115,7 +115,7 @@ def test_workers_take_as_much_as_the_scheduler_hands_out() -> None:
 
 def test_every_metric_that_is_named_exists() -> None:
     template = files("airflow._shared.observability.metrics") / "metrics_template.yaml"
-    known = {metric["name"] for metric in yaml.safe_load(template.read_text())["metrics"]} | set(map(str, Metric))
+    known = {metric["name"] for metric in yaml.safe_load(template.read_text())["metrics"]} | set(map(str, MetricName))
     table = TEXT.partition("## What to watch")[2].partition("\n## ")[0]
     named = {
         name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([a-z_.]+)`", row)

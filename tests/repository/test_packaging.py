@@ -145,7 +145,7 @@ def test_an_sdist_that_holds_more_or_less_than_the_project_is_refused(built: Bui
 
 def test_the_version_stands_in_one_place() -> None:
     version = re.compile(rf"(?<![\d.]){re.escape(__version__)}(?![\d.])")
-    folders = [PACKAGE, "benchmarks", "dags_examples", "dev", "docs", "tests"]
+    folders = [PACKAGE, "benchmarks", "example_dags", "dev", "docs", "tests"]
     paths = [path for folder in folders for path in (PROJECT / folder).rglob("*.*")]
     paths += [path for path in PROJECT.iterdir() if path.name not in ("CHANGELOG.md", "requirements-dev.txt")]
     texts = [path for path in paths if path.suffix in (".css", ".html", ".md", ".py", ".toml", ".yaml", "")]

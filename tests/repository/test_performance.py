@@ -6,8 +6,8 @@ import json
 import re
 import shlex
 
-from airflow_provider_akkio.api.account import DEFAULT_REQUESTS_PER_SECOND, Account
-from airflow_provider_akkio.api.meter import Metric
+from airflow_provider_akkio.api.config import DEFAULT_REQUESTS_PER_SECOND, ClientConfig
+from airflow_provider_akkio.api.requester import MetricName
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from benchmarks.report import Row, table
 from dev.stack import PROJECT
@@ -28,7 +28,7 @@ def test_every_block_is_run() -> None:
 def test_the_command_defines_a_connection_with_a_share_of_the_limit() -> None:
     arguments = shlex.split(block("airflow connections add", PERFORMANCE))
     given = dict(zip(arguments[4::2], arguments[5::2], strict=True))
-    account = Account.from_connection(
+    account = ClientConfig.from_connection(
         arguments[3],
         host=None,
         port=None,
@@ -63,7 +63,7 @@ def test_the_plan_follows_from_the_limit() -> None:
 
 
 def test_every_metric_is_described() -> None:
-    assert re.findall(r"^\| `(akkio\.\w+)` \|", TEXT, re.MULTILINE) == [str(metric) for metric in Metric]
+    assert re.findall(r"^\| `(akkio\.\w+)` \|", TEXT, re.MULTILINE) == [str(metric) for metric in MetricName]
 
 
 def test_the_parameters_that_it_names_exist() -> None:

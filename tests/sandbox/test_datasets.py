@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_akkio.api.vocabulary import Duration
+from airflow_provider_akkio.api.types import Duration
 from airflow_provider_akkio.sandbox import Sandbox, learning
 from airflow_provider_akkio.sandbox.datasets import LEADS_ID, Dataset, UnusableDataError, read_folder
 from airflow_provider_akkio.sandbox.leads import generate_leads

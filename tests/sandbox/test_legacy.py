@@ -17,7 +17,7 @@ ROWS = [{"number": number, "answer": ANSWERS[number % 2], "even": str(number % 2
 
 
 @dataclass(frozen=True)
-class LegacyCalls:
+class V1Api:
     """Calls to one sandbox with one key."""
 
     url: str
@@ -40,19 +40,19 @@ class LegacyCalls:
 
 
 @pytest.fixture(scope="session")
-def legacy(sandbox: Sandbox) -> LegacyCalls:
-    return LegacyCalls(sandbox.url)
+def legacy(sandbox: Sandbox) -> V1Api:
+    return V1Api(sandbox.url)
 
 
 @pytest.fixture(scope="session")
-def model_id(legacy: LegacyCalls, calls: Calls) -> str:
+def model_id(legacy: V1Api, calls: Calls) -> str:
     dataset_id = legacy.create(ROWS, "parity")
     return str(calls.train(dataset_id=dataset_id, predict_fields=["answer"], ignore_fields=["number"])["model_id"])
 
 
 @pytest.mark.parametrize(("key", "status"), [("", 401), ("wrong-key", 401), ("forbidden-key", 403)])
 def test_each_call_asks_for_the_key_in_its_own_place(sandbox: Sandbox, key: str, status: int) -> None:
-    calls = LegacyCalls(sandbox.url, key)
+    calls = V1Api(sandbox.url, key)
     answers = [
         calls.get("datasets"),
         calls.get("models"),
@@ -91,13 +91,13 @@ def test_what_is_no_json_is_refused_with_a_reason(sandbox: Sandbox) -> None:
     assert set(answer.json()) == {"status"}
 
 
-def test_a_path_or_method_that_there_is_not_is_answered_in_the_same_way(legacy: LegacyCalls) -> None:
+def test_a_path_or_method_that_there_is_not_is_answered_in_the_same_way(legacy: V1Api) -> None:
     answers = [legacy.get("nothing"), requests.put(f"{legacy.url}/v1/models", timeout=10)]
     assert [answer.status_code for answer in answers] == [404, 405]
     assert [set(answer.json()) for answer in answers] == [{"status"}, {"status"}]
 
 
-def test_a_dataset_begins_empty_and_takes_its_fields_from_the_first_rows(legacy: LegacyCalls) -> None:
+def test_a_dataset_begins_empty_and_takes_its_fields_from_the_first_rows(legacy: V1Api) -> None:
     dataset_id = legacy.create([])
     assert legacy.get("datasets", id=dataset_id).json() == {
         "status": "success",
@@ -112,7 +112,7 @@ def test_a_dataset_begins_empty_and_takes_its_fields_from_the_first_rows(legacy:
     assert {"id": dataset_id, "name": "made"} in legacy.get("datasets").json()["datasets"]
 
 
-def test_types_follow_from_the_cells_until_somebody_sets_them(legacy: LegacyCalls) -> None:
+def test_types_follow_from_the_cells_until_somebody_sets_them(legacy: V1Api) -> None:
     rows = [{"many": number, "few": number % 3, "words": f"w{number}"} for number in range(60)]
     dataset_id = legacy.create(rows)
 
@@ -138,7 +138,7 @@ def test_types_follow_from_the_cells_until_somebody_sets_them(legacy: LegacyCall
         ({}, "is needed"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_a_reason(legacy: LegacyCalls, body: dict[str, Any], said: str) -> None:
+def test_what_does_not_fit_is_refused_with_a_reason(legacy: V1Api, body: dict[str, Any], said: str) -> None:
     dataset_id = legacy.create(ROWS[:2])
     answer = legacy.post("datasets", id=dataset_id, **body)
     assert answer.status_code == 422
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_refused_with_a_reason(legacy: LegacyCalls, body: d
     assert legacy.get("datasets", id=dataset_id).json()["rows"] == 2
 
 
-def test_a_first_row_without_fields_defines_none_and_is_refused(legacy: LegacyCalls) -> None:
+def test_a_first_row_without_fields_defines_none_and_is_refused(legacy: V1Api) -> None:
     dataset_id = legacy.create([])
     assert legacy.post("datasets", id=dataset_id, rows=[{}]).status_code == 422
     assert legacy.post("datasets", id=dataset_id, rows=[{"a": 1}, {}]).status_code == 200
@@ -154,26 +154,26 @@ def test_a_first_row_without_fields_defines_none_and_is_refused(legacy: LegacyCa
     assert (described["rows"], [field["name"] for field in described["fields"]]) == (2, ["a"])
 
 
-def test_of_a_batch_with_one_wrong_row_none_is_added(legacy: LegacyCalls) -> None:
+def test_of_a_batch_with_one_wrong_row_none_is_added(legacy: V1Api) -> None:
     dataset_id = legacy.create(ROWS[:2])
     legacy.post("datasets", id=dataset_id, rows=[*ROWS, {"unknown": 1}])
     assert legacy.get("datasets", id=dataset_id).json()["rows"] == 2
 
 
-def test_rows_for_a_dataset_without_an_id_are_refused_and_not_lost(legacy: LegacyCalls) -> None:
+def test_rows_for_a_dataset_without_an_id_are_refused_and_not_lost(legacy: V1Api) -> None:
     answer = legacy.post("datasets", name="rows without an id", rows=ROWS)
     assert (answer.status_code, "rows" in answer.json()["status"]) == (422, True)
     assert "rows without an id" not in legacy.get("datasets").text
 
 
-def test_several_datasets_may_have_one_name(legacy: LegacyCalls) -> None:
+def test_several_datasets_may_have_one_name(legacy: V1Api) -> None:
     first, second = legacy.create([], "twice"), legacy.create([], "twice")
     assert first != second
     assert [len(one) for one in (first, second)] == [20, 20]
     assert [one["id"] for one in legacy.get("datasets").json()["datasets"] if one["name"] == "twice"] == [first, second]
 
 
-def test_a_thousand_batches_are_added_in_their_order(legacy: LegacyCalls, sandbox: Sandbox) -> None:
+def test_a_thousand_batches_are_added_in_their_order(legacy: V1Api, sandbox: Sandbox) -> None:
     dataset_id = legacy.create([])
     for batch in range(1000):
         legacy.post("datasets", id=dataset_id, rows=[{"batch": batch, "row": row} for row in range(3)])
@@ -184,7 +184,7 @@ def test_a_thousand_batches_are_added_in_their_order(legacy: LegacyCalls, sandbo
 
 def test_what_comes_with_it_can_grow_and_be_deleted_like_any_other() -> None:
     with Sandbox() as sandbox:
-        legacy = LegacyCalls(sandbox.url)
+        legacy = V1Api(sandbox.url)
         before = legacy.get("datasets", id="wine").json()
         legacy.post("datasets", id="wine", rows=[{"ash": 2}])
         assert legacy.get("datasets", id="wine").json() == {**before, "rows": before["rows"] + 1}
@@ -193,7 +193,7 @@ def test_what_comes_with_it_can_grow_and_be_deleted_like_any_other() -> None:
         assert legacy.get("datasets", id="wine").status_code == 404
 
 
-def test_what_is_not_there_is_not_found(legacy: LegacyCalls) -> None:
+def test_what_is_not_there_is_not_found(legacy: V1Api) -> None:
     answers = [
         legacy.get("datasets", id="gone"),
         legacy.post("datasets", id="gone", rows=[{"a": 1}]),
@@ -204,7 +204,7 @@ def test_what_is_not_there_is_not_found(legacy: LegacyCalls) -> None:
     assert [answer.status_code for answer in answers] == [404] * 5
 
 
-def test_a_training_is_shared_until_rows_are_added(legacy: LegacyCalls, calls: Calls) -> None:
+def test_a_training_is_shared_until_rows_are_added(legacy: V1Api, calls: Calls) -> None:
     dataset_id = legacy.create(ROWS)
     first = calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"]
     assert calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"] == first
@@ -213,7 +213,7 @@ def test_a_training_is_shared_until_rows_are_added(legacy: LegacyCalls, calls: C
 
 
 def test_types_that_are_set_make_another_training_and_a_change_that_changes_nothing_does_not(
-    legacy: LegacyCalls, calls: Calls
+    legacy: V1Api, calls: Calls
 ) -> None:
     dataset_id = legacy.create(ROWS)
 
@@ -233,7 +233,7 @@ def test_types_that_are_set_make_another_training_and_a_change_that_changes_noth
 
 def test_rows_that_come_while_a_training_waits_are_not_in_it(folder: Path) -> None:
     with Sandbox(data=folder) as sandbox:
-        calls, legacy = Calls(sandbox.url), LegacyCalls(sandbox.url)
+        calls, legacy = Calls(sandbox.url), V1Api(sandbox.url)
         dataset_id = legacy.create(ROWS)
         slow = calls.submit(dataset_id="slow")
         calls.wait(slow, lambda status: status == "IN_PROGRESS")
@@ -245,7 +245,7 @@ def test_rows_that_come_while_a_training_waits_are_not_in_it(folder: Path) -> No
     assert sum(one["count"] for one in classes) == 0.2 * len(ROWS)
 
 
-def test_a_training_has_the_rows_of_the_moment_in_which_it_was_asked_for(legacy: LegacyCalls, calls: Calls) -> None:
+def test_a_training_has_the_rows_of_the_moment_in_which_it_was_asked_for(legacy: V1Api, calls: Calls) -> None:
     dataset_id = legacy.create(ROWS)
     task_id = calls.submit(dataset_id=dataset_id, predict_fields=["answer"])
     legacy.delete("datasets", id=dataset_id)
@@ -253,11 +253,11 @@ def test_a_training_has_the_rows_of_the_moment_in_which_it_was_asked_for(legacy:
     assert calls.post(dataset_id=dataset_id).status_code == 404
 
 
-def test_a_dataset_without_rows_cannot_be_trained_on(legacy: LegacyCalls, calls: Calls) -> None:
+def test_a_dataset_without_rows_cannot_be_trained_on(legacy: V1Api, calls: Calls) -> None:
     assert "has no rows" in calls.fail(dataset_id=legacy.create([]), predict_fields=["x"])
 
 
-def test_there_is_a_prediction_for_each_row_in_its_place(legacy: LegacyCalls, model_id: str) -> None:
+def test_there_is_a_prediction_for_each_row_in_its_place(legacy: V1Api, model_id: str) -> None:
     said = legacy.post("models", id=model_id, data=[*ROWS, {}, {"even": None, "odd": 1}]).json()["predictions"]
     assert [one["answer"] for one in said[: len(ROWS)]] == [row["answer"] for row in ROWS]
     assert len(said) == len(ROWS) + 2
@@ -267,7 +267,7 @@ def test_there_is_a_prediction_for_each_row_in_its_place(legacy: LegacyCalls, mo
     assert legacy.post("models", id=model_id, data=[]).json()["predictions"] == []
 
 
-def test_a_value_of_another_type_counts_as_missing(legacy: LegacyCalls, calls: Calls) -> None:
+def test_a_value_of_another_type_counts_as_missing(legacy: V1Api, calls: Calls) -> None:
     trained = calls.train(dataset_id=legacy.create(ROWS), predict_fields=["answer"], ignore_fields=["even"])
     data = [{"number": value} for value in (None, "many", 10**400, "")]
     said = legacy.post("models", id=trained["model_id"], data=data).json()["predictions"]
@@ -278,14 +278,14 @@ def test_a_value_of_another_type_counts_as_missing(legacy: LegacyCalls, calls: C
     ("body", "place"), [({"data": {}}, "data"), ({"data": [[]]}, "data.0"), ({"explain": 1}, "explain")]
 )
 def test_a_wrong_question_is_refused_and_says_where(
-    legacy: LegacyCalls, model_id: str, body: dict[str, Any], place: str
+    legacy: V1Api, model_id: str, body: dict[str, Any], place: str
 ) -> None:
     answer = legacy.post("models", **{"id": model_id, "data": [], **body})
     assert answer.status_code == 422
     assert answer.json()["status"].startswith(f"{place}: ")
 
 
-def test_predictions_of_what_comes_with_it_beat_guessing(legacy: LegacyCalls, calls: Calls, sandbox: Sandbox) -> None:
+def test_predictions_of_what_comes_with_it_beat_guessing(legacy: V1Api, calls: Calls, sandbox: Sandbox) -> None:
     dataset = sandbox.datasets["wine"]
     trained = calls.train(dataset_id="wine")
     rows = [dict(zip(dataset.fields[:-1], row, strict=False)) for row in dataset.rows]
@@ -294,13 +294,13 @@ def test_predictions_of_what_comes_with_it_beat_guessing(legacy: LegacyCalls, ca
     assert hits > 0.9 * len(rows)
 
 
-def test_an_explanation_tells_what_each_field_did(legacy: LegacyCalls, model_id: str) -> None:
+def test_an_explanation_tells_what_each_field_did(legacy: V1Api, model_id: str) -> None:
     [said] = legacy.post("models", id=model_id, data=ROWS[:1], explain=True).json()["predictions"]
     assert set(said["explanation"]) == {"even"}
     assert said["explanation"]["even"] > 0
 
 
-def test_numbers_and_several_fields_are_predicted(legacy: LegacyCalls, calls: Calls) -> None:
+def test_numbers_and_several_fields_are_predicted(legacy: V1Api, calls: Calls) -> None:
     rows = [{"x": number, "double": 2.0 * number, "sign": "low" if number < 100 else "high"} for number in range(200)]
     trained = calls.train(dataset_id=legacy.create(rows), predict_fields=["double", "sign"])
     low, high = legacy.post("models", id=trained["model_id"], data=[{"x": 20}, {"x": 180}]).json()["predictions"]
@@ -309,7 +309,7 @@ def test_numbers_and_several_fields_are_predicted(legacy: LegacyCalls, calls: Ca
     assert (low["sign"], high["sign"]) == ("low", "high")
 
 
-def test_a_deleted_model_is_gone_and_is_trained_anew(legacy: LegacyCalls, calls: Calls) -> None:
+def test_a_deleted_model_is_gone_and_is_trained_anew(legacy: V1Api, calls: Calls) -> None:
     dataset_id = legacy.create(ROWS, "short-lived")
     first = calls.train(dataset_id=dataset_id, predict_fields=["answer"])["model_id"]
     assert {"id": first, "name": "short-lived: answer"} in legacy.get("models").json()["models"]

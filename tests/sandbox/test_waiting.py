@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_info
 
-from airflow_provider_akkio.api.vocabulary import Duration, TrainingStatus
+from airflow_provider_akkio.api.types import Duration, TrainingStatus
 from airflow_provider_akkio.sandbox import Sandbox
-from airflow_provider_akkio.sandbox.boosting import MOST_ROUNDS_PER_STEP, Allowance, Lesson, on_one_core
+from airflow_provider_akkio.sandbox.boosting import MOST_ROUNDS_PER_STEP, Lesson, RateLimiter, on_one_core
 from airflow_provider_akkio.sandbox.datasets import Dataset
 from airflow_provider_akkio.sandbox.learning import Parameters, learn
 from airflow_provider_akkio.sandbox.predicting import predict
@@ -170,7 +170,7 @@ def test_when_the_time_is_over_the_model_is_what_was_learned_until_then(sandbox:
         duration=Duration.PRODUCTION,
         extra_attention=False,
         is_category=(False, False),
-        allowance=Allowance(0.0, threading.Event()),
+        rate_limiter=RateLimiter(0.0, threading.Event()),
     )
     with on_one_core():
         estimator = lesson.fit(matrix, target.values)

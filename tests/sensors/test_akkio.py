@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioTrainingFailed, AkkioTrainingTimeout
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioTrainingFailedError, AkkioTrainingTimeoutError
 from tests.airflow_runs import DagRunner
 from tests.scripted import ScriptedAkkio, accepted, result, status
 
@@ -74,7 +74,7 @@ def test_nothing_is_pushed_without_do_xcom_push(run_dag: DagRunner, trained: Scr
 def test_a_failed_training_fails_it(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
     trained.script("status", status("FAILED", error="too few rows"))
     run = run_dag(wait(way))
-    assert isinstance(run.failure, AkkioTrainingFailed)
+    assert isinstance(run.failure, AkkioTrainingFailedError)
     assert "too few rows" in str(run.failure)
 
 
@@ -90,7 +90,7 @@ def test_a_soft_sensor_is_skipped_instead(run_dag: DagRunner, trained: ScriptedA
 def test_the_timeout_ends_it(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
     trained.script("status", status("IN_PROGRESS"))
     run = run_dag(wait(f"{way}, timeout=0.5"))
-    assert isinstance(run.failure, AkkioTrainingTimeout)
+    assert isinstance(run.failure, AkkioTrainingTimeoutError)
     assert "Training T1 did not end within 0.5 s; its last status is IN_PROGRESS" in str(run.failure)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailed
-from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, Ending, TrainingEvent
+from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailedError
+from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, TrainingEvent, WaitOutcome
 from tests.conftest import Logged
 from tests.scripted import Reply, ScriptedAkkio, result, status
 
@@ -37,19 +37,19 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
 
 def test_it_fires_one_event_with_the_place_of_the_result(trained: ScriptedAkkio) -> None:
     trained.script("status", status("PENDING"), status("SUCCEEDED", location="/x/result"))
-    assert events(trigger()) == [TrainingEvent(akkio_task_id="T1", ending=Ending.SUCCEEDED, location="/x/result")]
+    assert events(trigger()) == [TrainingEvent(akkio_task_id="T1", ending=WaitOutcome.SUCCEEDED, location="/x/result")]
 
 
 def test_it_waits_until_the_result_can_be_had(connected: ScriptedAkkio) -> None:
     connected.script("status", status("SUCCEEDED"))
     connected.script("result", Reply(502), result())
-    assert [event.ending for event in events(trigger())] == [Ending.SUCCEEDED]
+    assert [event.ending for event in events(trigger())] == [WaitOutcome.SUCCEEDED]
     assert len(connected.asked("result")) == 2
 
 
 def test_whatever_breaks_it_reaches_the_task_with_the_trainings_id() -> None:
     [event] = events(trigger(akkio_conn_id="no_such_connection"))
-    assert event.ending is Ending.FAILED
+    assert event.ending is WaitOutcome.FAILED
     assert "AirflowNotFoundException" in event.message
     assert "AkkioTrainSensor(akkio_task_id='T1')" in event.message
 
@@ -57,27 +57,27 @@ def test_whatever_breaks_it_reaches_the_task_with_the_trainings_id() -> None:
 def test_a_failure_travels_with_its_class_and_its_words(connected: ScriptedAkkio) -> None:
     connected.script("status", status("FAILED", error="too few rows"))
     [event] = events(trigger())
-    assert event.ending is Ending.FAILED
+    assert event.ending is WaitOutcome.FAILED
     error = event.as_exception()
-    assert isinstance(error, AkkioTrainingFailed)
+    assert isinstance(error, AkkioTrainingFailedError)
     assert str(error) == "Akkio ended training T1 with FAILED: too few rows"
 
 
 def test_an_outage_does_not_end_the_wait(trained: ScriptedAkkio) -> None:
     trained.script("status", Reply(503, headers={"Retry-After": "0"}), status("SUCCEEDED"))
-    assert [event.ending for event in events(trigger())] == [Ending.SUCCEEDED]
+    assert [event.ending for event in events(trigger())] == [WaitOutcome.SUCCEEDED]
 
 
 @pytest.mark.parametrize(
     ("limits", "ending"),
     [
-        ({"deadline": 0.3}, Ending.FAILED),
-        ({"deadline": 60.0, "execution_deadline": 0.3}, Ending.OUT_OF_EXECUTION_TIME),
-        ({"deadline": 0.3, "execution_deadline": 60.0}, Ending.FAILED),
+        ({"deadline": 0.3}, WaitOutcome.FAILED),
+        ({"deadline": 60.0, "execution_deadline": 0.3}, WaitOutcome.OUT_OF_EXECUTION_TIME),
+        ({"deadline": 0.3, "execution_deadline": 60.0}, WaitOutcome.FAILED),
     ],
 )
 def test_whichever_limit_comes_first_ends_it(
-    connected: ScriptedAkkio, limits: dict[str, float], ending: Ending
+    connected: ScriptedAkkio, limits: dict[str, float], ending: WaitOutcome
 ) -> None:
     connected.script("status", status("IN_PROGRESS"))
     [event] = events(trigger(**{name: time.time() + seconds for name, seconds in limits.items()}))
@@ -117,11 +117,11 @@ def test_an_event_that_is_none_of_ours_never_means_success(payload: Any) -> None
 
 
 def test_an_event_of_a_newer_version_is_understood() -> None:
-    event = TrainingEvent(akkio_task_id="T1", ending=Ending.SUCCEEDED, location="/x")
+    event = TrainingEvent(akkio_task_id="T1", ending=WaitOutcome.SUCCEEDED, location="/x")
     assert TrainingEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
 
 
 @pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])
 def test_an_error_of_another_version_is_still_an_akkio_error(name: str) -> None:
-    event = TrainingEvent(akkio_task_id="T1", ending=Ending.FAILED, error=name, message="why")
+    event = TrainingEvent(akkio_task_id="T1", ending=WaitOutcome.FAILED, error=name, message="why")
     assert type(event.as_exception()) is AkkioError

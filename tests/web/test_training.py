@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
-from airflow_provider_akkio.api.vocabulary import ERROR_KEY, STATUS_KEY
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
 from tests.web.conftest import MAPPED, STATS, TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
 
 RESULT = ("model_id", "return_value", "stats", "field_importance", "data_story")

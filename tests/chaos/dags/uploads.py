@@ -24,7 +24,7 @@ for dataset, arguments in WHERE_TO.items():
         AkkioUploadDatasetOperator(
             task_id="upload",
             source="{{ params.source }}",
-            batch_rows=100,
+            batch_size=100,
             akkio_conn_id="{{ params.gate }}",
             retries=5,
             retry_delay=timedelta(seconds=2),

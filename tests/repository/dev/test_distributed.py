@@ -45,7 +45,7 @@ def parts(text: str = TEXT) -> dict[str, Part]:
     addresses = {name: f"127.0.0.1:{port}" for name, port in PORTS.items()}
     services = services_of(text, SECRETS)
     log_ports = {name: 6001 + number for number, name in enumerate(n for one in services for n in one.containers)}
-    place = Place(Path("/stack"), PORTS, log_ports, addresses, {"./dags_examples": EXAMPLES})
+    place = Place(Path("/stack"), PORTS, log_ports, addresses, {"./example_dags": EXAMPLES})
     return {part.name: part for part in parts_of(services, place)}
 
 
@@ -98,7 +98,7 @@ def test_every_part_of_airflow_is_started_with_the_command_of_the_file(name: str
             "worker": ["--celery-hostname", container],
         }.get(name, [])
         described = re.findall(r'"([^"]*)"|(\S+)', SERVICES[name]["command"])
-        assert arguments == [quoted or word for quoted, word in described] + own
+        assert arguments == [printable or word for printable, word in described] + own
 
 
 def test_the_other_servers_are_started_with_the_commands_of_the_file() -> None:
