@@ -22,10 +22,10 @@ class AirflowMetrics:
     def __init__(self, akkio_conn_id: str) -> None:
         self._tags = {"akkio_conn_id": akkio_conn_id}
 
-    def count(self, metric: MetricName) -> None:
+    def increment(self, metric: MetricName) -> None:
         """Add one."""
         Stats.incr(metric, tags=self._tags)
 
-    def time(self, metric: MetricName, seconds: float) -> None:
+    def timing(self, metric: MetricName, seconds: float) -> None:
         """Add a length of time."""
         Stats.timing(metric, timedelta(seconds=seconds), tags=self._tags)

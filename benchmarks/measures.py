@@ -81,9 +81,9 @@ def waiting_memory(scale: Scale) -> list[Row]:
 
 def request_rate(scale: Scale) -> list[Row]:
     """Count the requests of many trainings on one account in each second, when they arrive."""
-    found = in_fresh_interpreter(rate.many_want_their_end, count=scale.asking, seconds=scale.asking_seconds)
+    found = in_fresh_interpreter(rate.many_want_their_end, count=scale.requester, seconds=scale.asking_seconds)
     most, refused = found["most_in_one_second"], found["refused"]
-    how = f"{scale.asking} trainings that have all ended, {scale.asking_seconds:.0f} s; times of arrival"
+    how = f"{scale.requester} trainings that have all ended, {scale.asking_seconds:.0f} s; times of arrival"
     result = f"at most {most} within 1 s, {refused} refused, {found['requests']} in all"
     return [Row("requests per second", how, "<= 5, none refused", result, most <= 5 and not refused, found)]
 

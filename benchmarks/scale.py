@@ -17,7 +17,7 @@ class Scale:
     :param blocking: triggers that start at once while the loop is watched.
     :param watched: seconds for which it is watched.
     :param idle: seconds for which an idle loop is watched.
-    :param asking: trainings that want their ends within the rate.
+    :param requester: trainings that want their ends within the rate.
     :param asking_seconds: seconds for which they may ask.
     :param simulated: trainings of each length and kind in virtual time.
     :param real: trainings in real time.
@@ -45,7 +45,7 @@ class Scale:
     blocking: int
     watched: float
     idle: float
-    asking: int
+    requester: int
     asking_seconds: float
     simulated: int
     real: int
@@ -76,7 +76,7 @@ FULL = Scale(
     blocking=1000,
     watched=15,
     idle=15,
-    asking=1000,
+    requester=1000,
     asking_seconds=60,
     simulated=500,
     real=30,
@@ -104,7 +104,7 @@ QUICK = Scale(
     blocking=30,
     watched=1,
     idle=1,
-    asking=10,
+    requester=10,
     asking_seconds=2,
     simulated=5,
     real=5,

@@ -91,7 +91,7 @@ class VirtualClient(AsynchronousClient):
     def __init__(self, shared: SharedSession, answer: Callable[[Request], Response]) -> None:
         super().__init__(ACCOUNT)
         clock = asyncio.get_running_loop().time
-        self.protocol = AkkioApi(ACCOUNT, clock=clock, round_seconds=self._round_seconds)
+        self.api = AkkioApi(ACCOUNT, clock=clock, seconds_per_round=self._round_seconds)
         self._shared = shared
         self._answer = answer
 

@@ -30,18 +30,18 @@ DEFAULT_REQUESTS_PER_SECOND = 5.0
 class ClientConfig:
     """What a client needs to speak for an account.
 
-    :param connection: id of the Airflow connection, for messages.
-    :param site: where Akkio is.
-    :param key: the API key; it is left out of ``repr``.
+    :param connection_id: ID of the Airflow connection, for messages.
+    :param base_url: where Akkio is.
+    :param api_key: the API key; it is left out of ``repr``.
     :param timeout: seconds per request.
     :param verify: whether to check who answers, or the file or folder of the certificates to check by; default yes, by
         the usual ones.
     :param requests_per_second: how many requests this process may send at most.
     """
 
-    connection: str
-    site: BaseUrl
-    key: str = field(repr=False)
+    connection_id: str
+    base_url: BaseUrl
+    api_key: str = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
     verify: bool | str = True
     requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
@@ -139,8 +139,8 @@ _LONGEST_URL = 2000
 class ApiVersion(StrEnum):
     """Akkio's two generations of calls; the value is the path below which they lie."""
 
-    CURRENT = API_PATH
-    LEGACY = "/v1"
+    V2 = API_PATH
+    V1 = "/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class BaseUrl:
         if parts.port is not None and port is not None and parts.port != port:
             raise AkkioConfigurationError(f"The connection's host names port {parts.port}, its port field {port}.")
         path = parts.path.rstrip("/")
-        root = API_PATH if path.endswith(API_PATH) else ApiVersion.LEGACY
+        root = API_PATH if path.endswith(API_PATH) else ApiVersion.V1
         return cls(_origin(parts, parts.port or port), path.removesuffix(root))
 
     @property
@@ -191,17 +191,17 @@ class BaseUrl:
         """The URL below which all requests of the current API go."""
         return f"{self.origin}{self.prefix}{API_PATH}"
 
-    def url(self, *segments: str, generation: ApiVersion = ApiVersion.CURRENT) -> str:
+    def url(self, *segments: str, api_version: ApiVersion = ApiVersion.V2) -> str:
         """Return the URL of an endpoint; each segment is printable, so that an id cannot become a path.
 
         :param segments: the parts of the path below the API root.
-        :param generation: of which calls it is one; default the current ones.
+        :param api_version: of which calls it is one; default the current ones.
         :raises AkkioUntrustedUrlError: if one of them would lead upwards, printable or not.
         """
         if any(segment in (".", "..") for segment in segments):
             raise AkkioUntrustedUrlError(f"{'/'.join(segments)!r} holds an id that leads to another address.")
         quoted_segments = [one if one.isascii() and one.isalnum() else quote(one, safe="") for one in segments]
-        return "/".join([f"{self.origin}{self.prefix}{generation}", *quoted_segments])
+        return "/".join([f"{self.origin}{self.prefix}{api_version}", *quoted_segments])
 
     def resolve(self, location: str) -> str:
         """Return the URL that a ``location`` of Akkio's means.

@@ -82,11 +82,11 @@ class Dataset:
 class DatasetApi(V1Api):
     """The conversations about an account's datasets.
 
-    :param asking: puts the questions.
+    :param requester: puts the questions.
     """
 
-    def __init__(self, asking: Requester) -> None:
-        super().__init__(asking, "dataset")
+    def __init__(self, requester: Requester) -> None:
+        super().__init__(requester, "dataset")
 
     def get(self, dataset_id: str) -> Flow[Dataset]:
         """Return what Akkio says of a dataset.
@@ -137,7 +137,7 @@ class DatasetApi(V1Api):
         return was_in_doubt
 
     def settled_count(self, dataset_id: str, expected: int) -> Flow[int]:
-        """Return how many rows a dataset has; while they are fewer than expected, after asking again for ten seconds.
+        """Return how many rows a dataset has; while they are fewer than expected, after requester again for ten seconds.
 
         :param dataset_id: its id.
         :param expected: how many it should have.
@@ -169,7 +169,7 @@ class DatasetApi(V1Api):
         :param look: returns what came of it, ``None`` if nothing did.
         :return: what came of it, and whether its outcome was unknown for a while.
         """
-        clock = self._asking.clock
+        clock = self._requester.clock
         doubt: AkkioUnavailableError | None = None
         patience = RetryPolicy(clock, clock() + SUBMIT_TIMEOUT, AkkioUnavailableError, MAX_RETRIES)
         try:

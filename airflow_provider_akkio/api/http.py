@@ -41,16 +41,16 @@ class Request:
     :param method: the HTTP method.
     :param url: the whole URL, always below one of the account's API roots.
     :param json: the body, for a ``POST`` or ``DELETE``.
-    :param wanted_at: since when it is wanted, in seconds since the epoch: where requests queue, the one that has been
+    :param due_at: since when it is wanted, in seconds since the epoch: where requests queue, the one that has been
         wanted longest goes first, and by default before all that have a time.
-    :param generation: of which calls it is one, which says where the key goes.
+    :param api_version: of which calls it is one, which says where the key goes.
     """
 
     method: Method
     url: str
     json: Mapping[str, Any] | None = None
-    wanted_at: float = 0.0
-    generation: ApiVersion = ApiVersion.CURRENT
+    due_at: float = 0.0
+    api_version: ApiVersion = ApiVersion.V2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,31 +121,31 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 
-def request_headers(account: ClientConfig) -> dict[str, str]:
+def request_headers(config: ClientConfig) -> dict[str, str]:
     """Return the headers of each request for an account.
 
     Answers come uncompressed: the longest is some hundred kilobytes, and a small body cannot then become a large one.
     """
     return {
-        "X-API-Key": _Unshown(account.key),
+        "X-API-Key": _Unshown(config.api_key),
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "User-Agent": f"airflow-provider-akkio/{__version__}",
     }
 
 
-def authenticate(request: Request, account: ClientConfig) -> Request:
+def authenticate(request: Request, config: ClientConfig) -> Request:
     """Return a request as it leaves: a legacy call has the key in its query, or in its body if it has one.
 
     :param request: as a conversation yields it, without a key.
-    :param account: whose key.
+    :param config: whose key.
     """
-    if request.generation is ApiVersion.CURRENT:
+    if request.api_version is ApiVersion.V2:
         return request
     if request.method is Method.GET:
         mark = "&" if "?" in request.url else "?"
-        return replace(request, url=f"{request.url}{mark}api_key={quote(account.key, safe='')}")
-    return replace(request, json={"api_key": account.key, **(request.json or {})})
+        return replace(request, url=f"{request.url}{mark}api_key={quote(config.api_key, safe='')}")
+    return replace(request, json={"api_key": config.api_key, **(request.json or {})})
 
 
 class _Unshown(str):

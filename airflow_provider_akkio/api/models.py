@@ -18,11 +18,11 @@ from airflow_provider_akkio.exceptions import AkkioPredictionMismatchError, Akki
 class ModelApi(V1Api):
     """The conversations about an account's models.
 
-    :param asking: puts the questions.
+    :param requester: puts the questions.
     """
 
-    def __init__(self, asking: Requester) -> None:
-        super().__init__(asking, "model")
+    def __init__(self, requester: Requester) -> None:
+        super().__init__(requester, "model")
 
     def predict(
         self, model_id: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False

@@ -30,7 +30,7 @@ def seconds_until_next_poll(
     duration: float | None = None,
     estimate: float | None = None,
     is_waiting: bool = False,
-    round_seconds: float = 0.0,
+    seconds_per_round: float = 0.0,
 ) -> float:
     """Return the seconds until the next poll.
 
@@ -52,7 +52,7 @@ def seconds_until_next_poll(
     :param duration: seconds that Akkio was asked to spend on it.
     :param estimate: seconds that Akkio expects it to take.
     :param is_waiting: whether Akkio has not begun with it.
-    :param round_seconds: seconds in which the account could ask once for each training that it waits for.
+    :param seconds_per_round: seconds in which the account could ask once for each training that it waits for.
     :return: seconds, from 1 up.
     """
     if elapsed < FIRST_POLL:
@@ -61,14 +61,14 @@ def seconds_until_next_poll(
         return min(elapsed / 2, 60.0)
     expected = estimate or duration
     if expected is None:
-        interval = min(max(round_seconds, _DENSEST * elapsed), _SPARSEST * elapsed)
+        interval = min(max(seconds_per_round, _DENSEST * elapsed), _SPARSEST * elapsed)
     elif elapsed >= _CLOSES * expected:
         interval = _LATE * elapsed
     elif elapsed >= (_OPENS - _STEP / 2) * expected:
         interval = _STEP * expected
     else:
         opens = _OPENS * expected
-        early = max(_early_question(elapsed, duration, estimate), elapsed + round_seconds)
+        early = max(_early_question(elapsed, duration, estimate), elapsed + seconds_per_round)
         interval = (early if elapsed < early < opens else opens) - elapsed
     return max(interval, SHORTEST_INTERVAL)
 

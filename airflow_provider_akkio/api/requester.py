@@ -53,20 +53,20 @@ class MetricName(StrEnum):
 class Metrics(Protocol):
     """Takes the numbers."""
 
-    def count(self, metric: MetricName) -> None:
+    def increment(self, metric: MetricName) -> None:
         """Add one."""
 
-    def time(self, metric: MetricName, seconds: float) -> None:
+    def timing(self, metric: MetricName, seconds: float) -> None:
         """Add a length of time."""
 
 
 class NoMetrics:
     """Takes the numbers, and does nothing with them."""
 
-    def count(self, metric: MetricName) -> None:
+    def increment(self, metric: MetricName) -> None:
         """Do nothing."""
 
-    def time(self, metric: MetricName, seconds: float) -> None:
+    def timing(self, metric: MetricName, seconds: float) -> None:
         """Do nothing."""
 
 
@@ -80,11 +80,11 @@ _NOT_BEGUN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
 def parse_response(
-    account: ClientConfig, purpose: str, answer: Response | TransportError, now: float
+    config: ClientConfig, purpose: str, answer: Response | TransportError, now: float
 ) -> dict[str, Any]:
     """Return the JSON object of an answer.
 
-    :param account: whose answer it is.
+    :param config: whose answer it is.
     :param purpose: what was asked, to begin a message with, such as ``"Status of training T1"``.
     :param answer: what came back.
     :param now: the present, in seconds since the epoch.
@@ -93,15 +93,15 @@ def parse_response(
     :raises AkkioRequestRejectedError: if it cannot.
     :raises AkkioUntrustedUrlError: if it is a redirect.
     """
-    answer = redact_key(answer, account.key)
+    answer = redact_key(answer, config.api_key)
     if isinstance(answer, TransportError):
         raise AkkioUnavailableError(
-            f"{purpose}: no answer from {account.site.origin} ({printable(answer.reason)}).",
+            f"{purpose}: no answer from {config.base_url.origin} ({printable(answer.reason)}).",
             outcome_is_unknown=answer.was_sent,
         )
     if 200 <= answer.status < 300:
         return _json_object(purpose, answer)
-    raise _error_for(account, purpose, answer, now)
+    raise _error_for(config, purpose, answer, now)
 
 
 def _json_object(purpose: str, answer: Response) -> dict[str, Any]:
@@ -155,13 +155,13 @@ def _storable(value: Any) -> Any:
     return value
 
 
-def _error_for(account: ClientConfig, purpose: str, answer: Response, now: float) -> AkkioError:
+def _error_for(config: ClientConfig, purpose: str, answer: Response, now: float) -> AkkioError:
     status = answer.status
     said = _detail(answer.body)
     if 300 <= status < 400:
         return AkkioUntrustedUrlError(
-            f"{purpose}: {account.site.origin} answered with a redirect (HTTP {status}). It is not followed, since the "
-            f"API key goes to that origin alone. Put the site's own address into connection {account.connection!r}."
+            f"{purpose}: {config.base_url.origin} answered with a redirect (HTTP {status}). It is not followed, since the "
+            f"API key goes to that origin alone. Put the site's own address into connection {config.connection_id!r}."
         )
     retry_after = retry_after_seconds(answer.retry_after, now)
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None):
@@ -175,11 +175,11 @@ def _error_for(account: ClientConfig, purpose: str, answer: Response, now: float
         return AkkioUnavailableError(
             f"{purpose}: Akkio cannot answer now (HTTP {status}): {said}", outcome_is_unknown=status not in _NOT_BEGUN
         )
-    return _refusal(account, purpose, status, said)
+    return _refusal(config, purpose, status, said)
 
 
-def _refusal(account: ClientConfig, purpose: str, status: int, said: str) -> AkkioRequestRejectedError:
-    where = f"connection {account.connection!r}"
+def _refusal(config: ClientConfig, purpose: str, status: int, said: str) -> AkkioRequestRejectedError:
+    where = f"connection {config.connection_id!r}"
     match status:
         case HTTPStatus.UNAUTHORIZED:
             return AkkioUnauthorizedError(
@@ -286,15 +286,15 @@ def _log_retry(state: RetryCallState) -> None:
 class Requester:
     """Puts questions to an account's Akkio.
 
-    :param account: where it is, and what its connection is called.
+    :param config: where it is, and what its connection is called.
     :param clock: gives the present, in seconds since the epoch.
-    :param meter: takes the numbers.
+    :param metrics: takes the numbers.
     """
 
-    def __init__(self, account: ClientConfig, clock: Callable[[], float], meter: Metrics) -> None:
-        self.account = account
+    def __init__(self, config: ClientConfig, clock: Callable[[], float], metrics: Metrics) -> None:
+        self.config = config
         self.clock = clock
-        self._meter = meter
+        self._metrics = metrics
 
     def ask(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
         """Put a question once, and return what ``reader`` makes of the answer.
@@ -309,10 +309,10 @@ class Requester:
         if answer is None:
             raise TypeError("the client that drives a conversation must answer its requests")
         try:
-            body = parse_response(self.account, purpose, answer, self.clock())
+            body = parse_response(self.config, purpose, answer, self.clock())
         except AkkioUnavailableError as error:
             if error.is_throttled:
-                self._meter.count(MetricName.RATE_LIMITED)
+                self._metrics.increment(MetricName.RATE_LIMITED)
             raise
         try:
             return reader(body)

@@ -60,26 +60,26 @@ def _unheard(_: TrainingState) -> None:
 class AkkioApi:
     """The conversations with one account's Akkio: those about trainings, and in ``datasets`` and ``models`` the others.
 
-    :param account: where it is, and what its connection is called.
+    :param config: where it is, and what its connection is called.
     :param clock: gives the present, in seconds since the epoch.
-    :param meter: takes the numbers.
-    :param round_seconds: gives the seconds in which the account could ask once for each training that it waits for.
+    :param metrics: takes the numbers.
+    :param seconds_per_round: gives the seconds in which the account could ask once for each training that it waits for.
     """
 
     def __init__(
         self,
-        account: ClientConfig,
+        config: ClientConfig,
         clock: Callable[[], float] = time.time,
-        meter: Metrics = NO_METRICS,
-        round_seconds: Callable[[], float] = float,
+        metrics: Metrics = NO_METRICS,
+        seconds_per_round: Callable[[], float] = float,
     ) -> None:
-        self._account = account
+        self._config = config
         self._clock = clock
-        self._meter = meter
-        self._asking = Requester(account, clock, meter)
-        self.datasets = DatasetApi(self._asking)
-        self.models = ModelApi(self._asking)
-        self._round_seconds = round_seconds
+        self._metrics = metrics
+        self._requester = Requester(config, clock, metrics)
+        self.datasets = DatasetApi(self._requester)
+        self.models = ModelApi(self._requester)
+        self._round_seconds = seconds_per_round
 
     def submit(self, request: TrainRequest) -> Flow[SubmittedTraining]:
         """Ask for a training; while Akkio asks for fewer requests, for up to an hour.
@@ -90,13 +90,13 @@ class AkkioApi:
         :raises AkkioUnavailableError: if Akkio cannot be had.
         """
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
-        message = Request(Method.POST, self._account.site.url(*_TRAIN, "new"), request.to_json())
+        message = Request(Method.POST, self._config.base_url.url(*_TRAIN, "new"), request.to_json())
         patience = RetryPolicy(self._clock, self._clock() + SUBMIT_TIMEOUT, AkkioUnavailableError, MAX_SUBMIT_RETRIES)
         try:
             for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
                 yield from patience.pauses()
                 with attempt:
-                    training = yield from self._asking.ask(message, purpose, partial(self._accepted, request.duration))
+                    training = yield from self._requester.ask(message, purpose, partial(self._accepted, request.duration))
         except AkkioUnavailableError as error:
             if not (request.force and _may_have_begun(error)):
                 raise
@@ -110,19 +110,19 @@ class AkkioApi:
         )
         return training
 
-    def status(self, akkio_task_id: str, deadline: float | None = None, wanted_at: float = 0.0) -> Flow[TrainingState]:
+    def status(self, akkio_task_id: str, deadline: float | None = None, due_at: float = 0.0) -> Flow[TrainingState]:
         """Ask how a training is doing.
 
         :param akkio_task_id: which training.
         :param deadline: until when to try, in seconds since the epoch; default for five minutes.
-        :param wanted_at: since when the answer is wanted, in seconds since the epoch; by default before all others.
+        :param due_at: since when the answer is wanted, in seconds since the epoch; by default before all others.
         :raises AkkioNotFoundError: if Akkio does not know the training, or no longer.
         :raises AkkioRequestRejectedError: if Akkio refuses the request.
         :raises AkkioUnavailableError: if no answer came until the deadline.
         """
-        url = self._account.site.url(*_TRAIN, akkio_task_id, "status")
-        request = Request(Method.GET, url, wanted_at=wanted_at)
-        return self._asking.read(lambda: self._poll(akkio_task_id, request), deadline)
+        url = self._config.base_url.url(*_TRAIN, akkio_task_id, "status")
+        request = Request(Method.GET, url, due_at=due_at)
+        return self._requester.read(lambda: self._poll(akkio_task_id, request), deadline)
 
     def result(
         self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
@@ -136,11 +136,11 @@ class AkkioApi:
         :raises AkkioNotFoundError: if there is none.
         :raises AkkioUnavailableError: if no answer came until the deadline.
         """
-        site = self._account.site
+        site = self._config.base_url
         url = site.url(*_TRAIN, akkio_task_id, "result") if location is None else site.resolve(location)
         request = Request(Method.GET, url)
         purpose = f"Result of training {akkio_task_id}"
-        return self._asking.read(lambda: self._asking.ask(request, purpose, TrainingResult.from_json), deadline)
+        return self._requester.read(lambda: self._requester.ask(request, purpose, TrainingResult.from_json), deadline)
 
     def wait(
         self,
@@ -164,14 +164,14 @@ class AkkioApi:
         akkio_task_id = training.akkio_task_id
         hear = on_status or _unheard
         last, unknown = TrainingState("not known"), set[str]()
-        now = wanted_at = self._clock()
+        now = due_at = self._clock()
         idle_until = running_at = training.submitted_at
         if poll_interval is None and training.duration is not None and now - training.submitted_at < FIRST_POLL:
-            wanted_at = max(now, min(now + seconds_until_next_poll(now - training.submitted_at), deadline))
-            yield Sleep(wanted_at - now)
+            due_at = max(now, min(now + seconds_until_next_poll(now - training.submitted_at), deadline))
+            yield Sleep(due_at - now)
         while True:
             try:
-                state = yield from self._state(akkio_task_id, deadline, wanted_at)
+                state = yield from self._state(akkio_task_id, deadline, due_at)
             except AkkioUnavailableError as error:
                 if self._clock() < deadline:
                     raise
@@ -194,8 +194,8 @@ class AkkioApi:
                 idle_until = now
             last, running_at = state, now
             interval = self._interval(training, state, now, idle_until) if poll_interval is None else poll_interval
-            wanted_at = min(now + interval, deadline)
-            yield Sleep(wanted_at - now)
+            due_at = min(now + interval, deadline)
+            yield Sleep(due_at - now)
 
     def revisit(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
         """Find out, with one question each, what has become of a training that was submitted some time ago.
@@ -246,18 +246,18 @@ class AkkioApi:
         :raises AkkioForbiddenError: if its organization may not use the API.
         :raises AkkioUnavailableError: if there is no answer, or none of Akkio's.
         """
-        request = Request(Method.GET, self._account.site.url(*_TRAIN, _UNUSED_TRAINING, "status"))
+        request = Request(Method.GET, self._config.base_url.url(*_TRAIN, _UNUSED_TRAINING, "status"))
         with suppress(AkkioNotFoundError):
-            yield from self._asking.ask(request, "Testing the connection", TrainingState.from_json)
+            yield from self._requester.ask(request, "Testing the connection", TrainingState.from_json)
 
     def _poll(self, akkio_task_id: str, request: Request) -> Flow[TrainingState]:
-        self._meter.count(MetricName.POLLS)
+        self._metrics.increment(MetricName.POLLS)
         try:
             return (
-                yield from self._asking.ask(request, f"Status of training {akkio_task_id}", TrainingState.from_json)
+                yield from self._requester.ask(request, f"Status of training {akkio_task_id}", TrainingState.from_json)
             )
         except AkkioUnavailableError:
-            self._meter.count(MetricName.POLL_ERRORS)
+            self._metrics.increment(MetricName.POLL_ERRORS)
             raise
 
     def _accepted(self, duration: int, body: Mapping[str, Any]) -> SubmittedTraining:
@@ -265,8 +265,8 @@ class AkkioApi:
 
     def _time(self, training: SubmittedTraining, now: float, running_at: float) -> None:
         if training.duration is not None:  # else it is not known when it was submitted
-            self._meter.time(MetricName.TRAINING_SECONDS, now - training.submitted_at)
-            self._meter.time(MetricName.DETECTION_DELAY_SECONDS, now - running_at)
+            self._metrics.timing(MetricName.TRAINING_SECONDS, now - training.submitted_at)
+            self._metrics.timing(MetricName.DETECTION_DELAY_SECONDS, now - running_at)
 
     def _interval(self, training: SubmittedTraining, state: TrainingState, now: float, idle_until: float) -> float:
         is_waiting = state.known is not None and state.known.is_waiting
@@ -275,13 +275,13 @@ class AkkioApi:
             duration=training.duration,
             estimate=state.estimate_seconds,
             is_waiting=is_waiting,
-            round_seconds=self._round_seconds(),
+            seconds_per_round=self._round_seconds(),
         )
 
-    def _state(self, akkio_task_id: str, deadline: float, wanted_at: float = 0.0) -> Flow[TrainingState]:
+    def _state(self, akkio_task_id: str, deadline: float, due_at: float = 0.0) -> Flow[TrainingState]:
         """Ask for the status, and if it is gone for the result: Akkio keeps statuses for 24 hours, results longer."""
         try:
-            return (yield from self.status(akkio_task_id, deadline, wanted_at))
+            return (yield from self.status(akkio_task_id, deadline, due_at))
         except AkkioNotFoundError:
             pass
         try:
@@ -295,9 +295,9 @@ class AkkioApi:
 
     def _has_result(self, akkio_task_id: str) -> Flow[bool]:
         """Ask once whether there is a result, for a status that may be Akkio's way of not knowing the id."""
-        request = Request(Method.GET, self._account.site.url(*_TRAIN, akkio_task_id, "result"))
+        request = Request(Method.GET, self._config.base_url.url(*_TRAIN, akkio_task_id, "result"))
         try:
-            yield from self._asking.ask(request, f"Result of training {akkio_task_id}", TrainingResult.from_json)
+            yield from self._requester.ask(request, f"Result of training {akkio_task_id}", TrainingResult.from_json)
         except (AkkioNotFoundError, AkkioUnavailableError):
             return False
         return True

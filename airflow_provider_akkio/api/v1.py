@@ -1,4 +1,4 @@
-"""Akkio's older generation of calls, by which datasets and models are reached, and what their answers mean.
+"""Akkio's older api_version of calls, by which datasets and models are reached, and what their answers mean.
 
 They answer ``{"status": "success", …}``, and otherwise a text in ``status``, whatever the HTTP status. Source: the
 legacy part of Akkio's API documentation.
@@ -52,12 +52,12 @@ class NamedResource:
 class V1Api:
     """What is asked alike of datasets and of models.
 
-    :param asking: puts the questions.
+    :param requester: puts the questions.
     :param kind: one of them, in messages, such as ``dataset``; Akkio's path and list have its plural.
     """
 
-    def __init__(self, asking: Requester, kind: str) -> None:
-        self._asking = asking
+    def __init__(self, requester: Requester, kind: str) -> None:
+        self._requester = requester
         self._kind = kind
         self._plural = f"{kind}s"
 
@@ -99,23 +99,23 @@ class V1Api:
         return True
 
     def _get(self, identifier: str | None = None) -> Request:
-        url = self._asking.account.site.url(self._plural, generation=ApiVersion.LEGACY)
+        url = self._requester.config.base_url.url(self._plural, api_version=ApiVersion.V1)
         query = "" if identifier is None else f"?id={quote(identifier, safe='')}"
-        return Request(Method.GET, url + query, generation=ApiVersion.LEGACY)
+        return Request(Method.GET, url + query, api_version=ApiVersion.V1)
 
     def _send(self, method: Method, body: Mapping[str, Any]) -> Request:
-        url = self._asking.account.site.url(self._plural, generation=ApiVersion.LEGACY)
-        return Request(method, url, body, generation=ApiVersion.LEGACY)
+        url = self._requester.config.base_url.url(self._plural, api_version=ApiVersion.V1)
+        return Request(method, url, body, api_version=ApiVersion.V1)
 
     def _ask(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Read]) -> Flow[Read]:
         def read(body: Mapping[str, Any]) -> Read:
-            _refuse_unless_success(self._asking.account.connection, purpose, body)
+            _refuse_unless_success(self._requester.config.connection_id, purpose, body)
             return reader(body)
 
-        return self._asking.ask(request, purpose, read)
+        return self._requester.ask(request, purpose, read)
 
     def _read(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Read]) -> Flow[Read]:
-        return self._asking.read(lambda: self._ask(request, purpose, reader))
+        return self._requester.read(lambda: self._ask(request, purpose, reader))
 
 
 def _refuse_unless_success(connection: str, purpose: str, body: Mapping[str, Any]) -> None:

@@ -51,20 +51,20 @@ class _Way:
 class SharedSession:
     """An account's session on one event loop, open while anybody uses it.
 
-    :param account: whose origin, key and certificates it is for.
+    :param config: whose origin, key and certificates it is for.
     :param identity: see :func:`identity_of`.
     """
 
-    def __init__(self, account: ClientConfig, identity: _Identity) -> None:
-        self.queue = RequestQueue(get_rate_limiter(account))
+    def __init__(self, config: ClientConfig, identity: _Identity) -> None:
+        self.queue = RequestQueue(get_rate_limiter(config))
         self.users = 0
-        self._account = account
+        self._config = config
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self.identity = identity
 
     @property
-    def round_seconds(self) -> float:
+    def seconds_per_round(self) -> float:
         """The seconds in which the account could ask once for each of its users."""
         return self.users / self.queue.rate_limiter.requests_per_second
 
@@ -76,13 +76,13 @@ class SharedSession:
         async with self._opening:
             if self._session is None:
                 # To read certificates takes long enough to hold up the others on the loop.
-                self._way = await asyncio.to_thread(_way_to, self._account)
-                self._session = _open(self._account, self._way)
+                self._way = await asyncio.to_thread(_way_to, self._config)
+                self._session = _open(self._config, self._way)
         return self._session
 
     def single_use(self) -> aiohttp.ClientSession:
         """Return a session with no connection yet, to be closed after one request; :meth:`session` comes first."""
-        return _open(self._account, self._way)
+        return _open(self._config, self._way)
 
     async def close(self) -> None:
         """Close the session, and with it its connections."""
@@ -93,23 +93,23 @@ class SharedSession:
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Identity, SharedSession]] = WeakKeyDictionary()
 
 
-async def acquire(account: ClientConfig) -> tuple[SharedSession, aiohttp.ClientSession]:
+async def acquire(config: ClientConfig) -> tuple[SharedSession, aiohttp.ClientSession]:
     """Return what this event loop shares for an account, and its open session; :func:`release` it afterwards.
 
     :raises AkkioConfigurationError: if the certificates that it trusts cannot be read.
     """
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    identity = identity_of(account)
+    identity = identity_of(config)
     if (shared := sessions.get(identity)) is None:
-        shared = sessions[identity] = SharedSession(account, identity)
+        shared = sessions[identity] = SharedSession(config, identity)
     shared.users += 1
     try:
         session = await shared.session()
     except BaseException:
         await release(shared)
         raise
-    if account.verify is False:
-        ssl_context_for(account)  # each wait's own log is to have the warning
+    if config.verify is False:
+        ssl_context_for(config)  # each wait's own log is to have the warning
     return shared, session
 
 
@@ -121,28 +121,28 @@ async def release(shared: SharedSession) -> None:
         await shared.close()
 
 
-def identity_of(account: ClientConfig) -> _Identity:
+def identity_of(config: ClientConfig) -> _Identity:
     """Return what tells an account's session from others: renewed certificates make it another one."""
-    return account.site.origin, account.key, account.verify, certificates_stamp(account)
+    return config.base_url.origin, config.api_key, config.verify, certificates_stamp(config)
 
 
-def _open(account: ClientConfig, way: _Way) -> aiohttp.ClientSession:
+def _open(config: ClientConfig, way: _Way) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=way.context, limit=MAX_CONNECTIONS),
-        headers=request_headers(account),
-        timeout=time_limit(account),
+        headers=request_headers(config),
+        timeout=time_limit(config),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=way.proxy,
         proxy_auth=way.proxy_auth,
     )
 
 
-def _way_to(account: ClientConfig) -> _Way:
+def _way_to(config: ClientConfig) -> _Way:
     """Return how to reach an account's site; the environment's proxy is chosen as ``requests`` does, once for all."""
     from requests.utils import get_environ_proxies, select_proxy
 
-    origin = account.site.origin
-    context: ssl.SSLContext | Literal[False] = account.verify is not False and ssl_context_for(account)
+    origin = config.base_url.origin
+    context: ssl.SSLContext | Literal[False] = config.verify is not False and ssl_context_for(config)
     named = select_proxy(origin, get_environ_proxies(origin))
     if named is None:
         return _Way(context)
@@ -152,17 +152,17 @@ def _way_to(account: ClientConfig) -> _Way:
         proxy = URL()
     if proxy.scheme not in ("http", "https") or not proxy.host:
         raise AkkioConfigurationError(
-            f"Connection {account.connection!r}: the environment names a proxy for {origin} that is none for HTTP."
+            f"Connection {config.connection_id!r}: the environment names a proxy for {origin} that is none for HTTP."
         )
     auth = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password or "")
     return _Way(context, proxy.with_user(None), auth)
 
 
-def time_limit(account: ClientConfig) -> aiohttp.ClientTimeout:
+def time_limit(config: ClientConfig) -> aiohttp.ClientTimeout:
     """Return the limits of one request; two connections of one account may have different ones."""
     return aiohttp.ClientTimeout(
-        total=account.timeout,
-        connect=account.timeout / 2,
+        total=config.timeout,
+        connect=config.timeout / 2,
         ceil_threshold=math.inf,  # beyond its default, aiohttp rounds up to a whole second
     )
 
@@ -173,18 +173,18 @@ class AsynchronousClient:
     All clients of one event loop, origin and key share their connections, 8 at most, which are closed with the last
     of them; and all of one process share their rate_limiter.
 
-    :param account: whose Akkio to talk to.
-    :param meter: takes the numbers; default nobody.
+    :param config: whose Akkio to talk to.
+    :param metrics: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: ClientConfig, meter: Metrics = NO_METRICS) -> None:
-        self.protocol = AkkioApi(account, meter=meter, round_seconds=self._round_seconds)
-        self._account = account
+    def __init__(self, config: ClientConfig, metrics: Metrics = NO_METRICS) -> None:
+        self.api = AkkioApi(config, metrics=metrics, seconds_per_round=self._round_seconds)
+        self._config = config
         self._shared: SharedSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._shared, self._session = await acquire(self._account)
-        self._time_limit = time_limit(self._account)
+        self._shared, self._session = await acquire(self._config)
+        self._time_limit = time_limit(self._config)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -208,13 +208,13 @@ class AsynchronousClient:
                 reply = await self._exchange(step)
 
     def _round_seconds(self) -> float:
-        return 0.0 if self._shared is None else self._shared.round_seconds
+        return 0.0 if self._shared is None else self._shared.seconds_per_round
 
     async def _exchange(self, request: Request) -> Response | TransportError:
         if self._shared is None:
             raise TypeError("the client must be entered before it is used")
         queue = self._shared.queue
-        taken_at = await queue.enter(request.wanted_at)
+        taken_at = await queue.enter(request.due_at)
         answer: Response | TransportError | None = None
         try:
             answer = await self._send(request)
@@ -232,7 +232,7 @@ class AsynchronousClient:
             return await self._ask(session, request)
 
     async def _ask(self, session: aiohttp.ClientSession, request: Request) -> Response | TransportError:
-        request = authenticate(request, self._account)
+        request = authenticate(request, self._config)
         try:
             async with session.request(
                 request.method, request.url, json=request.json, allow_redirects=False, timeout=self._time_limit

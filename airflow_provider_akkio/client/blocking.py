@@ -123,16 +123,16 @@ _KEY_IN_QUERY = re.compile(r"(api_key=)[^&\s]*")
 class BlockingClient:
     """Drives conversations in the calling thread.
 
-    :param account: whose Akkio to talk to.
-    :param meter: takes the numbers; default nobody.
+    :param config: whose Akkio to talk to.
+    :param metrics: takes the numbers; default nobody.
     """
 
-    def __init__(self, account: ClientConfig, meter: Metrics = NO_METRICS) -> None:
-        self.protocol = AkkioApi(account, meter=meter)
-        self._account = account
-        self._allowance = get_rate_limiter(account)
-        self._session = open_session(account)
-        self._session.mount(f"{account.site.origin}/", PunctualAdapter(account.timeout))
+    def __init__(self, config: ClientConfig, metrics: Metrics = NO_METRICS) -> None:
+        self.api = AkkioApi(config, metrics=metrics)
+        self._config = config
+        self._allowance = get_rate_limiter(config)
+        self._session = open_session(config)
+        self._session.mount(f"{config.base_url.origin}/", PunctualAdapter(config.timeout))
 
     def __enter__(self) -> BlockingClient:
         return self
@@ -165,7 +165,7 @@ class BlockingClient:
         return answer
 
     def _send(self, request: Request) -> Response | TransportError:
-        request = authenticate(request, self._account)
+        request = authenticate(request, self._config)
         body = None if request.json is None else _Body(request.json)
         headers = None if body is None else {"Content-Type": "application/json"}
         try:
@@ -201,14 +201,14 @@ class _Body(io.BytesIO):
 class _NoOtherOrigin(BaseAdapter):
     """Stands where a session would reach another origin than the account's, and refuses."""
 
-    def __init__(self, account: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig) -> None:
         super().__init__()
-        self._account = account
+        self._config = config
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         raise AkkioUntrustedUrlError(
-            f"The session of connection {self._account.connection!r} carries its API key, and so reaches "
-            f"{self._account.site.origin} alone, not {request.url!r}."
+            f"The session of connection {self._config.connection_id!r} carries its API key, and so reaches "
+            f"{self._config.base_url.origin} alone, not {request.url!r}."
         )
 
     def close(self) -> None:
@@ -233,20 +233,20 @@ class _Session(requests.Session):
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
 
 
-def open_session(account: ClientConfig) -> requests.Session:
+def open_session(config: ClientConfig) -> requests.Session:
     """Return a session that sends the account's key, to the account's origin alone and never along a redirect.
 
-    :param account: whose key.
+    :param config: whose key.
     :raises AkkioConfigurationError: if the certificates that it trusts cannot be read.
     """
     session = _Session()
-    session.verify = account.verify
-    if not ssl_context_for(account):
-        _keep_urllib3_from_repeating_it(account.site.origin)
-    session.headers.update(request_headers(account))
+    session.verify = config.verify
+    if not ssl_context_for(config):
+        _keep_urllib3_from_repeating_it(config.base_url.origin)
+    session.headers.update(request_headers(config))
     for prefix in list(session.adapters):
-        session.mount(prefix, _NoOtherOrigin(account))
-    session.mount(f"{account.site.origin}/", HTTPAdapter())
+        session.mount(prefix, _NoOtherOrigin(config))
+    session.mount(f"{config.base_url.origin}/", HTTPAdapter())
     return session
 
 

@@ -127,14 +127,14 @@ def _process_began_at() -> float:
 _allowances: dict[tuple[str, str], RateLimiter] = {}
 
 
-def get_rate_limiter(account: ClientConfig) -> RateLimiter:
+def get_rate_limiter(config: ClientConfig) -> RateLimiter:
     """Return the one rate_limiter of an account; the rate is that of the connection which asked last."""
-    owner = (account.site.origin, account.key)
+    owner = (config.base_url.origin, config.api_key)
     # No lock, which a thread might hold while the process forks: to set a default is one step for a dictionary.
     rate_limiter = _allowances.get(owner) or _allowances.setdefault(
-        owner, RateLimiter(account.requests_per_second, began_at=_process_began_at())
+        owner, RateLimiter(config.requests_per_second, began_at=_process_began_at())
     )
-    rate_limiter.requests_per_second = account.requests_per_second
+    rate_limiter.requests_per_second = config.requests_per_second
     return rate_limiter
 
 
@@ -153,14 +153,14 @@ class RequestQueue:
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def enter(self, wanted_at: float) -> float:
+    async def enter(self, due_at: float) -> float:
         """Wait for a place, and return when it was taken, by the rate_limiter's clock.
 
-        :param wanted_at: see :class:`~airflow_provider_akkio.api.http.Request`.
+        :param due_at: see :class:`~airflow_provider_akkio.api.http.Request`.
         """
         if self._queue or self.rate_limiter.take() > 0:
             turn = asyncio.get_running_loop().create_future()
-            heappush(self._queue, (wanted_at, next(self._numbers), turn))
+            heappush(self._queue, (due_at, next(self._numbers), turn))
             self._let_through()
             try:
                 await turn

@@ -17,37 +17,37 @@ from airflow_provider_akkio.exceptions import AkkioConfigurationError
 log = logging.getLogger(__name__)
 
 
-def ssl_context_for(account: ClientConfig) -> ssl.SSLContext | Literal[False]:
+def ssl_context_for(config: ClientConfig) -> ssl.SSLContext | Literal[False]:
     """Return the certificates that an account trusts, or ``False`` if it trusts anybody, of which the log then warns.
 
-    :param account: whose client is being opened.
+    :param config: whose client is being opened.
     :raises AkkioConfigurationError: if the certificates cannot be read.
     """
-    if account.verify is False:
+    if config.verify is False:
         log.warning(
             "Connection %r does not check whom it sends its API key to (extra verify is false): whoever answers at %s "
             "gets it.",
-            account.connection,
-            account.site.origin,
+            config.connection_id,
+            config.base_url.origin,
         )
         return False
-    certificates = account.verify if isinstance(account.verify, str) else _usual_certificates()
+    certificates = config.verify if isinstance(config.verify, str) else _usual_certificates()
     try:
         stamp = Path(certificates).stat()
         return _read(certificates, stamp.st_mtime_ns, stamp.st_size)
     except OSError as error:
         raise AkkioConfigurationError(
-            f"Connection {account.connection!r}: the certificates in {certificates!r} cannot be read ({error}). Their "
+            f"Connection {config.connection_id!r}: the certificates in {certificates!r} cannot be read ({error}). Their "
             "place comes from the connection's extra verify, or else from REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
         ) from None
 
 
-def certificates_stamp(account: ClientConfig) -> tuple[int, int] | None:
+def certificates_stamp(config: ClientConfig) -> tuple[int, int] | None:
     """Return what changes when the certificates of an account do; ``None`` if there are none, or none to be read."""
-    if account.verify is False:
+    if config.verify is False:
         return None
     try:
-        stamp = Path(account.verify if isinstance(account.verify, str) else _usual_certificates()).stat()
+        stamp = Path(config.verify if isinstance(config.verify, str) else _usual_certificates()).stat()
     except OSError:
         return None
     return stamp.st_mtime_ns, stamp.st_size

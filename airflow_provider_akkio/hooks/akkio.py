@@ -310,7 +310,7 @@ class AkkioHook(BaseHook):
         :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
         """
         with self.open_client() as client:
-            return client.run(start(client.protocol))
+            return client.run(start(client.api))
 
     async def arun(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
         """Do what :meth:`run` does, on the event loop.
@@ -320,7 +320,7 @@ class AkkioHook(BaseHook):
         async with AsyncExitStack() as stack:
             async with _few_at_once():
                 client = await stack.enter_async_context(await self._aclient())
-            return await client.run(start(client.protocol))
+            return await client.run(start(client.api))
 
     async def _aclient(self) -> AsynchronousClient:
         from asgiref.sync import sync_to_async
@@ -340,10 +340,10 @@ class AkkioHook(BaseHook):
         :raises AkkioConfigurationError: if it is incomplete or contradicts itself.
         """
         connection = self.get_connection(self.akkio_conn_id)
-        account = _account(connection, connection.extra_dejson)
-        mask_secret(account.key)
-        self.site = account.site
-        return account
+        config = _client_config(connection, connection.extra_dejson)
+        mask_secret(config.api_key)
+        self.site = config.base_url
+        return config
 
     async def aget_client_config(self) -> ClientConfig:
         """Do what :meth:`get_client_config` does, on the event loop."""
@@ -351,9 +351,9 @@ class AkkioHook(BaseHook):
         from asgiref.sync import sync_to_async
 
         connection = await get_async_connection(self.akkio_conn_id, hook=self)
-        account = _account(connection, await get_async_extra_dejson(connection))
-        await sync_to_async(mask_secret, thread_sensitive=False)(account.key)
-        return account
+        config = _client_config(connection, await get_async_extra_dejson(connection))
+        await sync_to_async(mask_secret, thread_sensitive=False)(config.api_key)
+        return config
 
 
 def _finish(
@@ -366,7 +366,7 @@ def _few_at_once() -> Semaphore:
     return _semaphores.setdefault(get_running_loop(), Semaphore(_AT_ONCE))
 
 
-def _account(connection: Connection, extra: Any) -> ClientConfig:
+def _client_config(connection: Connection, extra: Any) -> ClientConfig:
     from airflow_provider_akkio.api.config import ClientConfig
 
     return ClientConfig.from_connection(

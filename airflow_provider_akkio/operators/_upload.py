@@ -151,7 +151,7 @@ class Uploader:
     ) -> None:
         self._context = context
         self._client = client
-        self._datasets = client.protocol.datasets
+        self._datasets = client.api.datasets
         self._store = store_of(context)
         self._plan = plan
         self._table = table

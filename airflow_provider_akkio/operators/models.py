@@ -136,7 +136,7 @@ class AkkioPredictOperator(BaseOperator):
             for batch in table.batches(count("batch_size", self.batch_size), expected=summary):
                 if self._is_stopped:
                     raise AkkioError("The task was told to end while it asked for predictions.")
-                models = client.protocol.models
+                models = client.api.models
                 writer.write(batch, client.run(models.predict(self.model_id, batch.rows, explain=explain)))
                 done += len(batch.rows)
                 progress.reached(done)

@@ -64,12 +64,12 @@ class Talk:
     pauses: list[float] = field(default_factory=list)
     asked_at: list[float] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
-    round_seconds: float = 0.0
+    seconds_per_round: float = 0.0
     most_steps: int = 100_000
 
     def hold(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
         """Hold a conversation to its end."""
-        conversation = start(AkkioApi(ACCOUNT, lambda: self.now, self.numbers, lambda: self.round_seconds))
+        conversation = start(AkkioApi(ACCOUNT, lambda: self.now, self.numbers, lambda: self.seconds_per_round))
         replies = iter(self.replies)
         reply: Response | TransportError | None = None
         last: Response | TransportError | None = None

@@ -20,7 +20,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from yarl import URL
 
-from airflow_provider_akkio.api import asking, protocol
+from airflow_provider_akkio.api import requester, protocol
 from airflow_provider_akkio.api.http import Method, Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.trainings import AkkioApi
@@ -124,7 +124,7 @@ def _readable_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a log of its own in the log's place: pytest keeps whatever reaches the latter, thousands of messages."""
     log = logging.Logger("readable", logging.INFO)
     log.addHandler(ReadableLog())
-    for module in (asking, protocol):
+    for module in (requester, protocol):
         monkeypatch.setattr(module, "log", log)
 
 

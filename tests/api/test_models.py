@@ -40,7 +40,7 @@ class TestPredicting:
         [request] = talk.requests
         assert (request.method, request.url) == (Method.POST, "https://api.akkio.com/v1/models")
         assert request.json == {"id": "M1", "data": ROWS, "explain": False} | options
-        assert request.generation is ApiVersion.LEGACY
+        assert request.api_version is ApiVersion.V1
 
     @pytest.mark.parametrize("said", [[], SAID[:1], [*SAID, SAID[0]]])
     def test_takes_no_prediction_where_there_are_too_few_or_too_many(self, said: list[dict[str, Any]]) -> None:

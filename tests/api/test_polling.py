@@ -39,7 +39,7 @@ def test_nothing_is_asked_before_two_seconds_have_passed(elapsed: float, wait: f
 
 @pytest.mark.parametrize(("elapsed", "wait"), [(2, 1), (10, 5), (119, 59.5), (120, 60), (5000, 60)])
 def test_while_akkio_has_not_begun_the_interval_is_half_of_the_time_passed(elapsed: float, wait: float) -> None:
-    assert seconds_until_next_poll(elapsed, duration=1800, estimate=1800, is_waiting=True, round_seconds=100) == wait
+    assert seconds_until_next_poll(elapsed, duration=1800, estimate=1800, is_waiting=True, seconds_per_round=100) == wait
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_after_the_expected_end_the_interval_grows_with_the_time_passed(elapsed:
     )
 
 
-@pytest.mark.parametrize(("round_seconds", "then"), [(0, 35.5), (25, 35.5), (30, 40), (78, 88), (1000, 88)])
-def test_an_early_question_comes_no_sooner_than_a_round_of_the_account(round_seconds: float, then: float) -> None:
-    assert 10 + seconds_until_next_poll(10, estimate=100, round_seconds=round_seconds) == pytest.approx(then)
-    assert seconds_until_next_poll(90, estimate=100, round_seconds=round_seconds) == pytest.approx(8)
+@pytest.mark.parametrize(("seconds_per_round", "then"), [(0, 35.5), (25, 35.5), (30, 40), (78, 88), (1000, 88)])
+def test_an_early_question_comes_no_sooner_than_a_round_of_the_account(seconds_per_round: float, then: float) -> None:
+    assert 10 + seconds_until_next_poll(10, estimate=100, seconds_per_round=seconds_per_round) == pytest.approx(then)
+    assert seconds_until_next_poll(90, estimate=100, seconds_per_round=seconds_per_round) == pytest.approx(8)
 
 
-@pytest.mark.parametrize(("round_seconds", "wait"), [(0, 50), (49, 50), (70, 70), (140, 140), (1000, 140)])
-def test_with_nothing_to_go_by_it_is_one_round_of_the_account_within_bounds(round_seconds: float, wait: float) -> None:
-    assert seconds_until_next_poll(1000, round_seconds=round_seconds) == pytest.approx(wait)
+@pytest.mark.parametrize(("seconds_per_round", "wait"), [(0, 50), (49, 50), (70, 70), (140, 140), (1000, 140)])
+def test_with_nothing_to_go_by_it_is_one_round_of_the_account_within_bounds(seconds_per_round: float, wait: float) -> None:
+    assert seconds_until_next_poll(1000, seconds_per_round=seconds_per_round) == pytest.approx(wait)
 
 
 @repeatable
@@ -96,13 +96,13 @@ def test_with_nothing_to_go_by_it_is_one_round_of_the_account_within_bounds(roun
     duration=durations,
     estimate=st.none() | seconds,
     is_waiting=st.booleans(),
-    round_seconds=st.floats(0, math.inf),
+    seconds_per_round=st.floats(0, math.inf),
 )
 def test_it_is_never_below_one_second_nor_without_an_end(
-    elapsed: float, duration: float | None, estimate: float | None, is_waiting: bool, round_seconds: float
+    elapsed: float, duration: float | None, estimate: float | None, is_waiting: bool, seconds_per_round: float
 ) -> None:
     interval = seconds_until_next_poll(
-        elapsed, duration=duration, estimate=estimate, is_waiting=is_waiting, round_seconds=round_seconds
+        elapsed, duration=duration, estimate=estimate, is_waiting=is_waiting, seconds_per_round=seconds_per_round
     )
     assert 1.0 <= interval < math.inf
 

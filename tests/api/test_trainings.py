@@ -173,7 +173,7 @@ class TestWaiting:
         assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 35.5, 88, 96, 104])
 
     def test_leaves_the_early_question_out_within_a_round_of_the_accounts_trainings(self) -> None:
-        talk = Talk([*[status("IN_PROGRESS", estimate_seconds=100)] * 2, status("SUCCEEDED")], round_seconds=90.0)
+        talk = Talk([*[status("IN_PROGRESS", estimate_seconds=100)] * 2, status("SUCCEEDED")], seconds_per_round=90.0)
         wait(talk, training=FRESH)
         assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 88, 96])
 
@@ -195,8 +195,8 @@ class TestWaiting:
         talk = Talk([status("IN_PROGRESS"), LOST, status("SUCCEEDED"), MODEL])
         talk.hold(lambda akkio: akkio.finish(training, DEADLINE))
         first, second = STARTED_AT + 2, STARTED_AT + 4
-        wanted_at = [one.wanted_at for one in submitting.requests + talk.requests]
-        assert wanted_at == [0, first, second, second, 0]
+        due_at = [one.due_at for one in submitting.requests + talk.requests]
+        assert due_at == [0, first, second, second, 0]
         assert talk.asked_at[2] > second, "what is asked again has been wanted since it was asked first"
 
     def test_a_poll_interval_of_the_authors_overrides_the_pacing(self) -> None:

@@ -24,7 +24,7 @@ def talk(request: pytest.FixtureRequest) -> Talk:
 @pytest.fixture
 def exchange(talk: Talk) -> Exchange:
     """Makes one request."""
-    return lambda account, request: talk(account, request)[0]
+    return lambda account, request: talk(config, request)[0]
 
 
 @pytest.fixture(scope="session")

@@ -36,20 +36,20 @@ def exchanges(requests: tuple[Request, ...]) -> Flow[list[Response | TransportEr
     return replies
 
 
-def blocking(account: ClientConfig, *requests: Request) -> list[Response | TransportError]:
-    with BlockingClient(account) as client:
+def blocking(config: ClientConfig, *requests: Request) -> list[Response | TransportError]:
+    with BlockingClient(config) as client:
         return client.run(exchanges(requests))
 
 
-def asynchronous(account: ClientConfig, *requests: Request) -> list[Response | TransportError]:
+def asynchronous(config: ClientConfig, *requests: Request) -> list[Response | TransportError]:
     async def talk() -> list[Response | TransportError]:
-        async with AsynchronousClient(account) as client:
+        async with AsynchronousClient(config) as client:
             return await client.run(exchanges(requests))
 
     return asyncio.run(talk())
 
 
-def account(url: str, timeout: float = 10.0, **fields: Any) -> ClientConfig:
+def client_config(url: str, timeout: float = 10.0, **fields: Any) -> ClientConfig:
     fields = {"key": "the-key", "requests_per_second": UNHINDERED} | fields
     return ClientConfig("akkio_default", BaseUrl(url), timeout=timeout, **fields)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_akkio.api.http import Response, TransportError
 from airflow_provider_akkio.client.rate_limit import MAX_CONNECTIONS, RateLimiter, _process_began_at, get_rate_limiter
-from tests.client.driving import account
+from tests.client.driving import client_config
 from tests.client.timeless import Clock
 
 GOOD = Response(200)
@@ -218,19 +218,19 @@ def test_another_failure_says_nothing_about_the_rate(clock: Clock, answer: Respo
 
 
 def test_an_account_has_one_allowance_whatever_its_connection_is() -> None:
-    one = get_rate_limiter(account("https://one.example", verify=False, timeout=1))
-    assert get_rate_limiter(account("https://one.example")) is one
-    assert get_rate_limiter(account("https://another.example")) is not one
-    assert get_rate_limiter(account("https://one.example", key="another-key")) is not one
+    one = get_rate_limiter(client_config("https://one.example", verify=False, timeout=1))
+    assert get_rate_limiter(client_config("https://one.example")) is one
+    assert get_rate_limiter(client_config("https://another.example")) is not one
+    assert get_rate_limiter(client_config("https://one.example", key="another-key")) is not one
 
 
 def test_the_rate_of_the_connection_that_asked_last_counts() -> None:
-    get_rate_limiter(account("https://rate.example", requests_per_second=2))
-    assert get_rate_limiter(account("https://rate.example", requests_per_second=4)).requests_per_second == 4
+    get_rate_limiter(client_config("https://rate.example", requests_per_second=2))
+    assert get_rate_limiter(client_config("https://rate.example", requests_per_second=4)).requests_per_second == 4
 
 
 def test_a_process_that_began_long_ago_sends_at_once() -> None:
-    assert get_rate_limiter(account("https://old.example", requests_per_second=1)).take() == 0
+    assert get_rate_limiter(client_config("https://old.example", requests_per_second=1)).take() == 0
 
 
 def test_a_process_began_when_it_was_started_whatever_its_name_is_and_never_earlier() -> None:

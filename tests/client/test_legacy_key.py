@@ -27,13 +27,13 @@ KEY = "a+key/with=all&of%it"
 DONE = Reply(body={"status": "success", "datasets": [], "rows": 1, "name": "n"})
 
 
-def account(akkio: ScriptedAkkio) -> ClientConfig:
+def client_config(akkio: ScriptedAkkio) -> ClientConfig:
     return ClientConfig("akkio_default", BaseUrl(akkio.url), KEY, requests_per_second=1000)
 
 
 def by_blocking_client(akkio: ScriptedAkkio) -> None:
-    with BlockingClient(account(akkio)) as client:
-        datasets = client.protocol.datasets
+    with BlockingClient(client_config(akkio)) as client:
+        datasets = client.api.datasets
         client.run(datasets.get("D1"))
         client.run(datasets.append("D1", [{"a": 1}], already=0))
         client.run(datasets.delete("D1"))
@@ -41,8 +41,8 @@ def by_blocking_client(akkio: ScriptedAkkio) -> None:
 
 def by_asynchronous_client(akkio: ScriptedAkkio) -> None:
     async def talk() -> None:
-        async with AsynchronousClient(account(akkio)) as client:
-            datasets = client.protocol.datasets
+        async with AsynchronousClient(client_config(akkio)) as client:
+            datasets = client.api.datasets
             await client.run(datasets.get("D1"))
             await client.run(datasets.append("D1", [{"a": 1}], already=0))
             await client.run(datasets.delete("D1"))
@@ -77,8 +77,8 @@ def test_the_log_of_urllib3_shows_that_a_key_was_there(akkio: ScriptedAkkio, cap
 
 def test_an_error_does_not_show_the_address_with_the_key(akkio: ScriptedAkkio) -> None:
     akkio.script("datasets", reset)
-    with BlockingClient(account(akkio)) as client, pytest.raises(AkkioError) as caught:
-        client.run(client.protocol.datasets._ask(client.protocol.datasets._get("D1"), "Dataset", lambda _: None))
+    with BlockingClient(client_config(akkio)) as client, pytest.raises(AkkioError) as caught:
+        client.run(client.api.datasets._ask(client.api.datasets._get("D1"), "Dataset", lambda _: None))
     assert KEY not in repr(caught.value)
     assert "a%2Bkey" not in str(caught.value)
 
@@ -86,14 +86,14 @@ def test_an_error_does_not_show_the_address_with_the_key(akkio: ScriptedAkkio) -
 def legacy(method: Method, url: str) -> Request:
     """Return a legacy request; a ``GET`` has its parameters in the query."""
     if method is Method.GET:
-        return Request(method, f"{url}/v1/models?id=M1", generation=ApiVersion.LEGACY)
-    return Request(method, f"{url}/v1/models", {"id": "M1"}, generation=ApiVersion.LEGACY)
+        return Request(method, f"{url}/v1/models?id=M1", api_version=ApiVersion.V1)
+    return Request(method, f"{url}/v1/models", {"id": "M1"}, api_version=ApiVersion.V1)
 
 
 @pytest.mark.parametrize("method", list(Method))
 def test_the_key_is_beside_what_the_call_says(exchange: Exchange, akkio: ScriptedAkkio, method: Method) -> None:
     akkio.script("models", DONE)
-    exchange(account(akkio), legacy(method, akkio.url))
+    exchange(client_config(akkio), legacy(method, akkio.url))
     [received] = akkio.received
     query = parse_qs(urlsplit(received.path).query)
     if method is Method.GET:
@@ -107,7 +107,7 @@ def test_a_call_of_today_has_the_key_in_its_header_alone(
     exchange: Exchange, akkio: ScriptedAkkio, method: Method
 ) -> None:
     akkio.script("models", DONE)
-    exchange(account(akkio), replace(legacy(method, akkio.url), generation=ApiVersion.CURRENT))
+    exchange(client_config(akkio), replace(legacy(method, akkio.url), api_version=ApiVersion.V2))
     [received] = akkio.received
     assert received.headers["X-API-Key"] == KEY
     assert "api_key" not in f"{received.path} {received.body}"
@@ -115,7 +115,7 @@ def test_a_call_of_today_has_the_key_in_its_header_alone(
 
 def test_the_key_is_the_only_parameter_where_there_is_no_other() -> None:
     site = BaseUrl("https://api.akkio.com")
-    request = Request(Method.GET, "https://api.akkio.com/v1/models", generation=ApiVersion.LEGACY)
+    request = Request(Method.GET, "https://api.akkio.com/v1/models", api_version=ApiVersion.V1)
     sent = authenticate(request, ClientConfig("akkio_default", site, KEY))
     assert sent.url == "https://api.akkio.com/v1/models?api_key=a%2Bkey%2Fwith%3Dall%26of%25it"
     assert request.url == "https://api.akkio.com/v1/models"
@@ -157,7 +157,7 @@ def test_no_failure_tells_the_key(
     answering: Answering,
 ) -> None:
     keys = Keys(["akkio_default"])
-    whose = replace(account(akkio), key=keys["akkio_default"], timeout=0.5 if answering is silence else 10.0)
+    whose = replace(client_config(akkio), key=keys["akkio_default"], timeout=0.5 if answering is silence else 10.0)
     akkio.script("models", answering)
     reply = exchange(whose, legacy(method, akkio.url))
     assert akkio.received
@@ -171,7 +171,7 @@ def test_no_refused_connection_tells_the_key(
     exchange: Exchange, akkio: ScriptedAkkio, finds: Callable[..., list[str]], method: Method
 ) -> None:
     keys = Keys(["akkio_default"])
-    whose = replace(account(akkio), key=keys["akkio_default"])
+    whose = replace(client_config(akkio), key=keys["akkio_default"])
     akkio.refuse()
     reply = exchange(whose, legacy(method, akkio.url))
     akkio.listen_again()

@@ -19,7 +19,7 @@ from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.client import shared
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.exceptions import AkkioConfigurationError
-from tests.client.driving import Talk, account, asynchronous, blocking, exchanges, get, post
+from tests.client.driving import Talk, client_config, asynchronous, blocking, exchanges, get, post
 from tests.scripted import Answering, Reply, ScriptedAkkio
 
 GOOD = Response(200, b"{}")
@@ -55,7 +55,7 @@ def test_many_clients_share_eight_connections() -> None:
         Reply()(handler)
 
     async def one(akkio: ScriptedAkkio) -> tuple[Response | TransportError, aiohttp.ClientSession]:
-        async with AsynchronousClient(account(akkio.url)) as client:
+        async with AsynchronousClient(client_config(akkio.url)) as client:
             return await ask(client, get(akkio)), session_of(client)
 
     async def main(akkio: ScriptedAkkio) -> None:
@@ -73,12 +73,12 @@ def test_many_clients_share_eight_connections() -> None:
 
 def test_the_session_is_closed_with_its_last_user(akkio: ScriptedAkkio) -> None:
     async def main() -> None:
-        async with AsynchronousClient(account(akkio.url)) as last:
-            async with AsynchronousClient(account(akkio.url)) as first:
+        async with AsynchronousClient(client_config(akkio.url)) as last:
+            async with AsynchronousClient(client_config(akkio.url)) as first:
                 assert session_of(first) is session_of(last)
             assert not session_of(last).closed
         assert session_of(last).closed
-        async with AsynchronousClient(account(akkio.url)) as next_one:
+        async with AsynchronousClient(client_config(akkio.url)) as next_one:
             assert session_of(next_one) is not session_of(last)
 
     asyncio.run(main())
@@ -90,7 +90,7 @@ def test_the_session_is_closed_with_its_last_user(akkio: ScriptedAkkio) -> None:
 def test_another_origin_or_key_or_trust_has_a_session_of_its_own(different: dict[str, str]) -> None:
     async def main() -> None:
         fields = {"url": "http://akkio.invalid"}
-        async with both(account(**fields), account(**fields | different)) as (one, another):
+        async with both(client_config(**fields), client_config(**fields | different)) as (one, another):
             assert session_of(one) is not session_of(another)
 
     asyncio.run(main())
@@ -99,7 +99,7 @@ def test_another_origin_or_key_or_trust_has_a_session_of_its_own(different: dict
 def test_two_event_loops_never_share_a_session(akkio: ScriptedAkkio) -> None:
     akkio.script("status", Reply())
     with asyncio.Runner() as here, asyncio.Runner() as there:
-        one, another = AsynchronousClient(account(akkio.url)), AsynchronousClient(account(akkio.url))
+        one, another = AsynchronousClient(client_config(akkio.url)), AsynchronousClient(client_config(akkio.url))
         here.run(one.__aenter__())
         there.run(another.__aenter__())
         assert session_of(one) is not session_of(another)
@@ -112,7 +112,7 @@ def test_a_loop_that_shuts_down_closes_the_session(akkio: ScriptedAkkio) -> None
     sessions = []
 
     async def wait(entered: asyncio.Semaphore) -> None:
-        async with AsynchronousClient(account(akkio.url)) as client:
+        async with AsynchronousClient(client_config(akkio.url)) as client:
             sessions.append(session_of(client))
             entered.release()
             await asyncio.Event().wait()
@@ -131,7 +131,7 @@ def test_a_loop_that_shuts_down_closes_the_session(akkio: ScriptedAkkio) -> None
 @pytest.mark.parametrize("turns", range(8))
 def test_whenever_a_client_is_cancelled_while_it_is_entered_nothing_stays(akkio: ScriptedAkkio, turns: int) -> None:
     async def main() -> None:
-        clients = [AsynchronousClient(account(akkio.url)) for _ in range(3)]
+        clients = [AsynchronousClient(client_config(akkio.url)) for _ in range(3)]
         entering = [asyncio.create_task(client.__aenter__()) for client in clients]
         await asyncio.sleep(0)
         [opened] = shared._shared[asyncio.get_running_loop()].values()
@@ -156,7 +156,7 @@ def test_certificates_that_cannot_be_read_leave_nothing_behind(
 ) -> None:
     certificates = tmp_path / "certificates.pem"
     certificates.write_text("no certificates")
-    ours = account(secure_akkio.url, verify=str(certificates))
+    ours = client_config(secure_akkio.url, verify=str(certificates))
     secure_akkio.script("status", Reply())
 
     async def main() -> None:
@@ -181,7 +181,7 @@ def test_two_connections_of_one_account_keep_each_its_own_time_limit(akkio: Scri
     akkio.script("status", when_one_has_given_up)
 
     async def main() -> None:
-        async with both(account(akkio.url, timeout=60), account(akkio.url, timeout=0.5)) as (patient, impatient):
+        async with both(client_config(akkio.url, timeout=60), client_config(akkio.url, timeout=0.5)) as (patient, impatient):
             assert session_of(patient) is session_of(impatient)
             waiting = asyncio.create_task(ask(patient, get(akkio)))
             cut = await ask(impatient, get(akkio))
@@ -210,8 +210,8 @@ class Noting:
 def test_a_client_that_is_throttled_holds_up_the_others(akkio: ScriptedAkkio, first: Talk, then: Talk) -> None:
     noting = Noting(Reply(429, headers={"Retry-After": "1"}), Reply())
     akkio.script("status", noting)
-    first(account(akkio.url), get(akkio))
-    assert then(account(akkio.url), get(akkio)) == [GOOD]
+    first(client_config(akkio.url), get(akkio))
+    assert then(client_config(akkio.url), get(akkio)) == [GOOD]
     throttled_at, asked_at = noting.asked_at
     assert asked_at - throttled_at >= 1
 
@@ -219,7 +219,7 @@ def test_a_client_that_is_throttled_holds_up_the_others(akkio: ScriptedAkkio, fi
 def test_each_client_keeps_to_the_rate(talk: Talk, akkio: ScriptedAkkio) -> None:
     noting = Noting(Reply(), Reply())
     akkio.script("status", noting)
-    assert talk(account(akkio.url, requests_per_second=1), *[get(akkio)] * 2) == [GOOD] * 2
+    assert talk(client_config(akkio.url, requests_per_second=1), *[get(akkio)] * 2) == [GOOD] * 2
     first, second = noting.asked_at
     assert second - first >= 1
 
@@ -228,7 +228,7 @@ def test_a_submission_goes_over_a_connection_of_its_own() -> None:
     with ScriptedAkkio(keep_alive=True) as akkio:
         akkio.script("new", Reply(201, {"task_id": "T1"}))
         akkio.script("status", Reply())
-        asynchronous(account(akkio.url), get(akkio), post(akkio), post(akkio), get(akkio))
+        asynchronous(client_config(akkio.url), get(akkio), post(akkio), post(akkio), get(akkio))
         first, submission, another, last = [received.port for received in akkio.received]
         assert first == last
         assert len({first, submission, another}) == 3

@@ -12,14 +12,14 @@ from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.client.blocking import open_session
 from airflow_provider_akkio.exceptions import AkkioConfigurationError
-from tests.client.driving import Exchange, account, asynchronous, blocking, post
+from tests.client.driving import Exchange, client_config, asynchronous, blocking, post
 from tests.scripted import Reply, ScriptedAkkio, tunnel
 
 CREATED = Response(201, b"{}")
 
 
-def in_a_session(account: ClientConfig, request: Request) -> list[Response | TransportError]:
-    with open_session(account) as session:
+def in_a_session(config: ClientConfig, request: Request) -> list[Response | TransportError]:
+    with open_session(config) as session:
         try:
             response = session.request(request.method, request.url, json=request.json, timeout=10)
         except requests.exceptions.SSLError as error:
@@ -60,16 +60,16 @@ def is_not_trusted(answer: Response | TransportError) -> bool:
 def test_a_private_authority_is_trusted_by_the_usual_variables(
     exchange: Exchange, secure_akkio: ScriptedAkkio, variable: str, certificates: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert is_not_trusted(exchange(account(secure_akkio.url), post(secure_akkio)))
+    assert is_not_trusted(exchange(client_config(secure_akkio.url), post(secure_akkio)))
     monkeypatch.setenv(variable, certificates)
-    assert exchange(account(secure_akkio.url), post(secure_akkio)) == CREATED
+    assert exchange(client_config(secure_akkio.url), post(secure_akkio)) == CREATED
 
 
 def test_certificates_that_the_connection_names_win_over_the_variables(
     exchange: Exchange, secure_akkio: ScriptedAkkio, certificates: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
-    assert exchange(account(secure_akkio.url, verify=certificates), post(secure_akkio)) == CREATED
+    assert exchange(client_config(secure_akkio.url, verify=certificates), post(secure_akkio)) == CREATED
 
 
 def test_certificates_that_are_replaced_are_read_again(
@@ -77,16 +77,16 @@ def test_certificates_that_are_replaced_are_read_again(
 ) -> None:
     renewed = tmp_path / "renewed.pem"
     renewed.write_bytes(Path(certifi.where()).read_bytes())
-    assert is_not_trusted(exchange(account(secure_akkio.url, verify=str(renewed)), post(secure_akkio)))
+    assert is_not_trusted(exchange(client_config(secure_akkio.url, verify=str(renewed)), post(secure_akkio)))
     renewed.write_bytes(bundle.read_bytes())
-    assert exchange(account(secure_akkio.url, verify=str(renewed)), post(secure_akkio)) == CREATED
+    assert exchange(client_config(secure_akkio.url, verify=str(renewed)), post(secure_akkio)) == CREATED
 
 
 def test_only_the_certificates_that_the_connection_names_are_trusted(
     exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    assert is_not_trusted(exchange(account(secure_akkio.url, verify=certifi.where()), post(secure_akkio)))
+    assert is_not_trusted(exchange(client_config(secure_akkio.url, verify=certifi.where()), post(secure_akkio)))
     assert not secure_akkio.received
 
 
@@ -101,7 +101,7 @@ def test_without_a_check_anybody_is_trusted_and_the_log_says_so_once_for_each_cl
 ) -> None:
     monkeypatch.setenv(variable, certifi.where())
     for opened in (1, 2):
-        assert exchange(account(secure_akkio.url, verify=False), post(secure_akkio)) == CREATED
+        assert exchange(client_config(secure_akkio.url, verify=False), post(secure_akkio)) == CREATED
         said = [record for record in caplog.records if record.levelname == "WARNING"]
         assert len(said) == opened
     assert said[0].getMessage() == (
@@ -117,13 +117,13 @@ def test_without_a_check_a_tunnel_causes_no_other_warning(
     there = secure_akkio.url.removeprefix("https://")
     akkio.script(there, tunnel(there))
     monkeypatch.setenv("https_proxy", akkio.url.replace("127.0.0.1", "localhost"))
-    assert exchange(account(secure_akkio.url, verify=False), post(secure_akkio)) == CREATED
+    assert exchange(client_config(secure_akkio.url, verify=False), post(secure_akkio)) == CREATED
 
 
 def test_with_a_check_the_log_is_silent(
     exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exchange(account(secure_akkio.url, verify=str(bundle)), post(secure_akkio))
+    exchange(client_config(secure_akkio.url, verify=str(bundle)), post(secure_akkio))
     assert not caplog.records
 
 
@@ -140,5 +140,5 @@ def test_certificates_that_cannot_be_read_are_an_error_of_the_connection(
     with pytest.raises(
         AkkioConfigurationError, match=f"'akkio_default': the certificates in '{unreadable}' cannot be read"
     ):
-        exchange(account(secure_akkio.url, verify=True if by_variable else unreadable), post(secure_akkio))
+        exchange(client_config(secure_akkio.url, verify=True if by_variable else unreadable), post(secure_akkio))
     assert not secure_akkio.received

@@ -23,8 +23,8 @@ class Passing:
         self.queue = RequestQueue(self.rate_limiter)
         self.passed: list[str] = []
 
-    async def send(self, name: str, wanted_at: float = 0.0, seconds: float = 0.0) -> None:
-        taken_at = await self.queue.enter(wanted_at)
+    async def send(self, name: str, due_at: float = 0.0, seconds: float = 0.0) -> None:
+        taken_at = await self.queue.enter(due_at)
         self.passed.append(name)
         try:
             await asyncio.sleep(seconds)
@@ -35,7 +35,7 @@ class Passing:
     async def queued(self, *sending: tuple[str, float]) -> list[asyncio.Task[None]]:
         """Let requests queue, in this order, behind one that holds the only place for ten seconds."""
         holder = asyncio.create_task(self.send("holder", seconds=10.0))
-        tasks = [holder, *(asyncio.create_task(self.send(name, wanted_at)) for name, wanted_at in sending)]
+        tasks = [holder, *(asyncio.create_task(self.send(name, due_at)) for name, due_at in sending)]
         await asyncio.sleep(1)
         assert self.passed == ["holder"]
         return tasks
@@ -137,7 +137,7 @@ def test_nobody_is_forgotten_whoever_gives_up(clock: Clock, rate: float) -> None
 
     async def one(name: str, act: Callable[[], float]) -> None:
         await asyncio.sleep(act())
-        await passing.send(name, wanted_at=clock.now, seconds=act())
+        await passing.send(name, due_at=clock.now, seconds=act())
 
     async def main() -> tuple[set[str], list[asyncio.Task[None]]]:
         tasks = [asyncio.create_task(one(str(number), lambda: chance.uniform(0, 4))) for number in range(200)]

@@ -42,8 +42,8 @@ def model_id(shared_sandbox: Sandbox) -> str:
     rows = [{"even": str(number % 2 == 0), "answer": "no" if number % 2 else "yes"} for number in range(100)]
     shared_sandbox.datasets.append(dataset_id, rows)
     with BlockingClient(ClientConfig("akkio_default", BaseUrl(shared_sandbox.url), "sandbox-key")) as client:
-        training = client.run(client.protocol.submit(TrainRequest(dataset_id=dataset_id, predict_fields="answer")))
-        _, result = client.run(client.protocol.finish(training, time.time() + 60, 0.1))
+        training = client.run(client.api.submit(TrainRequest(dataset_id=dataset_id, predict_fields="answer")))
+        _, result = client.run(client.api.finish(training, time.time() + 60, 0.1))
     return result.model_id
 
 
