@@ -38,7 +38,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": integration,
-                "python-modules": ["airflow_provider_akkio.triggers.akkio", "airflow_provider_akkio.triggers.start"],
+                "python-modules": ["airflow_provider_akkio.triggers.akkio"],
             }
         ],
     }

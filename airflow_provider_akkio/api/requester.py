@@ -79,9 +79,7 @@ MAX_NESTING = 100
 _NOT_BEGUN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
-def parse_response(
-    config: ClientConfig, purpose: str, answer: Response | TransportError, now: float
-) -> dict[str, Any]:
+def parse_response(config: ClientConfig, purpose: str, answer: Response | TransportError, now: float) -> dict[str, Any]:
     """Return the JSON object of an answer.
 
     :param config: whose answer it is.

@@ -96,7 +96,9 @@ class AkkioApi:
             for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
                 yield from patience.pauses()
                 with attempt:
-                    training = yield from self._requester.ask(message, purpose, partial(self._accepted, request.duration))
+                    training = yield from self._requester.ask(
+                        message, purpose, partial(self._accepted, request.duration)
+                    )
         except AkkioUnavailableError as error:
             if not (request.force and _may_have_begun(error)):
                 raise
