@@ -87,13 +87,13 @@ class FinishedRun:
             return [row.value for row in rows]
 
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Return the XComs of a task but :meth:`standing`, as a downstream task would get them."""
+        """Return the XComs of a task but :meth:`status_update`, as a downstream task would get them."""
         keys = self._xcom_keys(task_id, map_index)
         return {key: self._xcom(task_id, map_index, key) for key in keys if key not in {STATUS_KEY, *_AIRFLOWS_OWN}}
 
-    def standing(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
+    def status_update(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
         """Return what a task has told of how its training stands."""
-        return TrainingStatusUpdate.from_entry(self._xcom(task_id, map_index, STATUS_KEY))
+        return TrainingStatusUpdate.from_json(self._xcom(task_id, map_index, STATUS_KEY))
 
     def _xcom(self, task_id: str, map_index: int, key: str) -> Any:
         return self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)

@@ -66,9 +66,9 @@ def test_takes_its_result_if_it_has_succeeded(run_dag: DagRunner, trained: Scrip
     run = run_twice(run_dag, "force=True", deferrable=deferrable)
     assert run.xcoms("train") == XCOMS
     assert [len(trained.asked(name)) for name in ("new", "status", "result")] == [1, 1, 1]
-    standing = run.standing("train")
-    assert standing is not None
-    assert standing.status == "SUCCEEDED"
+    update = run.status_update("train")
+    assert update is not None
+    assert update.status == "SUCCEEDED"
 
 
 @with_store

@@ -72,11 +72,11 @@ def test_while_a_worker_waits_its_xcom_tells_how_the_training_stands(
 ) -> None:
     trained.script("status", status("IN_PROGRESS", estimate_seconds=20), status("FAILED", error="too few rows"))
     run = run_dag(train(deferrable=False))
-    standing = run.standing("train")
-    assert standing is not None
-    assert standing.submitted_at is not None
-    assert (standing.status, standing.estimate_seconds, standing.parameters) == ("FAILED", 20, None)
-    assert standing.submitted_at <= standing.since <= time.time()
+    update = run.status_update("train")
+    assert update is not None
+    assert update.submitted_at is not None
+    assert (update.status, update.estimate_seconds, update.parameters) == ("FAILED", 20, None)
+    assert update.submitted_at <= update.since <= time.time()
 
 
 @pytest.mark.parametrize(
