@@ -75,8 +75,8 @@ class FinishedRun:
         """Return how often a task was tried."""
         return int(self._task_instance(task_id, -1).try_number)
 
-    def kept(self) -> list[str]:
-        """Return what the tasks left in Airflow's task state store, each entry as JSON; it outlives their tries."""
+    def stored_records(self) -> list[str]:
+        """Return the JSON of each record in Airflow's task state store."""
         if not Part.TASK_STATE_STORE.is_here:
             return []
         from airflow.models.task_state_store import TaskStateStoreModel

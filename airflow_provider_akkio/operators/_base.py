@@ -122,9 +122,7 @@ class AkkioTrainingOperator(BaseOperator):
         :raises AkkioTrainingTimeoutError: if the training is not done in time.
         """
         hook = AkkioHook(self.akkio_conn_id)
-        self.current_training = CurrentTraining(
-            base_url=hook.get_client_config().base_url, akkio_task_id=training.akkio_task_id
-        )
+        self.set_current_training(hook, training.akkio_task_id)
         if self.deferrable:
             self._defer(context, training, deadline, resume_in=MIN_DEFERRAL)
         state = hook.poll_until_done(
@@ -168,15 +166,23 @@ class AkkioTrainingOperator(BaseOperator):
         """
         from airflow_provider_akkio.api.statistics import log_model
 
-        self.current_training = CurrentTraining(
-            base_url=hook.get_client_config().base_url, akkio_task_id=akkio_task_id, result=result
-        )
+        self.set_current_training(hook, akkio_task_id, result)
         if self.do_xcom_push:
             for key, value in result.to_xcoms().items():
                 context["ti"].xcom_push(key=key, value=value)
         _add_to_asset_events(context, self.outlets, result)
         log_model(self.log, result)
         return result.model_id
+
+    def set_current_training(self, hook: AkkioHook, akkio_task_id: str, result: TrainingResult | None = None) -> None:
+        """Remember the training for :meth:`on_kill` and OpenLineage.
+
+        :param hook: the hook.
+        :param akkio_task_id: ID of the training.
+        :param result: its result, once it has been fetched.
+        """
+        base_url = hook.get_client_config().base_url
+        self.current_training = CurrentTraining(base_url=base_url, akkio_task_id=akkio_task_id, result=result)
 
     def status_reporter(self, context: Context, training: SubmittedTraining) -> Any:
         """Return a callback for polls that pushes ``akkio_status`` to XCom."""

@@ -129,6 +129,7 @@ class AkkioTrainOperator(AkkioTrainingOperator):
                 case Submit():
                     training = self._submit(hook, store, request, fingerprint)
                     wait_started_at = training.submitted_at
+            self.set_current_training(hook, training.akkio_task_id)
             store.save(fingerprint, training)
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
