@@ -19,8 +19,10 @@ from airflow_provider_akkio.exceptions import (
     AkkioTrainingFailedError,
     AkkioTrainingTimeoutError,
     AkkioUnauthorizedError,
+    AkkioUnavailableError,
     AkkioUnprocessableError,
 )
+from airflow_provider_akkio.operators import _base
 from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
@@ -61,16 +63,16 @@ def test_operator_pushes_the_model_and_its_statistics(
 
 
 @either_way
-def test_operator_pushes_no_xcom_for_a_missing_part(run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
+def test_operator_pushes_no_xcom_for_a_missing_part(
+    run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
+) -> None:
     trained.script("result", result("M1", stats=PARTS["stats"], field_importance=None))
     run = run_dag(train(deferrable=deferrable))
     assert run.state == "success"
     assert run.xcoms("train") == {key: XCOMS[key] for key in ("akkio_task_id", "model_id", "return_value", "stats")}
 
 
-def test_blocking_operator_pushes_the_status(
-    run_dag: DagRunner, trained: ScriptedAkkio
-) -> None:
+def test_blocking_operator_pushes_the_status(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", status("IN_PROGRESS", estimate_seconds=20), status("FAILED", error="too few rows"))
     run = run_dag(train(deferrable=False))
     update = run.status_update("train")
@@ -150,7 +152,9 @@ def test_operator_without_wait_returns_the_akkio_task_id(run_dag: DagRunner, tra
 
 
 @either_way
-def test_operator_pushes_nothing_without_do_xcom_push(run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
+def test_operator_pushes_nothing_without_do_xcom_push(
+    run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
+) -> None:
     run = run_dag(train("do_xcom_push=False", deferrable=deferrable))
     assert run.state == "success"
     assert run.xcoms("train") == {}
@@ -236,7 +240,9 @@ class TestMapping:
         models = [run.xcoms("train", index)["return_value"] for index in (0, 1)]
         assert sorted(models) == ["model of T1", "model of T2"]
 
-    def test_invalid_mapped_value_fails_only_its_own_task_instance(self, run_dag: DagRunner, trained: ScriptedAkkio) -> None:
+    def test_invalid_mapped_value_fails_only_its_own_task_instance(
+        self, run_dag: DagRunner, trained: ScriptedAkkio
+    ) -> None:
         run = run_dag(
             """
             AkkioTrainOperator.partial(task_id="train", dataset_id="D1").expand(duration=[10, 11])
@@ -326,9 +332,7 @@ class TestFailures:
         assert (run.tries("train"), len(connected.received)) == (1, 1)
 
     @either_way
-    def test_revoked_key_ends_the_wait(
-        self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool
-    ) -> None:
+    def test_revoked_key_ends_the_wait(self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
         trained.script("status", status("IN_PROGRESS"), Reply(401))
         run = run_dag(train("retries=3", deferrable=deferrable))
         assert isinstance(run.failure, AkkioUnauthorizedError)
@@ -381,8 +385,33 @@ class TestFailures:
         assert isinstance(run.failure, AkkioSubmissionUnknownError)
         assert len(connected.received) == 1
 
-    def test_connection_without_a_key_fails_without_a_retry(self, run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_connection_without_a_key_fails_without_a_retry(
+        self, run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", '{"conn_type": "akkio"}')
         run = run_dag(train("retries=3"))
         assert isinstance(run.failure, AkkioConfigurationError)
         assert run.tries("train") == 1
+
+    def test_operator_defers_again_while_the_result_is_unavailable(
+        self, run_dag: DagRunner, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    ) -> None:
+        monkeypatch.setattr(_base, "RESULT_TIMEOUT", 0.05)
+        trained.script("result", *[Reply(502)] * 4, result("M1", **PARTS))
+        run = run_dag(train())
+        assert run.xcoms("train") == XCOMS
+        assert (run.tries("train"), len(trained.asked("new"))) == (1, 1)
+        assert "Deferring again" in logged()
+
+    @either_way
+    def test_operator_keeps_the_record_if_the_result_is_unavailable_at_the_deadline(
+        self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_base, "RESULT_TIMEOUT", 0.05)
+        monkeypatch.setattr(_base, "READ_TIMEOUT", 0.2)
+        trained.script("result", Reply(502))
+        run = run_dag(train("timeout=1", deferrable=deferrable))
+        assert isinstance(run.failure, AkkioUnavailableError)
+        assert re.search(r"T1 succeeded.*HTTP 502.*AkkioTrainSensor\(akkio_task_id='T1'\)", str(run.failure))
+        assert all("T1" in record for record in run.stored_records())
+        assert len(run.stored_records()) == int(Part.TASK_STATE_STORE.is_here)
