@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,13 @@ Airflow's supervisor may notice the end of the process that deferred a task as l
 min_heartbeat_interval`` (5 s) afterwards. The scheduler takes a task that runs again by then for one that was killed,
 and fails it (``SchedulerJobRunner.process_executor_events``, seen on Airflow 3.3.2). No training of Akkio's is shorter.
 """
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """Return callbacks as a list; Airflow 2 stores a single callback, or ``None``, as it was given."""
+    if callbacks is None or isinstance(callbacks, Sequence):
+        return list(callbacks or ())
+    return [callbacks]
 
 
 class TrainingWaiter(_Base):
@@ -208,7 +215,7 @@ class TrainingWaiter(_Base):
 
         self._result = result
         if self.do_xcom_push:
-            for key, value in result.parts().items():
+            for key, value in result.to_xcoms().items():
                 context["ti"].xcom_push(key=key, value=value)
         self._describe_assets(context, result)
         log_model(self.log, result)
