@@ -172,7 +172,7 @@ class Uploader:
             self._send(is_resumed=earlier is not None)
             self._check()
             if self._plan.types:
-                self._client.run(self._datasets.set_types(self._upload.dataset_id, self._plan.types))
+                self._client.run(self._datasets.set_field_types(self._upload.dataset_id, self._plan.types))
         log.info("Dataset %s has %s rows more.", self._upload.dataset_id, f"{self._summary.rows:,}")
         return self._upload.dataset_id
 
@@ -205,7 +205,7 @@ class Uploader:
             return None
         if (
             upload.rows_arrived == 0
-            and self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_before + 1))
+            and self._client.run(self._datasets.wait_for_row_count(upload.dataset_id, upload.rows_before + 1))
             == upload.rows_before
         ):
             return None
@@ -234,7 +234,7 @@ class Uploader:
 
     def _append(self, dataset_id: str, batch: RowBatch, *, may_be_there: bool) -> None:
         already, count = self._upload.rows_in_dataset, len(batch.rows)
-        if may_be_there and self._client.run(self._datasets.has_arrived(dataset_id, already, count)):
+        if may_be_there and self._client.run(self._datasets.rows_arrived(dataset_id, already, count)):
             return
         if self._client.run(self._datasets.append(dataset_id, batch.rows, already)):
             self._upload = replace(self._upload, was_in_doubt=True)
@@ -242,7 +242,7 @@ class Uploader:
     def _check(self) -> None:
         """See that the dataset has as many rows as it should."""
         upload = self._upload
-        rows = self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_in_dataset))
+        rows = self._client.run(self._datasets.wait_for_row_count(upload.dataset_id, upload.rows_in_dataset))
         if rows == upload.rows_in_dataset:
             return
         message = (

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import count, is_literal, listed, naming, parse_id
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count
 from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
+from airflow_provider_akkio.operators._base import listed
 from airflow_provider_akkio.operators._upload import Plan, Uploader, forget, forget_what_a_person_clears
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
         self.fields = fields
         self.batch_size = batch_size
         self.akkio_conn_id = akkio_conn_id
-        with naming(self.task_id):
+        with naming_task(self.task_id):
             self._refuse_wrong_literals()
 
     def execute(self, context: Context) -> str:
@@ -106,7 +107,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
             dataset_name=None if self.dataset_name is None else parse_id("dataset_name", self.dataset_name),
             dataset_id=None if self.dataset_id is None else parse_id("dataset_id", self.dataset_id),
             types=dict(self.fields or {}),
-            batch_size=count("batch_size", self.batch_size),
+            batch_size=parse_row_count("batch_size", self.batch_size),
         )
 
     def _refuse_wrong_literals(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import is_literal, naming, parse_id
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class AkkioDeleteDatasetOperator(BaseOperator):
 
 
 def _check(task: BaseOperator, name: str) -> None:
-    with naming(task.task_id):
+    with naming_task(task.task_id):
         for one in (name, "akkio_conn_id"):
             if is_literal(value := getattr(task, one)):
                 parse_id(one, value)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_akkio.api.parameters import count, is_literal, listed, naming, number, parse_flag, parse_id
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_flag, parse_id, parse_number, parse_row_count
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioError, AkkioModelRejectedError, AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
+from airflow_provider_akkio.operators._base import listed
 from airflow_provider_akkio.operators._durable import remove, store_of
 from airflow_provider_akkio.operators._upload import ProgressLog
 
@@ -92,7 +93,7 @@ class AkkioPredictOperator(BaseOperator):
         self.batch_size = batch_size
         self.overwrite = overwrite
         self.akkio_conn_id = akkio_conn_id
-        with naming(self.task_id):
+        with naming_task(self.task_id):
             self._refuse_wrong_literals()
 
     def execute(self, context: Context) -> str:
@@ -133,7 +134,7 @@ class AkkioPredictOperator(BaseOperator):
             written_whole(output, context) as file,
             writer_for(file, kind_of(output.name), table, summary) as writer,
         ):
-            for batch in table.batches(count("batch_size", self.batch_size), expected=summary):
+            for batch in table.batches(parse_row_count("batch_size", self.batch_size), expected=summary):
                 if self._is_stopped:
                     raise AkkioError("The task was told to end while it asked for predictions.")
                 models = client.api.models
@@ -165,7 +166,7 @@ class AkkioPredictOperator(BaseOperator):
             if is_literal(value := getattr(self, name)):
                 parse_flag(name, value)
         if is_literal(self.batch_size):
-            count("batch_size", self.batch_size)
+            parse_row_count("batch_size", self.batch_size)
 
 
 _EVENTS_LOOKED_AT = 100
@@ -262,7 +263,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         self.asset = asset
         self.lower_is_better = lower_is_better
         self.fail_if_worse = fail_if_worse
-        with naming(self.task_id):
+        with naming_task(self.task_id):
             self._refuse_wrong_literals()
         self.inlets = _with(self.inlets, asset)
         self.outlets = _with(self.outlets, asset)
@@ -293,8 +294,8 @@ class AkkioPromoteModelOperator(BaseOperator):
         sign = -1.0 if parse_flag("lower_is_better", self.lower_is_better) else 1.0
         if sign > 0 and new.metric.lower() in _ERRORS:
             raise AkkioParameterError(f"Of {new.metric}, less is better: lower_is_better=True is needed.")
-        least = None if self.min_value is None else number("min_value", self.min_value)
-        gain = number("min_delta", self.min_delta)
+        least = None if self.min_value is None else parse_number("min_value", self.min_value)
+        gain = parse_number("min_delta", self.min_delta)
         said = f"Model {model_id} has {new.value:.6g} ({_named(new)})"
         if champion is not None and champion_value is not None:
             said += f"; champion {champion.model_id} has {champion_value:.6g}"
@@ -340,7 +341,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         for name in ("min_value", "min_delta"):
             value = getattr(self, name)
             if value is not None and is_literal(value):
-                number(name, value)
+                parse_number(name, value)
         for name in ("lower_is_better", "fail_if_worse"):
             if is_literal(value := getattr(self, name)):
                 parse_flag(name, value)

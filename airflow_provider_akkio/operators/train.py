@@ -33,6 +33,8 @@ from airflow_provider_akkio.operators._durable import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_akkio.api.types import TrainingState
+
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
 
@@ -120,15 +122,17 @@ class AkkioTrainOperator(AkkioTrainingOperator):
             hook = AkkioHook(self.akkio_conn_id)
             fingerprint = fingerprint_of(request, self.akkio_conn_id)
             store = RecordStore(context, durable=self.durable)
-            state, wait_started_at = None, time.time()
-            match decide(store.load(), request, fingerprint, hook.get_resumable_state, wait_started_at):
-                case Fail(error):
-                    raise error
-                case Reattach(training, state):
-                    pass
+            state: TrainingState | None = None
+            decision = decide(store.load(), request, fingerprint, hook.get_resumable_state, time.time())
+            match decision:
                 case Submit():
                     training = self._submit(hook, store, request, fingerprint)
                     wait_started_at = training.submitted_at
+                case Reattach():
+                    training, state = decision.training, decision.state
+                    wait_started_at = time.time()
+                case Fail():
+                    raise decision.error
             self.set_current_training(hook, training.akkio_task_id)
             store.save(fingerprint, training)
             if self.do_xcom_push:

@@ -43,7 +43,8 @@ def model_id(shared_sandbox: Sandbox) -> str:
     shared_sandbox.datasets.append(dataset_id, rows)
     with BlockingClient(ClientConfig("akkio_default", BaseUrl(shared_sandbox.url), "sandbox-key")) as client:
         training = client.run(client.api.submit(TrainRequest(dataset_id=dataset_id, predict_fields="answer")))
-        _, result = client.run(client.api.finish(training, time.time() + 60, 0.1))
+        client.run(client.api.poll_until_done(training, time.time() + 60, 0.1))
+        result = client.run(client.api.result(training.akkio_task_id))
     return result.model_id
 
 
