@@ -70,7 +70,7 @@ def _show_predictions(stack: Stack, say: Callable[[str], None]) -> None:
     state = stack.api.follow(PREDICT, run_id, lambda task: say(f"  {task.name:8} {task.state}"))
     if state != "success":
         raise SystemExit(f"the run ended with {state}; its log:\n{stack.api.log(PREDICT, run_id, 'predict')}")
-    output = Path(stack.api.xcoms(PREDICT, run_id, "predict")["output"])
+    output = Path(stack.api.xcoms(PREDICT, run_id, "predict")["output_path"])
     with output.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     print(f"\nthe first of {len(rows)} predictions\n{rows_of(rows[:3])}\n", flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_akkio.api.parameters import is_literal, naming_task
 from airflow_provider_akkio.api.polling import READ_TIMEOUT
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, still_running
 from airflow_provider_akkio.exceptions import AkkioError
@@ -42,6 +43,20 @@ Airflow's supervisor may notice the end of the process that deferred a task as l
 min_heartbeat_interval`` (5 s) afterwards. The scheduler takes a task that runs again by then for one that was killed,
 and fails it (``SchedulerJobRunner.process_executor_events``, seen on Airflow 3.3.2). No training of Akkio's is shorter.
 """
+
+
+def validate_literals(operator: BaseOperator, parsers: Mapping[str, Callable[[str, Any], Any]]) -> None:
+    """Validate the parameters whose values are known when Airflow parses the DAG file.
+
+    :param operator: the operator, whose constructor has set the attributes.
+    :param parsers: parameter name to the function that parses its value.
+    :raises AkkioParameterError: if a value is invalid; the message names the task.
+    """
+    with naming_task(operator.task_id):
+        for name, parse in parsers.items():
+            value = getattr(operator, name)
+            if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
+                parse(name, value)
 
 
 class TrainingWaiter(_Base):
