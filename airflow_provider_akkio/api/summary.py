@@ -227,7 +227,7 @@ def log_model(log: Any, result: TrainingResult) -> None:
     :param result: what the training made.
     """
     try:
-        first, *others = card(ModelSummary.of(result.parts()))
+        first, *others = card(ModelSummary.of(result.to_xcoms()))
     except Exception:  # the model is there, and paid for, whatever its statistics are like
         log.warning("Akkio trained model %s; its statistics cannot be shown.", result.model_id, exc_info=True)
         return

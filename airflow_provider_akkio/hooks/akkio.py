@@ -96,7 +96,7 @@ class AkkioHook(BaseHook):
         :return: whether it does, and a sentence for the person who asked.
         """
         try:
-            self.run(lambda akkio: akkio.check())
+            self.run(lambda akkio: akkio.test_connection())
         except AkkioUnauthorizedError as error:
             return False, f"Wrong API key. {error}"
         except AkkioForbiddenError as error:
@@ -188,11 +188,11 @@ class AkkioHook(BaseHook):
         :raises AkkioRequestRejectedError: if Akkio refuses to answer.
         :raises AkkioUntrustedUrlError: if it answers with a redirect.
         """
-        return self.run(lambda akkio: akkio.revisit(training))
+        return self.run(lambda akkio: akkio.get_resumable_state(training))
 
     async def aget_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
         """Do what :meth:`get_resumable_state` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.revisit(training))
+        return await self.arun(lambda akkio: akkio.get_resumable_state(training))
 
     async def apoll_until_done(
         self,
@@ -257,7 +257,7 @@ class AkkioHook(BaseHook):
         :param types: field name to ``category``, ``string`` or ``number``.
         :raises AkkioRequestRejectedError: if Akkio refuses one.
         """
-        self.run(lambda akkio: akkio.datasets.set_types(parse_id("dataset_id", dataset_id), types))
+        self.run(lambda akkio: akkio.datasets.set_field_types(parse_id("dataset_id", dataset_id), types))
 
     def delete_dataset(self, dataset_id: str) -> bool:
         """Delete a dataset.
@@ -359,7 +359,11 @@ class AkkioHook(BaseHook):
 def _finish(
     training: SubmittedTraining, timeout: float, poll_interval: float | None, on_status: OnStatus | None
 ) -> Callable[[AkkioApi], Flow[tuple[TrainingState, TrainingResult]]]:
-    return lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval, on_status)
+    def flow(akkio: AkkioApi) -> Flow[tuple[TrainingState, TrainingResult]]:
+        state = yield from akkio.poll_until_done(training, training.submitted_at + timeout, poll_interval, on_status)
+        return state, (yield from akkio.result(training.akkio_task_id, state.location))
+
+    return flow
 
 
 def _few_at_once() -> Semaphore:

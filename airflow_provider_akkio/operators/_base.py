@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,13 @@ def validate_literals(operator: BaseOperator, parsers: Mapping[str, Callable[[st
             value = getattr(operator, name)
             if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
                 parse(name, value)
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """Return callbacks as a list; Airflow 2 stores a single callback, or ``None``, as it was given."""
+    if callbacks is None or isinstance(callbacks, Sequence):
+        return list(callbacks or ())
+    return [callbacks]
 
 
 class TrainingWaiter(_Base):
@@ -223,7 +230,7 @@ class TrainingWaiter(_Base):
 
         self._result = result
         if self.do_xcom_push:
-            for key, value in result.parts().items():
+            for key, value in result.to_xcoms().items():
                 context["ti"].xcom_push(key=key, value=value)
         self._describe_assets(context, result)
         log_model(self.log, result)

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count
 from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.operators._base import listed, parse_path, validate_literals
@@ -151,8 +152,6 @@ def _parse_field_types(name: str, value: Any) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise AkkioParameterError(f"{name} must map field names to types, not {printable(repr(value))}.")
-    from airflow_provider_akkio.api.datasets import FieldType
-
     types = [str(type_) for type_ in FieldType]
     for field, type_ in value.items():
         if type_ not in types:

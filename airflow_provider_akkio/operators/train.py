@@ -13,16 +13,15 @@ from airflow_provider_akkio.api.parameters import (
     TrainRequest,
     check_disjoint,
     is_literal,
-    listed,
-    naming,
+    naming_task,
     parse_id,
     parse_parameter,
-    seconds,
+    parse_seconds,
 )
 from airflow_provider_akkio.api.types import ERROR_KEY, MAX_TRAINING_SECONDS, STATUS_KEY, TrainingStatus
 from airflow_provider_akkio.exceptions import AkkioNotFoundError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.operators._base import TrainingWaiter
+from airflow_provider_akkio.operators._base import TrainingWaiter, listed
 from airflow_provider_akkio.operators._durable import (
     Handover,
     forget,
@@ -113,9 +112,9 @@ class AkkioTrainOperator(TrainingWaiter, BaseOperator):
         self.akkio_conn_id = akkio_conn_id
         self.deferrable = deferrable
         self.wait_for_completion = wait_for_completion
-        with naming(self.task_id):
-            self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
-            self.timeout = seconds("timeout", timeout)
+        with naming_task(self.task_id):
+            self.poll_interval = None if poll_interval is None else parse_seconds("poll_interval", poll_interval)
+            self.timeout = parse_seconds("timeout", timeout)
             self._refuse_wrong_literals()
 
     def execute(self, context: Context) -> str:

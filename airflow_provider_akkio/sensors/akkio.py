@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_akkio.api.parameters import is_literal, naming, parse_id, seconds
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_seconds
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
@@ -57,11 +57,11 @@ class AkkioTrainSensor(TrainingWaiter, BaseSensorOperator):
         timeout: float | timedelta = MAX_TRAINING_SECONDS,
         **kwargs: Any,
     ) -> None:
-        with naming(kwargs.get("task_id", "")):
+        with naming_task(kwargs.get("task_id", "")):
             interval = kwargs.get("poke_interval") if poll_interval is None else poll_interval
             if interval is not None:
-                kwargs["poke_interval"] = interval = seconds("poll_interval", interval)
-            timeout = seconds("timeout", timeout)
+                kwargs["poke_interval"] = interval = parse_seconds("poll_interval", interval)
+            timeout = parse_seconds("timeout", timeout)
             for name, value in (("akkio_task_id", akkio_task_id), ("akkio_conn_id", akkio_conn_id)):
                 if is_literal(value):
                     parse_id(name, value)
@@ -96,7 +96,7 @@ class AkkioTrainSensor(TrainingWaiter, BaseSensorOperator):
         told = self.watch(context, training)
         hook = self.open_hook()
         try:
-            state = hook.run(lambda akkio: akkio.wait(training, training.submitted_at, on_status=told))
+            state = hook.run(lambda akkio: akkio.poll_until_done(training, training.submitted_at, on_status=told))
         except AkkioTrainingTimeoutError as error:
             self._last_status = error.last_status
             return False

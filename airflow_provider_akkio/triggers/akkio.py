@@ -209,7 +209,8 @@ class AkkioTrainTrigger(BaseTrigger):
         hook = AkkioHook(self.akkio_conn_id)
         try:
             # The result is fetched to know that it can be had: an outage is better waited out here than in a worker.
-            state, result = await hook.arun(lambda akkio: akkio.finish(training, deadline, self.poll_interval, watch))
+            state = await hook.arun(lambda akkio: akkio.poll_until_done(training, deadline, self.poll_interval, watch))
+            result = await hook.aget_training_result(self.akkio_task_id, state.location)
         except AkkioError as error:
             is_execution = isinstance(error, AkkioTrainingTimeoutError) and deadline < self.deadline
             return self._failed(error, WaitOutcome.OUT_OF_EXECUTION_TIME if is_execution else WaitOutcome.FAILED), None
@@ -225,7 +226,7 @@ class AkkioTrainTrigger(BaseTrigger):
     async def _leave(self, kept: dict[str, Any], result: TrainingResult) -> bool:
         """Leave a result in XCom as a worker would, the return value last; return whether the task can end so."""
         task = TaskXCom(self.task_instance)
-        xcoms = {KEY: kept, "akkio_task_id": self.akkio_task_id, **result.parts(), "return_value": result.model_id}
+        xcoms = {KEY: kept, "akkio_task_id": self.akkio_task_id, **result.to_xcoms(), "return_value": result.model_id}
         try:
             if await task.state() != TaskInstanceState.DEFERRED:
                 return False
