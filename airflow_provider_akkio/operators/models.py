@@ -269,10 +269,10 @@ class AkkioPromoteModelOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Compare the new model with the champion."""
-        from airflow_provider_akkio.api.statistics import measure, parse_statistics
+        from airflow_provider_akkio.api.statistics import get_metric, parse_statistics
 
         model_id = parse_id("model_id", self.model_id)
-        new = measure(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
+        new = get_metric(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
         champion = self._champion(context, model_id)
         champion_value = None if champion is None else champion.value_of(new)
         self._compare(model_id, new, champion, champion_value)
