@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from airflow_provider_akkio.api.summary import ModelSummary, card, framed
+from airflow_provider_akkio.api.statistics import ModelSummary, log_lines
 from dev.airflow_api import AirflowApi, TaskView
 from dev.listing import listing, rows_of
 from dev.processes import wait_until
@@ -28,7 +28,8 @@ def main() -> None:
         run_id = _retrain(stack.api, GOOD_ROWS, say)
         _expect(stack.api, run_id, promote="success")
         xcoms = stack.api.xcoms(RETRAIN, run_id, "train")
-        print(f"\n{framed(card(ModelSummary.of(xcoms)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
+        lines = "\n".join(log_lines(ModelSummary.of(xcoms)))
+        print(f"\n{lines}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
         _show_predictions(stack, say)
         say("a second run, with rows whose outcomes are shuffled: its model cannot be any good")
         run_id = _retrain(stack.api, _made_worse(stack.folder / "worse_leads.csv"), say)

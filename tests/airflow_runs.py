@@ -93,7 +93,7 @@ class FinishedRun:
 
     def standing(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
         """Return what a task has told of how its training stands."""
-        return TrainingStatusUpdate.from_entry(self._xcom(task_id, map_index, STATUS_KEY))
+        return TrainingStatusUpdate.from_json(self._xcom(task_id, map_index, STATUS_KEY))
 
     def _xcom(self, task_id: str, map_index: int, key: str) -> Any:
         return self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)

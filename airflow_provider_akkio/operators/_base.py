@@ -226,7 +226,7 @@ class TrainingWaiter(_Base):
 
     def push_result(self, context: Context, result: TrainingResult) -> str:
         """Leave a result in XCom, and return the model's id as the task's return value."""
-        from airflow_provider_akkio.api.summary import log_model
+        from airflow_provider_akkio.api.statistics import log_model
 
         self._result = result
         if self.do_xcom_push:

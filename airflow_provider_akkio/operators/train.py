@@ -27,6 +27,7 @@ from airflow_provider_akkio.operators._durable import (
     forget,
     forget_what_a_person_clears,
 )
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -83,6 +84,7 @@ class AkkioTrainOperator(TrainingWaiter, BaseOperator):
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    operator_extra_links = TRAINING_LINKS
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTrai
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION
 from airflow_provider_akkio.operators._base import TrainingWaiter
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -45,6 +46,7 @@ class AkkioTrainSensor(TrainingWaiter, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("akkio_task_id", "akkio_conn_id")
+    operator_extra_links = TRAINING_LINKS
     _last_status: str = "not known"
 
     def __init__(

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_akkio import exceptions
-from airflow_provider_akkio.api.summary import log_model
+from airflow_provider_akkio.api.statistics import log_model
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError

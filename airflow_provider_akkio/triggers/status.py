@@ -43,7 +43,7 @@ class TrainingStatusUpdate:
     parameters: Mapping[str, Any] | None = None
 
     @classmethod
-    def from_entry(cls, entry: Any) -> Self | None:
+    def from_json(cls, entry: Any) -> Self | None:
         """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
         match entry:
             case {"status": str(), "since": float() | int()}:

@@ -21,7 +21,7 @@ def told(
     watch = StatusReporter(training, entries.append, clock=iter(range(1001, 2000)).__next__, **others)
     for state in states:
         watch(state)
-    return [TrainingStatusUpdate.from_entry(entry) for entry in entries]
+    return [TrainingStatusUpdate.from_json(entry) for entry in entries]
 
 
 def test_each_new_status_is_told_once_with_the_time_of_its_first_answer() -> None:
@@ -73,9 +73,9 @@ def test_parameters_go_along_where_they_are_given() -> None:
     ],
 )
 def test_what_is_not_ours_says_nothing(entry: Any) -> None:
-    assert TrainingStatusUpdate.from_entry(entry) is None
+    assert TrainingStatusUpdate.from_json(entry) is None
 
 
 def test_what_a_newer_version_adds_is_passed_over() -> None:
     entry = {"status": "x", "since": 1.0, "parameters": "odd", "more": [1]}
-    assert TrainingStatusUpdate.from_entry(entry) == TrainingStatusUpdate(status="x", since=1.0)
+    assert TrainingStatusUpdate.from_json(entry) == TrainingStatusUpdate(status="x", since=1.0)
