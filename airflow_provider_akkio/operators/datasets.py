@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -167,7 +167,7 @@ def _check_destination(dataset_name: str | None, dataset_id: str | None) -> None
         raise AkkioParameterError("Set either dataset_name, to create a dataset, or dataset_id, to append to one.")
 
 
-_UPLOAD_PARSERS = {
+_UPLOAD_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "dataset_name": _parse_optional_id,
     "dataset_id": _parse_optional_id,
     "field_types": _parse_field_types,

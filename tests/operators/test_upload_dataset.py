@@ -21,7 +21,7 @@ from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
 from tests.operators.conftest import RunTask, call
 from tests.scripted import Reply
-from tests.versions import lacks, needs
+from tests.versions import needs
 
 ROWS = 25
 HEADER = "id,zip,word\n"
@@ -62,6 +62,11 @@ def dataset_id(sandbox: Sandbox) -> str:
 @pytest.fixture
 def no_request_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_akkio.api.datasets.MAX_RETRIES", 0)
+
+
+@pytest.fixture
+def no_task_state_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_upload, "task_state_store", lambda _: None)
 
 
 def datasets_named(sandbox: Sandbox, name: str) -> list[str]:
@@ -214,8 +219,9 @@ def test_stopped_upload_deletes_the_new_dataset(run_dag: DagRunner, sandbox: San
 
 
 @needs(Part.TASK_STATE_STORE)
+@pytest.mark.usefixtures("no_request_retries")
 def test_task_retry_resumes_an_append_after_the_last_batch_that_arrived(
-    upload: Upload, gate: Gate, sandbox: Sandbox, dataset_id: str, no_request_retries: None
+    upload: Upload, gate: Gate, sandbox: Sandbox, dataset_id: str
 ) -> None:
     gate.break_down(OUTAGE, "datasets", after=THIRD_BATCH)
     run = upload(dataset_id=dataset_id, retries=5)
@@ -224,15 +230,10 @@ def test_task_retry_resumes_an_append_after_the_last_batch_that_arrived(
     assert ids(sandbox, dataset_id) == OLD + NEW
 
 
-@pytest.mark.parametrize(
-    "has_store",
-    [pytest.param(True, marks=needs(Part.TASK_STATE_STORE)), pytest.param(False, marks=lacks(Part.TASK_STATE_STORE))],
-)
+@pytest.mark.usefixtures("no_task_state_store")
 def test_append_without_a_task_state_store_reports_the_arrived_rows_and_is_not_retried(
-    upload: Upload, gate: Gate, sandbox: Sandbox, dataset_id: str, monkeypatch: pytest.MonkeyPatch, has_store: bool
+    upload: Upload, gate: Gate, sandbox: Sandbox, dataset_id: str
 ) -> None:
-    if has_store:
-        monkeypatch.setattr(_upload, "task_state_store", lambda _: None)
     gate.break_down(REJECTION, "datasets", after=THIRD_BATCH)
     run = upload(dataset_id=dataset_id, retries=3)
     assert isinstance(run.failure, AkkioUploadIncompleteError)
@@ -294,8 +295,9 @@ def changing_the_file(source: Path) -> Fault:
 
 
 @needs(Part.TASK_STATE_STORE)
+@pytest.mark.usefixtures("no_request_retries")
 def test_task_retry_adds_nothing_to_a_dataset_after_the_file_changed(
-    upload: Upload, gate: Gate, sandbox: Sandbox, source: Path, dataset_id: str, no_request_retries: None
+    upload: Upload, gate: Gate, sandbox: Sandbox, source: Path, dataset_id: str
 ) -> None:
     gate.break_down(changing_the_file(source), "datasets", after=THIRD_BATCH)
     run = upload(dataset_id=dataset_id, retries=3)
@@ -308,8 +310,9 @@ def test_task_retry_adds_nothing_to_a_dataset_after_the_file_changed(
 
 
 @needs(Part.TASK_STATE_STORE)
+@pytest.mark.usefixtures("no_request_retries")
 def test_task_retry_appends_a_changed_file_if_no_row_had_arrived(
-    upload: Upload, gate: Gate, sandbox: Sandbox, source: Path, dataset_id: str, no_request_retries: None
+    upload: Upload, gate: Gate, sandbox: Sandbox, source: Path, dataset_id: str
 ) -> None:
     gate.break_down(changing_the_file(source), "datasets")
     run = upload(dataset_id=dataset_id, retries=3)
