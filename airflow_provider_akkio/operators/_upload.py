@@ -173,7 +173,7 @@ class Uploader:
             self._check()
             if self._plan.types:
                 self._client.run(self._datasets.set_types(self._upload.dataset_id, self._plan.types))
-        log.info("Dataset %s has %s rows more.", self._upload.dataset_id, f"{self._summary.rows:,}")
+        log.info("Dataset %s has %s rows more.", self._upload.dataset_id, f"{self._summary.row_count:,}")
         return self._upload.dataset_id
 
     def _begin(self) -> Upload:
@@ -220,7 +220,7 @@ class Uploader:
 
     def _send(self, *, is_resumed: bool) -> None:
         dataset_id = self._upload.dataset_id
-        progress = ProgressLog(log.info, f"Rows in dataset {dataset_id}", self._summary.rows)
+        progress = ProgressLog(log.info, f"Rows in dataset {dataset_id}", self._summary.row_count)
         for batch in self._table.batches(self._plan.batch_size, self._upload.rows_arrived, self._summary):
             if self._is_stopped():
                 raise AkkioError("The task was told to end while it uploaded rows.")
@@ -273,7 +273,7 @@ class Uploader:
         if not (upload.rows_arrived or is_in_doubt or is_final):
             return
         said = (
-            f"Of the file's {self._summary.rows:,} rows, the first {upload.rows_arrived:,} are in dataset "
+            f"Of the file's {self._summary.row_count:,} rows, the first {upload.rows_arrived:,} are in dataset "
             f"{upload.dataset_id}, which had {upload.rows_before:,} before."
         )
         if is_in_doubt:

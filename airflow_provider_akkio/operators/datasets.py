@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_akkio.api.parameters import count, is_literal, listed, naming, parse_id
-from airflow_provider_akkio.exceptions import AkkioParameterError
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
 from airflow_provider_akkio.operators._upload import Plan, Uploader, forget, forget_what_a_person_clears
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+_TYPES = frozenset({"category", "number", "string"})
 
 
 class AkkioUploadDatasetOperator(BaseOperator):
@@ -82,14 +85,17 @@ class AkkioUploadDatasetOperator(BaseOperator):
         from airflow_provider_akkio.files.storage import path_of
 
         plan = self._plan()
-        table = RowFile(path_of("source", self.source), plan.types)
-        summary = table.inspect(finds_numbers=False)
-        self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.rows:,}", len(summary.fields))
+        table = RowFile(path_of("source", self.source))
+        summary = table.inspect()
+        if missing := plan.types.keys() - summary.fields:
+            fields = printable(", ".join(summary.fields))
+            raise AkkioSourceFileError(f"{table.name}: no field '{printable(min(missing))}'; the fields are {fields}.")
+        self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.row_count:,}", len(summary.fields))
         with AkkioHook(plan.akkio_conn_id).open_client() as client:
             dataset_id = Uploader(context, client, plan, table, summary, is_stopped=lambda: self._is_stopped).run()
         if self.do_xcom_push:
             context["ti"].xcom_push(key="dataset_id", value=dataset_id)
-            context["ti"].xcom_push(key="rows", value=summary.rows)
+            context["ti"].xcom_push(key="rows", value=summary.row_count)
         return dataset_id
 
     def on_kill(self) -> None:
@@ -101,6 +107,10 @@ class AkkioUploadDatasetOperator(BaseOperator):
             raise AkkioParameterError("One of dataset_name, for a new dataset, and dataset_id, to append, is needed.")
         if self.fields is not None and not isinstance(self.fields, Mapping):
             raise AkkioParameterError(f"fields must be field names with their types, not {self.fields!r}.")
+        for field, type_ in (self.fields or {}).items():
+            if type_ not in _TYPES:
+                types = ", ".join(sorted(_TYPES))
+                raise AkkioParameterError(f"The type of '{printable(field)}' must be one of {types}, not {type_!r}.")
         return Plan(
             akkio_conn_id=parse_id("akkio_conn_id", self.akkio_conn_id),
             dataset_name=None if self.dataset_name is None else parse_id("dataset_name", self.dataset_name),

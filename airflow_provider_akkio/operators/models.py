@@ -97,23 +97,22 @@ class AkkioPredictOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Check both files, ask for the predictions, and write them."""
-        from airflow_provider_akkio.files.formats import Format, kind_of
-        from airflow_provider_akkio.files.reader import RowFile
+        from airflow_provider_akkio.files.reader import RowFile, file_format
         from airflow_provider_akkio.files.storage import path_of
 
         parse_id("model_id", self.model_id)
         output = path_of("output", self.output_path)
-        kind = kind_of(output.name)
+        file_format(output.name)
         if output.is_dir():
             raise AkkioParameterError(f"output {str(self.output_path)!r} is a folder; it must be a file.")
         self._refuse_existing(context, output)
         table = RowFile(path_of("source", self.source))
-        summary = table.inspect(finds_numbers=kind.format is Format.PARQUET)
-        self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.rows:,}", len(summary.fields))
+        summary = table.inspect()
+        self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.row_count:,}", len(summary.fields))
         self._predict(context, table, summary, output)
         self.log.info("%s has the predictions of model %s.", self.output_path, self.model_id)
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="rows", value=summary.rows)
+            context["ti"].xcom_push(key="rows", value=summary.row_count)
             context["ti"].xcom_push(key="output", value=str(self.output_path))
         return str(self.output_path)
 
@@ -122,16 +121,18 @@ class AkkioPredictOperator(BaseOperator):
         self._is_stopped = True
 
     def _predict(self, context: Context, table: RowFile, summary: FileSummary, output: ObjectStoragePath) -> None:
-        from airflow_provider_akkio.files.formats import kind_of
-        from airflow_provider_akkio.files.storage import written_whole
-        from airflow_provider_akkio.files.writer import writer_for
+        from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
 
         explain = parse_flag("explain", self.explain)
-        progress, done = ProgressLog(self.log.info, f"Predictions of model {self.model_id}", summary.rows), 0
+        ti = context["ti"]
+        *previous_tokens, token = [
+            (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, try_number) for try_number in range(1, ti.try_number + 1)
+        ]
+        progress, done = ProgressLog(self.log.info, f"Predictions of model {self.model_id}", summary.row_count), 0
         with (
             AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id)).open_client() as client,
-            written_whole(output, context) as file,
-            writer_for(file, kind_of(output.name), table, summary) as writer,
+            atomic_write(output, token, previous_tokens) as file,
+            open_prediction_writer(file, output.name, table, summary) as writer,
         ):
             for batch in table.batches(count("batch_size", self.batch_size), expected=summary):
                 if self._is_stopped:
