@@ -12,8 +12,9 @@ from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.files.storage import path_of as parse_path
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.operators._base import listed, parse_path, validate_literals
+from airflow_provider_akkio.operators._base import listed, validate_literals
 from airflow_provider_akkio.operators._upload import (
     Uploader,
     UploadPlan,

@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_akkio.api.parameters import naming_task, parse_flag, parse_id, parse_number, parse_row_count
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
+from airflow_provider_akkio.files.storage import path_of as parse_path
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.operators._base import listed, parse_path, validate_literals
+from airflow_provider_akkio.operators._base import listed, validate_literals
 from airflow_provider_akkio.operators._durable import delete_record, task_state_store
 from airflow_provider_akkio.operators._upload import track_progress
 

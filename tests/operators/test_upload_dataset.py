@@ -123,7 +123,7 @@ def test_upload_can_be_mapped(run_dag: DagRunner, sandbox: Sandbox, source: Path
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), (b"", "empty"), (b"a,b\n", "no rows"), (b"a,b\n1,2\n1,2,3\n", "line 3")],
+    [(None, "not exist"), (b"", "empty"), (b"a,b\n", "no rows"), (b"a,b\n1,2\n1,2,3\n", "line 3")],
     ids=["missing", "empty", "header only", "ragged"],
 )
 def test_upload_of_an_invalid_file_sends_nothing(
