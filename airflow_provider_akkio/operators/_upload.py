@@ -220,7 +220,7 @@ class Uploader:
             f"before the upload and {upload.rows_arrived:,} from the file."
         )
         if row_count < expected or upload.is_new or upload.was_uncertain:
-            raise AkkioUploadIncompleteError(f"{message} Check the rows of the dataset before you add rows again.")
+            raise AkkioUploadIncompleteError(message)
         log.warning("%s Something else adds rows to the dataset.", message)
 
     def _delete_incomplete(self, upload: StoredUpload, error: BaseException) -> None:
@@ -244,8 +244,8 @@ class Uploader:
             return
         arrived, total = upload.rows_arrived, self.summary.row_count
         message = (
-            f"Dataset {upload.dataset_id} had {upload.rows_before:,} rows before; the first {arrived:,} of the file's "
-            f"{total:,} rows are in it."
+            f"Dataset {upload.dataset_id} had {upload.rows_before:,} rows before the upload. Akkio accepted the first "
+            f"{arrived:,} of the {total:,} rows of the file."
         )
         if may_have_arrived:
             message += f" It is unknown whether rows {arrived + 1:,} to {arrived + rows_in_flight:,} arrived."
@@ -253,7 +253,8 @@ class Uploader:
             log.warning("%s If you retry or clear the task, it resumes after them.", message)
             return
         raise AkkioUploadIncompleteError(
-            f"{error} {message} If you run or clear the task again, it adds all rows of the file, these again."
+            f"{error} {message} Check the dataset before you run or clear the task again: it then adds all rows of the "
+            "file, including these."
         ) from error
 
     def _store(self, upload: StoredUpload) -> None:

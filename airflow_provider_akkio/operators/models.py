@@ -250,16 +250,15 @@ class AkkioPromoteModelOperator(BaseOperator):
         comparison = f"{_describe(new)} is {new.value:.6g}"
         if champion_value is not None:
             comparison += f", champion {printable(str(champion_id))} has {champion_value:.6g}"
+        unmet = _unmet_condition(new.value, champion_value, **conditions)
         if champion_id == model_id:
-            unmet: str | None = "it is already the champion"
-        else:
-            unmet = _unmet_condition(new.value, champion_value, **conditions)
+            unmet = "it is already the champion"
         if unmet is not None:
             message = f"Model {model_id} was rejected: {comparison}; {unmet}"
             self.log.info(message)
             raise AkkioModelRejectedError(message) if fail_if_worse else AirflowSkipException(message)
 
-        self.log.info("Model %s was promoted: %s", model_id, comparison)
+        self.log.info("Model %s was promoted%s: %s", model_id, "" if champion else " as the first champion", comparison)
         context["outlet_events"][self.asset].extra = {
             "model_id": model_id,
             "metric": new.metric,
