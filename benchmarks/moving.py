@@ -183,11 +183,9 @@ def _by_operator(_: Loopback, job: _Job) -> None:
     common: dict[str, Any] = {"task_id": "benchmark", "akkio_conn_id": CONNECTION, "batch_size": job.batch_size}
     context: Any = {"ti": _TaskInstance()}
     if job.kind == "upload":
-        AkkioUploadDatasetOperator(source_path=job.source, dataset_name="rows", **common).execute(context)
+        AkkioUploadDatasetOperator(source=job.source, dataset_name="rows", **common).execute(context)
     else:
-        predict = AkkioPredictOperator(
-            model_id="M1", source_path=job.source, output_path=job.output, overwrite=True, **common
-        )
+        predict = AkkioPredictOperator(model_id="M1", source=job.source, output=job.output, overwrite=True, **common)
         predict.execute(context)
 
 

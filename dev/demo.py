@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from airflow_provider_akkio.api.statistics import ModelSummary, log_lines
+from airflow_provider_akkio.api.summary import ModelSummary, card, framed
 from dev.airflow_api import AirflowApi, TaskView
 from dev.listing import listing, rows_of
 from dev.processes import wait_until
@@ -28,8 +28,7 @@ def main() -> None:
         run_id = _retrain(stack.api, GOOD_ROWS, say)
         _expect(stack.api, run_id, promote="success")
         xcoms = stack.api.xcoms(RETRAIN, run_id, "train")
-        lines = "\n".join(log_lines(ModelSummary.of(xcoms)))
-        print(f"\n{lines}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
+        print(f"\n{framed(card(ModelSummary.of(xcoms)))}\n\nXComs of train\n{listing(xcoms)}\n", flush=True)
         _show_predictions(stack, say)
         say("a second run, with rows whose outcomes are shuffled: its model cannot be any good")
         run_id = _retrain(stack.api, _made_worse(stack.folder / "worse_leads.csv"), say)
@@ -71,7 +70,7 @@ def _show_predictions(stack: Stack, say: Callable[[str], None]) -> None:
     state = stack.api.follow(PREDICT, run_id, lambda task: say(f"  {task.name:8} {task.state}"))
     if state != "success":
         raise SystemExit(f"the run ended with {state}; its log:\n{stack.api.log(PREDICT, run_id, 'predict')}")
-    output = Path(stack.api.xcoms(PREDICT, run_id, "predict")["output_path"])
+    output = Path(stack.api.xcoms(PREDICT, run_id, "predict")["output"])
     with output.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     print(f"\nthe first of {len(rows)} predictions\n{rows_of(rows[:3])}\n", flush=True)

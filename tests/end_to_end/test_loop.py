@@ -108,8 +108,8 @@ def test_the_worse_model_is_not_promoted_and_both_numbers_are_in_the_log(airflow
     assert states(airflow, loop.worse) == {"upload": "success", "train": "success", "promote": "skipped"}
     new = airflow.xcoms(RETRAIN, loop.worse, "train")["model_id"]
     champion = airflow.xcoms(RETRAIN, loop.good, "train")["model_id"]
-    [said] = [line for line in airflow.log(RETRAIN, loop.worse, "promote").splitlines() if "is not promoted" in line]
-    assert said.startswith(f"Model {new} has 0")
+    [said] = [line for line in airflow.log(RETRAIN, loop.worse, "promote").splitlines() if "was rejected" in line]
+    assert said.startswith(f"Model {new} was rejected: f1 of 'Positive Lead'")
     assert f"champion {champion} has 0." in said
     assert len(airflow.asset_events(RETRAIN)) == 1
     assert airflow.runs(PREDICT) == [loop.predicting]
