@@ -29,6 +29,7 @@ from airflow_provider_akkio.operators._durable import (
     delete_on_success,
     fingerprint_of,
 )
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -78,6 +79,7 @@ class AkkioTrainOperator(AkkioTrainingOperator):
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    operator_extra_links = TRAINING_LINKS
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ def states(airflow: AirflowApi, run_id: str) -> dict[str, str | None]:
 
 def test_every_row_is_in_the_dataset(stack: Stack, loop: Loop) -> None:
     xcoms = stack.api.xcoms(RETRAIN, loop.good, "upload")
-    assert xcoms == {"return_value": xcoms["dataset_id"], "dataset_id": xcoms["dataset_id"], "rows": 1200}
+    assert xcoms == {"return_value": xcoms["dataset_id"], "dataset_id": xcoms["dataset_id"], "row_count": 1200}
     described = dataset(stack, xcoms["dataset_id"])
     assert described["rows"] == 1200
     assert described["name"] == f"Leads, {loop.good}"
@@ -89,11 +89,11 @@ def test_the_first_model_is_promoted_with_an_event_that_names_it(airflow: Airflo
 
 def test_the_event_starts_the_predictions_with_the_promoted_model(airflow: AirflowApi, loop: Loop) -> None:
     xcoms = airflow.xcoms(PREDICT, loop.predicting, "predict")
-    assert xcoms["rows"] == 40
+    assert xcoms["row_count"] == 40
     assert airflow.xcoms(RETRAIN, loop.good, "train")["model_id"] in airflow.log(PREDICT, loop.predicting, "predict")
     with NEW_ROWS.open(encoding="utf-8", newline="") as file:
         asked = list(csv.reader(file))
-    with Path(xcoms["output"]).open(encoding="utf-8", newline="") as file:
+    with Path(xcoms["output_path"]).open(encoding="utf-8", newline="") as file:
         written = list(csv.reader(file))
     assert [row[: len(asked[0])] for row in written] == asked
     predicted = ["Positive Lead", "Probability Positive Lead is 0", "Probability Positive Lead is 1"]
@@ -108,8 +108,8 @@ def test_the_worse_model_is_not_promoted_and_both_numbers_are_in_the_log(airflow
     assert states(airflow, loop.worse) == {"upload": "success", "train": "success", "promote": "skipped"}
     new = airflow.xcoms(RETRAIN, loop.worse, "train")["model_id"]
     champion = airflow.xcoms(RETRAIN, loop.good, "train")["model_id"]
-    [said] = [line for line in airflow.log(RETRAIN, loop.worse, "promote").splitlines() if "is not promoted" in line]
-    assert said.startswith(f"Model {new} has 0")
+    [said] = [line for line in airflow.log(RETRAIN, loop.worse, "promote").splitlines() if "was rejected" in line]
+    assert said.startswith(f"Model {new} was rejected: f1 of 'Positive Lead'")
     assert f"champion {champion} has 0." in said
     assert len(airflow.asset_events(RETRAIN)) == 1
     assert airflow.runs(PREDICT) == [loop.predicting]

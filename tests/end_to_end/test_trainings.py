@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_akkio.api.summary import ModelSummary, card
+from airflow_provider_akkio.api.statistics import ModelSummary, log_lines
 from dev.airflow_api import AirflowApi, TaskView
 from dev.stack import EXAMPLES, Stack
 from dev.versions import Part
@@ -82,7 +82,7 @@ def test_the_log_tells_the_trainings_story(airflow: AirflowApi) -> None:
         f"T{training}: SUCCEEDED",
     ]
     assert [line for line in log.splitlines() if line in story] == story
-    first, *others = card(ModelSummary.of(xcoms))
+    first, *others = log_lines(ModelSummary.of(xcoms))
     assert len(others) == 6
     assert "\n".join([f"Akkio trained {first}", *others]) in log
     assert "sandbox-key" not in log

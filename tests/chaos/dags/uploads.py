@@ -23,7 +23,7 @@ for dataset, arguments in WHERE_TO.items():
     ):
         AkkioUploadDatasetOperator(
             task_id="upload",
-            source="{{ params.source }}",
+            source_path="{{ params.source }}",
             batch_size=100,
             akkio_conn_id="{{ params.gate }}",
             retries=5,
