@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -120,6 +122,23 @@ def test_damaged_data_is_rejected(tmp_path: Path, source_error: ErrorReader) -> 
     content[1000:9000] = b"\xff" * 8000
     path.write_bytes(content)
     assert "the file is damaged" in source_error(path)
+
+
+class UnreliablePath:
+    name = "a.parquet"
+
+    def open(self, mode: str) -> Any:  # noqa: ARG002  # the interface of a path
+        class UnreliableFile(io.BytesIO):
+            def seek(self, *_: Any) -> int:
+                raise OSError(errno.EIO, "connection lost")
+
+        return UnreliableFile(b"PAR1")
+
+
+def test_lost_connection_is_not_reported_as_damage() -> None:
+    with pytest.raises(OSError, match="connection lost") as error:
+        RowFile(UnreliablePath()).inspect()
+    assert error.value.errno == errno.EIO
 
 
 def test_row_groups_do_not_move_batch_boundaries(tmp_path: Path) -> None:
