@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -54,12 +54,14 @@ def test_value_is_sent_as_exact_text(tmp_path: Path, column: Any, text: str) -> 
     assert column_of(path) == [text, None, None, None]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(allow_nan=False) | st.none(), min_size=1))
 def test_float_text_round_trips(tmp_path_factory: pytest.TempPathFactory, values: list[float | None]) -> None:
     path = write_parquet(tmp_path_factory.mktemp("floats") / "a.parquet", {"a": pyarrow.array(values, "float64")})
     assert column_of(path) == [None if value is None else repr(value) for value in values]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.datetimes(timezones=st.just(timezone(timedelta(minutes=90)))), min_size=1))
 def test_timestamp_text_round_trips(tmp_path_factory: pytest.TempPathFactory, moments: list[datetime]) -> None:
     column = pyarrow.array(moments, pyarrow.timestamp("us", "+01:30"))
