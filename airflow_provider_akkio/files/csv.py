@@ -10,11 +10,7 @@ from airflow_provider_akkio.files import MAX_ROW_SIZE
 
 
 class CsvRows:
-    """The rows of a CSV file. A cell is its text.
-
-    :param lines: the lines of the file, including their line ends.
-    :raises AkkioSourceFileError: if the header is missing or invalid.
-    """
+    """The rows of a CSV file. A cell is its text."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._records = _parse_records(lines)
@@ -22,14 +18,11 @@ class CsvRows:
         if header is None:
             raise AkkioSourceFileError("the file is empty")
         if not header:
-            raise AkkioSourceFileError("line 1 is blank; it must contain the field names")
+            raise AkkioSourceFileError("line 1 is blank; it must have the field names")
         self.fields = tuple(header)
 
     def rows(self) -> Iterator[tuple[list[str], int]]:
-        """Yield the cells and the size of each row.
-
-        :raises AkkioSourceFileError: at the first invalid row.
-        """
+        """Yield the cells and the number of characters of each row."""
         width = len(self.fields)
         blank_line = 0
         for line, cells, size in self._records:
@@ -45,7 +38,7 @@ class CsvRows:
 
     @staticmethod
     def to_texts(cells: Sequence[str]) -> list[str | None]:
-        """Return the cells for Akkio: the text as it is in the file, and ``None`` for an empty cell."""
+        """Return the cells for Akkio: the text in the file, and ``None`` for an empty cell."""
         return [cell or None for cell in cells]
 
 

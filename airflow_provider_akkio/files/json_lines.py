@@ -19,19 +19,19 @@ class JsonNumber(str):
 
 
 Scalar = str | JsonNumber | bool | float | None
-"""A cell. A ``float`` is NaN or infinite; other numbers are :class:`JsonNumber`."""
+"""A cell. A ``float`` is infinite; other numbers are :class:`JsonNumber`."""
 
 _SCALAR_TYPES = frozenset({str, JsonNumber, bool, float, type(None)})
-# A JSON object becomes a tuple of pairs, which differs from an array (a list) and keeps duplicate keys.
-_DECODER = json.JSONDecoder(parse_int=JsonNumber, parse_float=JsonNumber, object_pairs_hook=tuple)
+_DECODER = json.JSONDecoder(
+    parse_int=JsonNumber,
+    parse_float=JsonNumber,
+    parse_constant={"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}.__getitem__,
+    object_pairs_hook=tuple,  # differs from an array, which is a list, and keeps duplicate keys
+)
 
 
 class JsonLinesRows:
-    """The rows of a JSON Lines file. The first object defines the fields. Blank lines are ignored.
-
-    :param lines: the lines of the file, including their line ends.
-    :raises AkkioSourceFileError: if the first object is missing or invalid.
-    """
+    """The rows of a JSON Lines file. The first object defines the fields. Blank lines are ignored."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._numbered_lines = ((number, line) for number, line in enumerate(lines, 1) if not line.isspace())
@@ -44,10 +44,7 @@ class JsonLinesRows:
             raise AkkioSourceFileError(f"line {self._first[0]} has no fields")
 
     def rows(self) -> Iterator[tuple[list[Scalar], int]]:
-        """Yield the cells and the size of each row. A missing field is null.
-
-        :raises AkkioSourceFileError: at the first invalid row.
-        """
+        """Yield the cells and the number of characters of each row. A missing field is null."""
         known = frozenset(self.fields)
         for number, line in chain([self._first], self._numbered_lines):
             record = _parse_object(number, line)
@@ -61,13 +58,7 @@ class JsonLinesRows:
     @staticmethod
     def to_texts(cells: Sequence[Scalar]) -> list[str | None]:
         """Return the cells for Akkio: numbers as spelled in the file, ``True``, ``False``, ``inf``; NaN is ``None``."""
-        return [_to_text(cell) for cell in cells]
-
-
-def _to_text(cell: Scalar) -> str | None:
-    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
-        return None
-    return str(cell)
+        return [None if cell is None or cell == "" else str(cell) for cell in cells]
 
 
 def _parse_object(number: int, line: str) -> dict[str, Scalar]:

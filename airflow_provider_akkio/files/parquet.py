@@ -28,8 +28,6 @@ _MAX_ROWS_IN_MEMORY = 1024
 _MAX_CELLS_IN_MEMORY = 100_000
 _ROW_GROUP_ROWS = 10_000
 _ROW_GROUP_BYTES = 8 * 1024 * 1024
-_DAMAGED = "the extension is .parquet, but the file is damaged or is not a Parquet file"
-
 
 # The types that str() prints, except dictionaries, which are decoded.
 _SUPPORTED_TYPE = re.compile(
@@ -47,11 +45,7 @@ class ArrowRow(NamedTuple):
 
 
 class ParquetRows:
-    """The rows of a Parquet file.
-
-    :param file: the file; it must be seekable.
-    :raises AkkioSourceFileError: if the file is damaged, or a column has an unsupported type.
-    """
+    """The rows of a Parquet file. The file must be seekable."""
 
     def __init__(self, file: BinaryIO) -> None:
         with _damage_reported():
@@ -61,17 +55,12 @@ class ParquetRows:
         for field in schema:
             value_type = field.type.value_type if types.is_dictionary(field.type) else field.type
             if not _SUPPORTED_TYPE.fullmatch(str(value_type)):
-                type_name = printable(str(field.type))
-                raise AkkioSourceFileError(
-                    f"the column '{printable(field.name)}' has the type {type_name}, which is not supported"
-                )
+                name, type_name = printable(field.name), printable(str(field.type))
+                raise AkkioSourceFileError(f"the column '{name}' has the type {type_name}, which is not supported")
         self.fields: tuple[str, ...] = tuple(schema.names)
 
     def rows(self) -> Iterator[tuple[ArrowRow, int]]:
-        """Yield the cells and the size of each row.
-
-        :raises AkkioSourceFileError: at the first invalid row.
-        """
+        """Yield the cells and the number of characters of each row."""
         row_number = 0
         with _damage_reported():
             for record_batch in self._file.iter_batches(batch_size=self._rows_at_once(), use_threads=False):
@@ -111,13 +100,13 @@ class ParquetRows:
 def _damage_reported() -> Iterator[None]:
     try:
         yield
-    except pyarrow.ArrowException:
-        raise AkkioSourceFileError(_DAMAGED) from None
-    except OSError as error:
+    except (pyarrow.ArrowException, OSError) as error:
         # Arrow reports damaged data without an errno. With one, the error comes from the disk or the network.
-        if error.errno is not None:
+        if getattr(error, "errno", None) is not None:
             raise
-        raise AkkioSourceFileError(_DAMAGED) from None
+        raise AkkioSourceFileError(
+            "the extension is .parquet, but the file is damaged or is not a Parquet file"
+        ) from None
 
 
 def _column_to_texts(column: Any) -> list[str | None]:
@@ -163,8 +152,7 @@ def _nanoseconds_to_texts(column: Any) -> list[str | None]:
 class ParquetOutput:
     """Write source columns and predictions to a Parquet file.
 
-    :param file: a file open for writing bytes; it stays open.
-    :param keep_cells: copy the columns of a Parquet source with their types; otherwise write the texts sent to Akkio.
+    With ``keep_cells``, the columns of a Parquet source keep their types; otherwise they are the text sent to Akkio.
     """
 
     def __init__(self, file: BinaryIO, *, keep_cells: bool) -> None:
@@ -174,16 +162,8 @@ class ParquetOutput:
         self._writer: Any = None
         self._pending: list[Any] = []
 
-    def write(
-        self, columns: Sequence[str], batch: RowBatch, predicted: Sequence[Sequence[str | int | float | None]]
-    ) -> None:
-        """Write a batch. The first batch defines the types of the prediction columns.
-
-        :param columns: all column names.
-        :param batch: the rows.
-        :param predicted: the values of the prediction columns, per row.
-        :raises AkkioResponseError: if a column of numbers has a text in a later batch.
-        """
+    def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
+        """Write a batch. The first batch defines the types of the prediction columns."""
         source = _arrow_table(batch.cells) if self._keep_cells else _text_table(batch.rows)
         names, values = columns[source.num_columns :], list(zip(*predicted, strict=True))
         if self._writer is None:
@@ -223,14 +203,14 @@ def _text_table(rows: list[dict[str, str | None]]) -> Any:
     return pyarrow.Table.from_pylist(rows, pyarrow.schema([(field, pyarrow.string()) for field in rows[0]]))
 
 
-def _type_of(values: Sequence[str | int | float | None]) -> Any:
+def _type_of(values: Sequence[Any]) -> Any:
     present = [value for value in values if value is not None]
     # A column without values becomes text, which can store later values of any type.
     is_numeric = bool(present) and not any(isinstance(value, str) for value in present)
     return pyarrow.float64() if is_numeric else pyarrow.string()
 
 
-def _predicted_array(name: str, type_: Any, values: Sequence[str | int | float | None]) -> Any:
+def _predicted_array(name: str, type_: Any, values: Sequence[Any]) -> Any:
     if type_ == pyarrow.string():
         return pyarrow.array([None if value is None else str(value) for value in values], type_)
     if any(isinstance(value, str) for value in values):
@@ -240,7 +220,7 @@ def _predicted_array(name: str, type_: Any, values: Sequence[str | int | float |
     return pyarrow.array([_to_float(value) for value in values], type_)
 
 
-def _to_float(value: Any) -> float | None:
+def _to_float(value: float | None) -> float | None:
     try:
         return None if value is None else float(value)
     except OverflowError:

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,30 +24,20 @@ _JSON_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class PredictionWriter:
-    """Write rows followed by their predictions; the first batch defines the prediction columns.
-
-    :param output: encodes the rows in the format of the output file.
-    :param convert: converts a predicted value to a cell of that format.
-    :param source_name: name of the source file, for errors.
-    :param fields: field names of the source.
-    """
+    """Write rows followed by their predictions; created by :func:`open_prediction_writer`."""
 
     def __init__(
-        self,
-        output: _TextOutput | ParquetOutput,
-        convert: Callable[[Any], Any],
-        source_name: str,
-        fields: tuple[str, ...],
+        self, output: _TextOutput | ParquetOutput, source_name: str, fields: tuple[str, ...], *, is_flat: bool
     ) -> None:
         self._output = output
-        self._convert = convert
         self._source_name = source_name
+        self._is_flat = is_flat
         self._fields = fields
         self._keys: tuple[str, ...] = ()
         self._columns: tuple[str, ...] = ()
 
     def write(self, batch: RowBatch, predictions: Sequence[Mapping[str, Any]]) -> None:
-        """Write a batch.
+        """Write a batch; the first one defines the prediction columns.
 
         :param batch: the rows.
         :param predictions: one prediction per row, in the same order.
@@ -62,7 +52,9 @@ class PredictionWriter:
                 raise AkkioResponseError(
                     f"Akkio's predictions have '{printable(min(unknown))}', which is missing in the first predictions."
                 )
-        predicted = [[self._convert(prediction.get(key)) for key in self._keys] for prediction in predictions]
+        predicted = [list(map(prediction.get, self._keys)) for prediction in predictions]
+        if self._is_flat:
+            predicted = [list(map(_to_scalar, values)) for values in predicted]
         self._output.write(self._columns, batch, predicted)
 
     def _prediction_columns(self, keys: tuple[str, ...]) -> Iterator[str]:
@@ -101,8 +93,8 @@ def open_prediction_writer(
     else:
         output = _TextOutput(file, format_, is_compressed=is_gzipped(path_name), keep_cells=keep_cells)
     with closing(output):
-        convert = _replace_non_finite if format_ is FileFormat.JSON_LINES else _to_scalar
-        yield PredictionWriter(output, convert, source.name, summary.fields)
+        is_flat = format_ is not FileFormat.JSON_LINES
+        yield PredictionWriter(output, source.name, summary.fields, is_flat=is_flat)
 
 
 class _TextOutput:
@@ -115,6 +107,8 @@ class _TextOutput:
         self._format = format_
         self._keep_cells = keep_cells
         self._is_empty = True
+        # The csv module quotes a carriage return in a cell only if its line terminator contains one.
+        self._csv = csv.writer(_LineFeedEncoder, lineterminator="\r\n")
 
     def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
         source = batch.cells if self._keep_cells else (row.values() for row in batch.rows)
@@ -122,7 +116,8 @@ class _TextOutput:
         if self._format is FileFormat.JSON_LINES:
             lines = [_json_line(columns, row) for row in rows]
         else:
-            lines = [_csv_line(row) for row in ([columns, *rows] if self._is_empty else rows)]
+            # writerow returns what the write method of the encoder returns.
+            lines = [self._csv.writerow(row) for row in ([columns, *rows] if self._is_empty else rows)]
         self._file.write("".join(lines).encode(errors="replace"))
         self._is_empty = False
 
@@ -135,11 +130,6 @@ class _LineFeedEncoder:
     @staticmethod
     def write(line: str) -> str:
         return line.removesuffix("\r\n") + "\n"
-
-
-# The csv module quotes a carriage return in a cell only if its line terminator contains one.
-# writerow returns what the write method returns.
-_csv_line: Callable[[Iterable[Any]], str] = csv.writer(_LineFeedEncoder, lineterminator="\r\n").writerow
 
 
 def _json_line(columns: Sequence[str], values: Sequence[Any]) -> str:

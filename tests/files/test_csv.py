@@ -7,7 +7,7 @@ import gzip
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_akkio.files.csv import CsvRows
@@ -33,6 +33,7 @@ def test_quotes_and_non_ascii_names_are_read(make_file: FileMaker) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2), min_size=1))
 def test_cells_survive_the_csv_module(rows: list[list[str]]) -> None:
     file = io.StringIO(newline="")

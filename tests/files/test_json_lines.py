@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_akkio.files.json_lines import JsonLinesRows
@@ -38,6 +38,7 @@ def test_scalar_is_sent_as_text(make_file: FileMaker, literal: str, text: str | 
     assert type(sent) in (str, type(None))
 
 
+@settings(deadline=None)
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_keep_their_spelling(number: float) -> None:
     source = JsonLinesRows(iter([json.dumps({"a": number})]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -10,7 +12,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -52,12 +54,14 @@ def test_value_is_sent_as_exact_text(tmp_path: Path, column: Any, text: str) -> 
     assert column_of(path) == [text, None, None, None]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(allow_nan=False) | st.none(), min_size=1))
 def test_float_text_round_trips(tmp_path_factory: pytest.TempPathFactory, values: list[float | None]) -> None:
     path = write_parquet(tmp_path_factory.mktemp("floats") / "a.parquet", {"a": pyarrow.array(values, "float64")})
     assert column_of(path) == [None if value is None else repr(value) for value in values]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.datetimes(timezones=st.just(timezone(timedelta(minutes=90)))), min_size=1))
 def test_timestamp_text_round_trips(tmp_path_factory: pytest.TempPathFactory, moments: list[datetime]) -> None:
     column = pyarrow.array(moments, pyarrow.timestamp("us", "+01:30"))
@@ -120,6 +124,23 @@ def test_damaged_data_is_rejected(tmp_path: Path, source_error: ErrorReader) -> 
     content[1000:9000] = b"\xff" * 8000
     path.write_bytes(content)
     assert "the file is damaged" in source_error(path)
+
+
+class UnreliablePath:
+    name = "a.parquet"
+
+    def open(self, mode: str) -> Any:  # noqa: ARG002  # the interface of a path
+        class UnreliableFile(io.BytesIO):
+            def seek(self, *_: Any) -> int:
+                raise OSError(errno.EIO, "connection lost")
+
+        return UnreliableFile(b"PAR1")
+
+
+def test_lost_connection_is_not_reported_as_damage() -> None:
+    with pytest.raises(OSError, match="connection lost") as error:
+        RowFile(UnreliablePath()).inspect()
+    assert error.value.errno == errno.EIO
 
 
 def test_row_groups_do_not_move_batch_boundaries(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.files.reader import FileFormat, FileSummary, RowFile, file_format
-from tests.files.conftest import ErrorReader, FileMaker, column_of, rows_of, write_parquet
+from tests.files.conftest import ErrorReader, FileMaker, rows_of, write_parquet
 
 CSV = b"id,age,name,empty\n1,2.5,x,\n2,,7,\n3,4.0,,\n"
 JSON = b'{"id":1,"age":2.5,"name":"x","empty":null}\n{"id":2,"name":7}\n{"id":3,"age":4.0,"name":""}\n'
@@ -133,11 +133,6 @@ def test_unreadable_text_is_rejected(
     make_file: FileMaker, source_error: ErrorReader, content: bytes, problem: str
 ) -> None:
     assert problem in source_error(make_file("a.csv", content))
-
-
-def test_large_characters_do_not_split_at_block_boundaries(make_file: FileMaker) -> None:
-    texts = ["é😀" * (at % 50 + 1) for at in range(20_000)]
-    assert column_of(make_file("a.csv", "\n".join(["a", *texts]).encode())) == texts
 
 
 GZIPPED = gzip.compress(b'{"a":1}\n' * 1000)
