@@ -76,50 +76,32 @@ def reset(handler: BaseHTTPRequestHandler) -> None:
 
 def cut_short(handler: BaseHTTPRequestHandler) -> None:
     """Announce 100 bytes, send 10, and close the connection."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100")
-    handler.end_headers()
-    handler.wfile.write(b'{"status":')
+    handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"status":')
+    handler.close_connection = True
 
 
-def _trickle(handler: BaseHTTPRequestHandler, text: bytes) -> None:
+def _trickling(start: bytes, repeated: bytes) -> Answering:
     """Send a text every 50 ms for up to 20 s, until the client closes the connection."""
-    for _ in range(400):
-        handler.wfile.write(text)
-        handler.wfile.flush()
-        time.sleep(0.05)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(start)
+        for _ in range(400):
+            handler.wfile.write(repeated)
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    return answer
 
 
-def trickling_status(handler: BaseHTTPRequestHandler) -> None:
-    """Send a status line without an end, byte by byte."""
-    handler.wfile.write(b"HTTP/1.1 200 ")
-    _trickle(handler, b"O")
-
-
-def trickling_head(handler: BaseHTTPRequestHandler) -> None:
-    """Send a header without an end, byte by byte."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    _trickle(handler, b"x")
-
-
-def endless_promises(handler: BaseHTTPRequestHandler) -> None:
-    """Send ``100 Continue`` again and again."""
-    _trickle(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def trickle(handler: BaseHTTPRequestHandler) -> None:
-    """Send a body without an end, byte by byte."""
-    handler.send_response(200)
-    handler.end_headers()
-    _trickle(handler, b" ")
+trickling_status = _trickling(b"HTTP/1.1 200 ", b"O")
+trickling_head = _trickling(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
+trickle = _trickling(b"HTTP/1.1 200 OK\r\n\r\n", b" ")
+endless_promises = _trickling(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def stall(handler: BaseHTTPRequestHandler) -> None:
     """Send a body except its last byte, and keep the connection open."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "3")
-    handler.end_headers()
-    handler.wfile.write(b"{}")
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}")
     silence(handler)
 
 

@@ -1,4 +1,4 @@
-"""Every example DAG succeeds against the sandbox, with both dialects of Akkio's API."""
+"""Every example DAG succeeds against the sandbox, with both dialects of the API."""
 
 from __future__ import annotations
 

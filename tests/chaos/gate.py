@@ -26,7 +26,7 @@ class Fault:
     """A fault of Akkio or of the network.
 
     :param name: name in the tables.
-    :param answering: creates, for a gate, what is sent instead of Akkio's response.
+    :param answering: creates the response of a gate during the fault.
     :param seconds: duration from the first affected request on; 0 affects one request.
     :param acts: whether Akkio receives and processes the request nevertheless.
     """

@@ -11,7 +11,7 @@ from dev.processes import wait_until
 from tests.chaos.conftest import Case, Chaos
 
 OUTAGE_SECONDS = 12.0
-"""Duration of an outage: longer than Airflow's health check threshold."""
+"""Duration of an outage: it exceeds the health check threshold of Airflow."""
 
 
 def check_outage(chaos: Chaos, fault: str, cause_outage: Callable[[], None]) -> None:

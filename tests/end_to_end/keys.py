@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-_CONTEXT_CHARACTERS = 90
+_CONTEXT = 90
+"""Characters before and after the start of a key in an excerpt."""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +54,7 @@ class Keys:
         for line in filter(self._has_prefix, text.split(b"\n")):
             for owner, end in self._ends.items():
                 if (at := max(line.find(encoded) for encoded in _encodings(end))) >= 0:
-                    excerpt = line[max(0, at - _CONTEXT_CHARACTERS) : at + _CONTEXT_CHARACTERS].decode("ascii", "replace")
+                    excerpt = line[max(0, at - _CONTEXT) : at + _CONTEXT].decode("ascii", "replace")
                     yield Find(owner, place, "".join(char if char.isprintable() else " " for char in excerpt))
 
     def _has_prefix(self, text: bytes) -> bool:
