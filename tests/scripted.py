@@ -124,9 +124,11 @@ def tunnel(to: str) -> Answering:
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while chunk := source.recv(64 * 1024):
-                target.sendall(chunk)
-            target.shutdown(socket.SHUT_WR)
+            try:
+                while chunk := source.recv(64 * 1024):
+                    target.sendall(chunk)
+            finally:
+                target.shutdown(socket.SHUT_WR)
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
