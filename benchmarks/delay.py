@@ -79,7 +79,7 @@ def _one(kind: Knowledge, duration: int, draw: random.Random, answer_seconds: fl
     estimate = None if kind.estimate is None else seconds * kind.estimate(draw)
     now, polls, reply = _SUBMITTED_AT, 0, None
     training = SubmittedTraining("T1", now, duration if kind.has_duration else None)
-    conversation = AkkioApi(ACCOUNT, clock=lambda: now).finish(training, now + _DAY)
+    conversation = AkkioApi(ACCOUNT, clock=lambda: now).poll_until_done(training, now + _DAY)
     while True:
         try:
             step = conversation.send(reply)

@@ -62,7 +62,7 @@ class _Simulation:
         client = VirtualClient(self.shared, answer)
         self.shared.users += 1
         training = SubmittedTraining(f"T{number}", submitted_at)
-        await client.run(client.api.finish(training, submitted_at + _DAY))
+        await client.run(client.api.poll_until_done(training, submitted_at + _DAY))
         self.shared.users -= 1
         self.found.append((ends_at, self.clock()))
 

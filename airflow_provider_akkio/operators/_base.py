@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 
+from airflow_provider_akkio.api.parameters import is_literal, naming_task
 from airflow_provider_akkio.api.polling import READ_TIMEOUT
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, still_running
 from airflow_provider_akkio.exceptions import (
@@ -26,6 +27,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
 )
 from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
 from airflow_provider_akkio.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class AkkioTrainingOperator(BaseOperator):
     :param deferrable: whether to wait in the triggerer instead of the worker.
     :param poll_interval: seconds between two polls; ``None`` uses the polling schedule.
     """
+
+    operator_extra_links = TRAINING_LINKS
 
     current_training: CurrentTraining | None = None
     """For :meth:`on_kill` and OpenLineage, which Airflow calls without arguments."""
@@ -296,6 +300,20 @@ def delete_xcom(context: Context, key: str) -> None:
 
     ti = context["ti"]
     XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+def validate_literals(operator: BaseOperator, parsers: Mapping[str, Callable[[str, Any], Any]]) -> None:
+    """Validate the parameters whose values are known when Airflow parses the DAG file.
+
+    :param operator: the operator, whose constructor has set the attributes.
+    :param parsers: parameter name to the function that parses its value.
+    :raises AkkioParameterError: if a value is invalid; the message names the task.
+    """
+    with naming_task(operator.task_id):
+        for name, parse in parsers.items():
+            value = getattr(operator, name)
+            if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
+                parse(name, value)
 
 
 def as_list(callbacks: Any) -> list[Any]:

@@ -29,9 +29,12 @@ from airflow_provider_akkio.operators._durable import (
     delete_on_success,
     fingerprint_of,
 )
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_akkio.api.types import TrainingState
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
@@ -76,6 +79,7 @@ class AkkioTrainOperator(AkkioTrainingOperator):
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    operator_extra_links = TRAINING_LINKS
 
     def __init__(
         self,
@@ -120,15 +124,17 @@ class AkkioTrainOperator(AkkioTrainingOperator):
             hook = AkkioHook(self.akkio_conn_id)
             fingerprint = fingerprint_of(request, self.akkio_conn_id)
             store = RecordStore(context, durable=self.durable)
-            state, wait_started_at = None, time.time()
-            match decide(store.load(), request, fingerprint, hook.get_resumable_state, wait_started_at):
-                case Fail(error):
-                    raise error
-                case Reattach(training, state):
-                    pass
+            state: TrainingState | None = None
+            decision = decide(store.load(), request, fingerprint, hook.get_resumable_state, time.time())
+            match decision:
                 case Submit():
                     training = self._submit(hook, store, request, fingerprint)
                     wait_started_at = training.submitted_at
+                case Reattach():
+                    training, state = decision.training, decision.state
+                    wait_started_at = time.time()
+                case Fail():
+                    raise decision.error
             self.set_current_training(hook, training.akkio_task_id)
             store.save(fingerprint, training)
             if self.do_xcom_push:

@@ -35,7 +35,7 @@ def by_blocking_client(akkio: ScriptedAkkio) -> None:
     with BlockingClient(client_config(akkio)) as client:
         datasets = client.api.datasets
         client.run(datasets.get("D1"))
-        client.run(datasets.append("D1", [{"a": 1}], already=0))
+        client.run(datasets.append("D1", [{"a": 1}], rows_before=0))
         client.run(datasets.delete("D1"))
 
 
@@ -44,7 +44,7 @@ def by_asynchronous_client(akkio: ScriptedAkkio) -> None:
         async with AsynchronousClient(client_config(akkio)) as client:
             datasets = client.api.datasets
             await client.run(datasets.get("D1"))
-            await client.run(datasets.append("D1", [{"a": 1}], already=0))
+            await client.run(datasets.append("D1", [{"a": 1}], rows_before=0))
             await client.run(datasets.delete("D1"))
 
     asyncio.run(talk())
@@ -175,6 +175,6 @@ def test_no_refused_connection_tells_the_key(
     akkio.refuse()
     reply = exchange(whose, legacy(method, akkio.url))
     akkio.listen_again()
-    with pytest.raises(AkkioError, match="no answer") as caught:
+    with pytest.raises(AkkioError, match="connection to") as caught:
         parse_response(whose, "Model 'M1'", reply, time.time())
     assert finds(keys, caught.value) == []

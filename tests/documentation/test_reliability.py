@@ -6,7 +6,7 @@ import re
 
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.operators._durable import KEY
-from airflow_provider_akkio.operators._upload import KEY as UPLOAD_KEY
+from airflow_provider_akkio.operators._upload import UPLOAD_KEY
 from tests.airflow_runs import DagRunner
 from tests.chaos.conftest import HEADER, UPLOAD_HEADER
 from tests.chaos.test_uploads import FAULTS

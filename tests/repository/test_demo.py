@@ -76,7 +76,7 @@ def test_the_demo_shows_the_loop_twice_and_leaves_nothing_behind(folder: Path) -
         read_until(running, r"predict\s+success")
         read_until(running, "Probability Positive Lead is 1")
         read_until(running, r"promote\s+skipped")
-        read_until(running, r"Model \w{20} has 0.* champion \w{20} has 0\.\d+.* It is not promoted")
+        read_until(running, r"Model \w{20} was rejected: .* is 0.* champion \w{20} has 0\.\d+")
         read_until(running, "nothing is left running")
         assert running.wait(60) == 0
 
