@@ -125,8 +125,8 @@ def tunnel(to: str) -> Answering:
     def pump(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             try:
-                while chunk := source.recv(64 * 1024):
-                    target.sendall(chunk)
+                while some := source.recv(64 * 1024):
+                    target.sendall(some)
             finally:
                 target.shutdown(socket.SHUT_WR)
 
