@@ -71,9 +71,9 @@ def _text_forms(value: Any) -> Iterator[str]:
         yield from _text_forms(value.__cause__ or value.__context__)
 
 
-def submission_error() -> AkkioError:
+def error_of(call: Callable[[], object]) -> AkkioError:
     with pytest.raises(AkkioError) as caught:
-        AkkioHook().submit_training(REQUEST)
+        call()
     return caught.value
 
 
@@ -94,16 +94,24 @@ def run_trigger(trigger: AkkioTrainTrigger) -> list[Any]:
 
 
 @every_failure
-def test_submission_error_does_not_contain_the_key(
-    akkio: ScriptedAkkio, find_key: FindKey, response: Answering
+@pytest.mark.parametrize(
+    ("endpoint", "call"),
+    [
+        ("new", lambda: AkkioHook().submit_training(REQUEST)),
+        ("result", lambda: AkkioHook().get_training_result("T1", deadline=time.time())),
+    ],
+    ids=["submission", "result"],
+)
+def test_error_does_not_contain_the_key(
+    akkio: ScriptedAkkio, find_key: FindKey, endpoint: str, call: Callable[[], object], response: Answering
 ) -> None:
-    akkio.script("new", response)
-    assert find_key(submission_error()) == []
+    akkio.script(endpoint, response)
+    assert find_key(error_of(call)) == []
 
 
 def test_redirect_error_does_not_contain_the_key(akkio: ScriptedAkkio, find_key: FindKey) -> None:
     akkio.script("new", echoes.REDIRECT)
-    assert find_key(submission_error()) == []
+    assert find_key(error_of(lambda: AkkioHook().submit_training(REQUEST))) == []
 
 
 @pytest.mark.parametrize(
@@ -116,14 +124,6 @@ def test_trigger_event_does_not_contain_the_key(akkio: ScriptedAkkio, find_key: 
     [event] = run_trigger(new_trigger())
     assert akkio.asked("status")
     assert find_key(event) == []
-
-
-@every_failure
-def test_result_error_does_not_contain_the_key(akkio: ScriptedAkkio, find_key: FindKey, response: Answering) -> None:
-    akkio.script("result", response)
-    with pytest.raises(AkkioError) as caught:
-        AkkioHook().get_training_result("T1", deadline=time.time())
-    assert find_key(caught.value) == []
 
 
 @every_failure

@@ -37,7 +37,8 @@ class Keys:
 
     def __init__(self, owners: Iterable[str]) -> None:
         self._prefix = secrets.token_hex(6)
-        self._ends = {owner: f"{self._prefix}{number:02x}" for number, owner in enumerate(owners)}
+        # The search for base64 drops the last character, which is encoded together with the next one.
+        self._ends = {owner: f"{self._prefix}{number:02}x" for number, owner in enumerate(owners)}
 
     def __getitem__(self, owner: str) -> str:
         end = self._ends[owner]
