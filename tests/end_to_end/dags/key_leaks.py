@@ -1,4 +1,4 @@
-"""Trainings that end in every way; their connections are called after what becomes of the key there."""
+"""Trainings with each outcome. Most connections are named after what their server does with the API key."""
 
 from datetime import datetime
 
@@ -8,14 +8,14 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
 
-with DAG("every_ending", schedule=None, start_date=datetime(2026, 1, 1)):
+with DAG("key_leaks", schedule=None, start_date=datetime(2026, 1, 1)):
     submit = AkkioTrainOperator(
         task_id="submit", dataset_id="wine", akkio_conn_id="stored", wait_for_completion=False, priority_weight=9
     )
     AkkioTrainSensor(task_id="sensor", akkio_task_id=submit.output, akkio_conn_id="stored", priority_weight=8)
     AkkioTrainOperator(task_id="deferred", dataset_id="wine", akkio_conn_id="variable")
     AkkioTrainOperator(task_id="blocking", dataset_id="wine", akkio_conn_id="stored", deferrable=False)
-    AkkioTrainOperator(task_id="no_such_dataset", dataset_id="no such dataset", akkio_conn_id="variable")
+    AkkioTrainOperator(task_id="missing_dataset", dataset_id="missing dataset", akkio_conn_id="variable")
     AkkioTrainOperator(task_id="wrong_key", dataset_id="wine", akkio_conn_id="wrong_key")
     AkkioTrainOperator(task_id="resets", dataset_id="D1", force=True, akkio_conn_id="resets")
     AkkioTrainOperator(task_id="redirects", dataset_id="D1", akkio_conn_id="redirects")
@@ -25,10 +25,10 @@ with DAG("every_ending", schedule=None, start_date=datetime(2026, 1, 1)):
         AkkioTrainOperator(task_id=name, dataset_id="D1", force=True, timeout=3, poll_interval=0.5, akkio_conn_id=name)
 
     @task
-    def give_away(connection):
+    def leak(connection):
         with AkkioHook(connection).get_conn() as session:
             key = session.headers["X-API-Key"]
         print("the key is", key)
         return key
 
-    give_away("given_away")
+    leak("leaked")

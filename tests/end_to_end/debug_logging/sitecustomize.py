@@ -1,7 +1,6 @@
-"""Python imports this when a program starts that has this folder in its path: each logger then logs at DEBUG.
+"""Set every logger to DEBUG. Python imports this module at startup if its folder is in ``PYTHONPATH``.
 
-Airflow's ``[logging] logging_level`` does so for most. To those of httpx and SQLAlchemy's engine, Airflow gives a level
-for which there is no setting.
+``[logging] logging_level`` does this for most loggers. Airflow sets fixed levels for httpx and SQLAlchemy's engine.
 """
 
 import logging.config
