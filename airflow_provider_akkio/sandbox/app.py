@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from airflow_provider_akkio.sandbox import Dialect
 from airflow_provider_akkio.sandbox.datasets import (
     Cell,
-    Dataset,
     DatasetStore,
     FieldType,
     InvalidUploadError,
@@ -62,10 +61,12 @@ def _is_same(given: object, key: str) -> bool:
     return isinstance(given, str) and secrets.compare_digest(given.encode(errors="replace"), key.encode())
 
 
-class TrainRequestPayload(BaseModel):
-    """Body of ``POST /models/train/new`` by the Training page; unknown properties are accepted."""
+class _StrictModel(BaseModel):
+    model_config = ConfigDict(strict=True)
 
-    model_config = ConfigDict(extra="allow", strict=True)
+
+class _TrainPayload(_StrictModel):
+    """Body of ``POST /models/train/new`` by the Training page; unknown properties are ignored."""
 
     dataset_id: str
     predict_fields: list[str] | None = Field(default=None, min_length=1)
@@ -74,48 +75,31 @@ class TrainRequestPayload(BaseModel):
     extra_attention: bool = False
     force: bool = False
 
-    def parameters(self, dataset: Dataset) -> TrainingParameters:
-        """Return the parameters of the training; by default it predicts the last field of the dataset."""
-        return TrainingParameters(
-            predict_fields=tuple(self.predict_fields or dataset.fields[-1:]),
-            ignore_fields=tuple(sorted(set(self.ignore_fields))),
-            duration=self.duration,
-            extra_attention=self.extra_attention,
-        )
 
-
-class OpenApiTrainRequestPayload(TrainRequestPayload):
+class _OpenApiTrainPayload(_TrainPayload):
     """The same body by the OpenAPI document, which requires two more properties."""
 
     predict_fields: list[str] = Field(min_length=1)
     duration: _Duration
 
 
-class TaskStartedResponse(BaseModel):
-    """Response to a submission."""
-
+class _TaskStarted(BaseModel):
     task_id: str
 
 
-class StatusMetadata(BaseModel):
-    """Metadata of a status; which of the optional properties exist depends on the status."""
-
+class _StatusMetadata(BaseModel):
     type: str
     estimate_seconds: float | None = None
     location: str | None = None
     error: str | None = None
 
 
-class StatusResponse(BaseModel):
-    """Status of a task."""
-
+class _TaskState(BaseModel):
     status: str
-    metadata: StatusMetadata
+    metadata: _StatusMetadata
 
 
-class ResultResponse(BaseModel):
-    """Result of a training."""
-
+class _TaskResult(BaseModel):
     status: Literal["success"] = "success"
     model_id: str
     stats: list[list[dict[str, Any]]]
@@ -123,40 +107,28 @@ class ResultResponse(BaseModel):
     data_story: list[dict[str, Any]]
 
 
-class FieldPayload(BaseModel):
-    """A field and its type."""
-
+class _FieldPayload(BaseModel):
     name: str
     type: FieldType
 
 
-class DatasetPayload(BaseModel):
+class _DatasetPayload(_StrictModel):
     """Body of ``POST /datasets``: a name creates a dataset, an ID changes one."""
-
-    model_config = ConfigDict(strict=True)
 
     name: str | None = None
     id: str | None = None
     rows: list[dict[str, Cell]] | None = None
-    fields: list[FieldPayload] | None = None
+    fields: list[_FieldPayload] | None = None
     parse_fields: Literal[True] | None = None
 
 
-class PredictPayload(BaseModel):
-    """Body of ``POST /models``."""
-
-    model_config = ConfigDict(strict=True)
-
+class _PredictPayload(_StrictModel):
     id: str
     data: list[dict[str, Cell]]
     explain: bool = False
 
 
-class IdPayload(BaseModel):
-    """Body of a ``DELETE`` request."""
-
-    model_config = ConfigDict(strict=True)
-
+class _IdPayload(_StrictModel):
     id: str
 
 
@@ -168,7 +140,6 @@ def create_app(trainings: TrainingQueue, datasets: DatasetStore, keys: ApiKeys, 
     :param keys: API keys.
     :param dialect: description of Akkio's API to follow.
     """
-
     app = FastAPI(title="Akkio sandbox", exception_handlers={NotFoundError: _v2_error}, **_NO_DOCUMENTATION)
     app.include_router(
         _v2_router(trainings, datasets, dialect), prefix="/api/v1", dependencies=[Depends(keys.check_v2)]
@@ -178,29 +149,34 @@ def create_app(trainings: TrainingQueue, datasets: DatasetStore, keys: ApiKeys, 
 
 
 def _v2_router(trainings: TrainingQueue, datasets: DatasetStore, dialect: Dialect) -> APIRouter:
-    async def submit(payload: TrainRequestPayload) -> TaskStartedResponse:
+    async def submit(payload: _TrainPayload) -> _TaskStarted:
         dataset = datasets[payload.dataset_id]
-        return TaskStartedResponse(task_id=trainings.submit(dataset, payload.parameters(dataset), force=payload.force))
+        parameters = TrainingParameters(
+            predict_fields=tuple(payload.predict_fields or dataset.fields[-1:]),
+            ignore_fields=tuple(sorted(set(payload.ignore_fields))),
+            duration=payload.duration,
+            extra_attention=payload.extra_attention,
+        )
+        return _TaskStarted(task_id=trainings.submit(dataset, parameters, force=payload.force))
 
-    async def submit_by_openapi(payload: OpenApiTrainRequestPayload) -> TaskStartedResponse:
+    async def submit_by_openapi(payload: _OpenApiTrainPayload) -> _TaskStarted:
         return await submit(payload)
 
-    async def status(task_id: str) -> StatusResponse:
+    async def status(task_id: str) -> _TaskState:
         progress = trainings.progress(task_id)
-        location = f"/models/train/{task_id}/result" if progress.status is TaskStatus.SUCCEEDED else None
-        shown = str(progress.status)
-        if dialect is Dialect.OPENAPI and progress.status is TaskStatus.SUBMITTED:
+        shown, location = str(progress.status), None
+        if progress.status is TaskStatus.SUBMITTED and dialect is Dialect.OPENAPI:
             shown = "PENDING"
-        if dialect is Dialect.PAGE and location:
-            location = f"/api/v1{location}"
-        metadata = StatusMetadata(
+        if progress.status is TaskStatus.SUCCEEDED:
+            location = f"{'/api/v1' if dialect is Dialect.PAGE else ''}/models/train/{task_id}/result"
+        metadata = _StatusMetadata(
             type=shown, estimate_seconds=progress.estimate_seconds, location=location, error=progress.error
         )
-        return StatusResponse(status=shown, metadata=metadata)
+        return _TaskState(status=shown, metadata=metadata)
 
-    async def result(task_id: str) -> ResultResponse:
+    async def result(task_id: str) -> _TaskResult:
         model_id, model = trainings.result(task_id)
-        return ResultResponse(
+        return _TaskResult(
             model_id=model_id, stats=model.stats, field_importance=model.field_importance, data_story=model.data_story
         )
 
@@ -213,19 +189,11 @@ def _v2_router(trainings: TrainingQueue, datasets: DatasetStore, dialect: Dialec
 
 
 def _v1_app(trainings: TrainingQueue, datasets: DatasetStore, keys: ApiKeys) -> FastAPI:
+    errors = (StarletteHTTPException, RequestValidationError, NotFoundError, InvalidUploadError)
     app = FastAPI(
-        dependencies=[Depends(keys.check_v1)],
-        exception_handlers=dict.fromkeys(
-            (StarletteHTTPException, RequestValidationError, NotFoundError, InvalidUploadError), _v1_error
-        ),
-        **_NO_DOCUMENTATION,
+        dependencies=[Depends(keys.check_v1)], exception_handlers=dict.fromkeys(errors, _v1_error), **_NO_DOCUMENTATION
     )
-    _add_dataset_routes(app, datasets)
-    _add_model_routes(app, trainings)
-    return app
 
-
-def _add_dataset_routes(app: FastAPI, datasets: DatasetStore) -> None:
     @app.get("/datasets")
     def get_datasets(id: str | None = None) -> dict[str, Any]:  # noqa: A002 - Akkio's name
         if id is None:
@@ -235,42 +203,50 @@ def _add_dataset_routes(app: FastAPI, datasets: DatasetStore) -> None:
         return _success(name=dataset.name, rows=len(dataset.rows), fields=fields)
 
     @app.post("/datasets")
-    def create_or_change_dataset(payload: DatasetPayload) -> dict[str, Any]:
+    def create_or_change_dataset(payload: _DatasetPayload) -> dict[str, Any]:
         if payload.id is None:
-            if payload.rows is not None or payload.fields is not None:
-                raise InvalidUploadError("Rows and fields require the id of a dataset.")
-            if not payload.name:
-                raise InvalidUploadError("A name or an id is required.")
-            return _success(dataset_id=datasets.create(payload.name), dataset_name=payload.name)
-        if payload.rows is not None:
-            datasets.append(payload.id, payload.rows)
-        elif payload.fields is not None:
-            datasets.set_types(payload.id, {one.name: one.type for one in payload.fields})
-        elif payload.parse_fields:
-            datasets.infer_types(payload.id)
-        else:
-            raise InvalidUploadError("One of rows, fields and parse_fields is required.")
+            return _success(dataset_id=_create_dataset(datasets, payload), dataset_name=payload.name)
+        _change_dataset(datasets, payload.id, payload)
         return _success()
 
     @app.delete("/datasets")
-    def delete_dataset(payload: IdPayload) -> dict[str, Any]:
+    def delete_dataset(payload: _IdPayload) -> dict[str, Any]:
         datasets.delete(payload.id)
         return _success()
 
-
-def _add_model_routes(app: FastAPI, trainings: TrainingQueue) -> None:
     @app.get("/models")
     def get_models() -> dict[str, Any]:
         return _success(models=[{"id": model_id, "name": name} for model_id, name in trainings.model_names().items()])
 
     @app.post("/models")
-    def predict(payload: PredictPayload) -> dict[str, Any]:
+    def predict(payload: _PredictPayload) -> dict[str, Any]:
         return _success(predictions=trainings.model(payload.id).predict(payload.data, explain=payload.explain))
 
     @app.delete("/models")
-    def delete_model(payload: IdPayload) -> dict[str, Any]:
+    def delete_model(payload: _IdPayload) -> dict[str, Any]:
         trainings.delete_model(payload.id)
         return _success()
+
+    return app
+
+
+def _create_dataset(datasets: DatasetStore, payload: _DatasetPayload) -> str:
+    if payload.rows is not None or payload.fields is not None:
+        raise InvalidUploadError("Rows and fields require the id of a dataset.")
+    if not payload.name:
+        raise InvalidUploadError("A name or an id is required.")
+    return datasets.create(payload.name)
+
+
+def _change_dataset(datasets: DatasetStore, dataset_id: str, payload: _DatasetPayload) -> None:
+    if payload.rows is not None:
+        datasets.append(dataset_id, payload.rows)
+    elif payload.fields is not None:
+        datasets.set_types(dataset_id, {one.name: one.type for one in payload.fields})
+    elif payload.parse_fields:
+        datasets.set_types(dataset_id, None)
+    else:
+        raise InvalidUploadError("One of rows, fields and parse_fields is required.")
 
 
 def _success(**values: object) -> dict[str, Any]:

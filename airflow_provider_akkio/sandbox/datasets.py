@@ -144,31 +144,24 @@ class DatasetStore(Mapping[str, Dataset]):
                 dataset, fields=fields, rows=dataset.rows + added, version=dataset.version + 1
             )
 
-    def set_types(self, dataset_id: str, types: Mapping[str, FieldType]) -> None:
-        """Set the types of some fields.
+    def set_types(self, dataset_id: str, types: Mapping[str, FieldType] | None) -> None:
+        """Set the types of some fields; ``None`` makes all types follow from the cells again.
 
         :raises NotFoundError: if there is no such dataset.
         :raises InvalidUploadError: if the dataset has no such field.
         """
         with self._lock:
             dataset = self[dataset_id]
-            _check_fields(types, dataset.fields)
-            self._set_types(dataset, {**dataset.types, **types})
-
-    def infer_types(self, dataset_id: str) -> None:
-        """Infer all field types from the cells again; raise :class:`NotFoundError` if there is no such dataset."""
-        with self._lock:
-            self._set_types(self[dataset_id], {})
+            _check_fields(types or {}, dataset.fields)
+            new_types = {} if types is None else {**dataset.types, **types}
+            # A request that changes nothing must not make the next training a new one.
+            if new_types != dataset.types:
+                self._datasets[dataset_id] = replace(dataset, types=new_types, version=dataset.version + 1)
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset; raise :class:`NotFoundError` if there is no such dataset."""
         with self._lock:
             del self._datasets[self[dataset_id].id]
-
-    def _set_types(self, dataset: Dataset, types: Mapping[str, FieldType]) -> None:
-        # A request that changes nothing must not make the next training a new one.
-        if types != dataset.types:
-            self._datasets[dataset.id] = replace(dataset, types=types, version=dataset.version + 1)
 
 
 def _check_fields(names: Mapping[str, object], fields: tuple[str, ...]) -> None:
