@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_akkio.sandbox import Sandbox
-from airflow_provider_akkio.sandbox.dialects import Dialect
+from airflow_provider_akkio.sandbox import Dialect, Sandbox
 from dev.stack import EXAMPLES, akkio_connection
 from tests.airflow_runs import DagRunner
 

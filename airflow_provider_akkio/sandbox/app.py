@@ -138,7 +138,7 @@ def create_app(trainings: TrainingQueue, datasets: DatasetStore, keys: ApiKeys, 
     :param trainings: queue of trainings; the caller stops it.
     :param datasets: datasets to train on.
     :param keys: API keys.
-    :param dialect: description of Akkio's API to follow.
+    :param dialect: API description to follow.
     """
     app = FastAPI(title="Akkio sandbox", exception_handlers={NotFoundError: _v2_error}, **_NO_DOCUMENTATION)
     app.include_router(

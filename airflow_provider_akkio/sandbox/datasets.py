@@ -28,7 +28,7 @@ _LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
 
 class FieldType(StrEnum):
-    """Field types of Akkio's datasets."""
+    """Type of a field, as Akkio names it."""
 
     CATEGORY = "category"
     STRING = "string"
@@ -270,7 +270,7 @@ _LOCATIONS = ("Asia", "Europe", "North America", "South America")
 
 
 def generate_leads(count: int = 2000, seed: int = 13) -> list[dict[str, str]]:
-    """Return synthetic sales leads with the fields of Akkio's Training page; about one in eight is positive."""
+    """Return synthetic sales leads with the fields from Akkio's Training page; about one in eight is positive."""
     random = Random(seed)  # noqa: S311 - sample data; the standard library guarantees the same sequence everywhere
     return [_generate_lead(random) for _ in range(count)]
 

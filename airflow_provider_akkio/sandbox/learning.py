@@ -77,7 +77,7 @@ class TrainingParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """Outcome of a training; the last three attributes are in the shapes of Akkio's Training page.
+    """Outcome of a training; the last three attributes are in the documented shapes.
 
     :param features: fields that the model predicts from.
     :param encoder: converts the cells of the features to numbers.

@@ -23,7 +23,7 @@ class Sandbox:
 
     :param key: API key that the sandbox accepts; default ``sandbox-key``.
     :param forbidden_key: API key that gets HTTP 403; default none.
-    :param dialect: description of Akkio's API to follow, ``page`` or ``openapi``; default ``page``.
+    :param dialect: API description to follow, ``page`` or ``openapi``; default ``page``.
     :param pace: minimum seconds from a submission to its final status; default 0.
     :param workers: number of trainings that run at once; default 1.
     :param data: folder whose CSV files are offered as datasets; default none.

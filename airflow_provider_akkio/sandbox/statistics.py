@@ -1,4 +1,4 @@
-"""Quality, field importance and data story of a model, in the shapes of Akkio's Training page."""
+"""Quality, field importance and data story of a model, in the documented shapes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _SUBMITTED_SHARE_OF_PACE = 0.2
 
 
 class TaskStatus(StrEnum):
-    """Statuses of Akkio's Training page."""
+    """Statuses in the Training page of Akkio."""
 
     SUBMITTED = "SUBMITTED"
     IN_PROGRESS = "IN_PROGRESS"

@@ -92,4 +92,4 @@ def test_each_row_arrives_once(chaos: Chaos, cases: Cases, fault: Fault, kind: s
 
 
 def named(chaos: Chaos, name: str) -> list[str]:
-    return [dataset_id for dataset_id, one in chaos.sandbox.datasets.names() if one == name]
+    return [dataset_id for dataset_id, one in chaos.sandbox.datasets.items() if one.name == name]

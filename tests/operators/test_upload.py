@@ -51,7 +51,7 @@ def upload(run_dag: DagRunner, source: object, arguments: str) -> FinishedRun:
 
 
 def named(sandbox: Sandbox, name: str) -> list[str]:
-    return [dataset_id for dataset_id, one in sandbox.datasets.names() if one == name]
+    return [dataset_id for dataset_id, one in sandbox.datasets.items() if one.name == name]
 
 
 def ids(sandbox: Sandbox, dataset_id: str) -> list[int]:
@@ -68,9 +68,9 @@ def test_a_new_dataset_has_all_rows_with_their_types(run_dag: DagRunner, gate: G
     xcoms = run.xcoms("upload")
     dataset_id = xcoms["return_value"]
     assert xcoms == {"return_value": dataset_id, "dataset_id": dataset_id, "rows": ROWS}
-    name, rows, fields = sandbox.datasets.describe(dataset_id)
-    assert (name, rows) == (f"typed {run.dag_run.run_id}", ROWS)
-    assert [(field, str(kind)) for field, kind in fields][2] == ("word", "string")
+    dataset = sandbox.datasets[dataset_id]
+    assert (dataset.name, len(dataset.rows)) == (f"typed {run.dag_run.run_id}", ROWS)
+    assert dataset.field_type("word") == "string"
     sent = [one.body["rows"] for one in gate.asked("datasets") if one.body and "rows" in one.body]
     assert [len(batch) for batch in sent] == [5] * 5
     assert sent[0][1] == {"id": 1, "zip": "01", "word": "w"}

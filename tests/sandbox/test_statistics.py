@@ -1,4 +1,4 @@
-"""Statistics, field importance and data story in the shapes of Akkio's Training page."""
+"""Statistics, field importance and data story in the documented shapes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from airflow_provider_akkio.sandbox.learning import TrainingParameters
 from airflow_provider_akkio.sandbox.trainings import TaskStatus, TrainingQueue
 from tests.sandbox.api_client import ApiClient
 
-PACE = 0.5
+PACE = 1.0
 SLOW = {"dataset_id": "slow", "predict_fields": ["Coin"]}
 ROWS = [{"number": number, "answer": ("yes", "no")[number % 2], "even": str(number % 2 == 0)} for number in range(80)]
 
