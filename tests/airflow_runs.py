@@ -89,7 +89,11 @@ class FinishedRun:
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return the XComs of a task but :meth:`standing`, as a downstream task would get them."""
         keys = self._xcom_keys(task_id, map_index)
-        return {key: self._xcom(task_id, map_index, key) for key in keys if key not in {STATUS_KEY, *_AIRFLOWS_OWN}}
+        return {
+            key: self._xcom(task_id, map_index, key)
+            for key in keys
+            if key not in {STATUS_KEY, *_AIRFLOWS_OWN} and not key.startswith("_link_")
+        }
 
     def standing(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
         """Return what a task has told of how its training stands."""
