@@ -54,8 +54,7 @@ _NAMES = ("class_name", "class", "count", "f1", "field_name", "field", "outcomes
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(_NAMES) | st.text(max_size=10), inner, max_size=6)
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_NAMES) | st.text(max_size=10), inner, max_size=6)
     ),
     max_leaves=30,
 )

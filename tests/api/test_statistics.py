@@ -228,9 +228,7 @@ def test_log_lines_accept_sums_that_overflow() -> None:
     assert "Webinars Attended  ████████████████████" in "\n".join(log_lines(summary))
 
 
-def test_log_model_warns_instead_of_failing(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_log_model_warns_instead_of_failing(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_akkio.api.statistics.log_lines", lambda _: 1 / 0)
     log_model(logging.getLogger("task"), TrainingResult(**category_result()))
     [record] = caplog.records

@@ -303,7 +303,9 @@ def test_value_longer_than_limit_is_omitted(training: StoredTask) -> None:
     assert len(page) < 20_000
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\"quoted\" & 'quoted'", "🦜", "\u05e9\u05dc\u05d5\u05dd"])
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "\"quoted\" & 'quoted'", "🦜", "\u05e9\u05dc\u05d5\u05dd"]
+)
 def test_names_from_akkio_are_escaped(training: StoredTask, name: str) -> None:
     result = category_result()
     result["stats"] = [[one | {"field_name": name, "class_name": name} for one in result["stats"][0]]]
