@@ -96,8 +96,10 @@ def test_statistics_are_parsed_from_list_and_from_rendered_text(write: Any) -> N
 
 @pytest.mark.parametrize(
     "value",
-    [None, 7, [], [[]], [WON, []], [WON, 3], WON, [["no"]], [[NO, 1]], {"Won": WON}]
-    + ["", "None", "{{ stats }}", "{{}}", "{[]: 1}", "[" * 10_000, "[[1]]"],
+    [
+        *(None, 7, [], [[]], [WON, []], [WON, 3], WON, [["no"]], [[NO, 1]], {"Won": WON}),
+        *("", "None", "{{ stats }}", "{{}}", "{[]: 1}", "[" * 10_000, "[[1]]"),
+    ],
 )
 def test_statistics_of_another_shape_raise_parameter_error(value: Any) -> None:
     with pytest.raises(AkkioParameterError, match="stats must be the statistics of a training"):

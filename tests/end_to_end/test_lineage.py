@@ -55,7 +55,7 @@ def xcoms_of(airflow: AirflowApi, run_id: str) -> XComs:
 
 @pytest.fixture
 def namespace(stack: Stack) -> str:
-    """Namespace of Akkio's datasets and models."""
+    """Namespace of the datasets and models."""
     return f"akkio://{stack.akkio.removeprefix('http://')}"
 
 

@@ -169,7 +169,7 @@ def stats_with_f1(f1: float) -> Any:
 
 @contextmanager
 def recorded_queries() -> Iterator[list[str]]:
-    """Record the SQL statements, except those of Airflow's access control."""
+    """Record the SQL statements, without the statements of the access control in Airflow."""
     from sqlalchemy import Engine, event
 
     statements: list[str] = []

@@ -14,7 +14,7 @@ from hypothesis import given
 from airflow_provider_akkio.api.statistics import ModelSummary
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
 from tests.api.results import ANY_RESULTS, category_result, huge_result, number_result
-from tests.web.conftest import MAPPED, STATS, TRAIN, RunTask, StoredTask, recorded_queries, stats_with_f1, text_of
+from tests.web.conftest import MAPPED, TRAIN, RunTask, StoredTask, recorded_queries, stats_with_f1, text_of
 
 RESULT = ("model_id", "return_value", "stats", "field_importance", "data_story")
 SENSOR = "AkkioTrainSensor(task_id='wait', akkio_task_id='T1', poll_interval=0.05)"
