@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_akkio.api.statistics import (
-    Cause,
     ModelMetric,
     ModelSummary,
     get_metric,
@@ -167,7 +166,7 @@ def test_summary_sorts_fields_by_importance_and_reads_data_story() -> None:
         0.132,
         0.007,
     )
-    assert story.causes[0] == Cause("Webinars Attended", "6", "0")
+    assert story.causes[0] == ("Webinars Attended", "6", "0")
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, TOO_LARGE, True, "0.5", None])

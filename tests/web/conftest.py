@@ -111,14 +111,6 @@ class StoredTask:
         with create_session() as session:
             session.query(XComModel).filter_by(**self._key()).filter(XComModel.key.in_(keys)).delete()
 
-    def delete_rendered_fields(self) -> None:
-        """Delete the rendered template fields, as Airflow does for old runs."""
-        from airflow.models.renderedtifields import RenderedTaskInstanceFields
-        from airflow.utils.session import create_session
-
-        with create_session() as session:
-            session.query(RenderedTaskInstanceFields).filter_by(**self._key()).delete()
-
     def _key(self) -> dict[str, Any]:
         return {
             "dag_id": self.dag_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -45,9 +44,9 @@ def training(run_task: RunTask) -> StoredTask:
 
 @pytest.fixture
 def deferred(training: StoredTask) -> StoredTask:
-    """A training that started 12 seconds ago and is deferred."""
+    """A training that is deferred."""
     training.delete_xcoms(*RESULT)
-    training.update(state="deferred", start_date=datetime.now(UTC) - timedelta(seconds=12), end_date=None)
+    training.update(state="deferred", end_date=None)
     return training
 
 
@@ -63,40 +62,39 @@ def test_finished_training_shows_model_and_parameters(training: StoredTask) -> N
     assert "<progress" not in page
 
 
-def test_deferred_training_shows_status_and_elapsed_time_of_estimate(deferred: StoredTask) -> None:
+@pytest.mark.parametrize(
+    ("submitted", "estimate", "bar", "text"),
+    [
+        (
+            90,
+            150.0,
+            '"150.0" value="9',
+            r"1 minute 3\d seconds? elapsed of about 2 minutes 30 seconds \(Akkio's estimate\)",
+        ),
+        (12, None, '"60.0" value="1', r"1\d seconds elapsed of about 1 minute \(the requested duration\)"),
+        (7205, None, '"60.0" value="60.0"', r"2 hours \d+ seconds elapsed of about 1 minute"),
+    ],
+)
+def test_deferred_training_shows_status_and_progress(
+    deferred: StoredTask, submitted: float, estimate: float | None, bar: str, text: str
+) -> None:
     now = time.time()
-    entry = {"status": "IN_PROGRESS", "since": now - 5, "submitted_at": now - 90, "estimate_seconds": 150.0}
+    entry = {"status": "IN_PROGRESS", "since": now - 5, "submitted_at": now - submitted, "estimate_seconds": estimate}
     deferred.set_xcom(STATUS_KEY, entry)
     page = deferred.page()
-    text = text_of(page)
-    assert re.search(r"Akkio accepted the training at [-0-9]+ [:0-9]+ UTC; the task is deferred\.", text)
-    assert re.search(r"1 min 3[0-9] s elapsed of about 2 min 30 s \(Akkio's estimate\)", text)
-    assert '<progress max="150.0" value="9' in page
-    assert "Status at Akkio IN_PROGRESS, since 20" in text
-    assert "Dataset D1" in text
+    assert re.search(r"Akkio accepted the training at [-0-9]+ [:0-9]+ UTC; the task is deferred\.", text_of(page))
+    assert re.search(text, text_of(page))
+    assert f"<progress max={bar}" in page
+    assert "Status at Akkio IN_PROGRESS, since 20" in text_of(page)
+    assert "Dataset D1" in text_of(page)
     assert refreshes(page)
 
 
-def test_progress_without_estimate_uses_requested_duration(deferred: StoredTask) -> None:
+def test_training_without_status_has_no_progress_bar(deferred: StoredTask) -> None:
     deferred.delete_xcoms(STATUS_KEY)
-    text = deferred.text()
-    assert re.search(r"1[2-9] s elapsed of about 1 min", text)
-    assert "Status at Akkio" not in text
-
-
-def test_progress_beyond_expected_duration_fills_the_bar(deferred: StoredTask) -> None:
-    deferred.delete_xcoms(STATUS_KEY)
-    deferred.update(start_date=datetime.now(UTC) - timedelta(hours=2, seconds=5))
     page = deferred.page()
-    assert '<progress max="60.0" value="60.0"' in page
-    assert "2 h 5 s elapsed of about 1 min (the requested duration)" in text_of(page)
-
-
-def test_deleted_parameters_are_explained(training: StoredTask) -> None:
-    training.delete_rendered_fields()
-    text = training.text()
-    assert "Airflow stores the parameters of this task no longer" in text
-    assert "Model ID M1" in text
+    assert "Training The task is deferred." in text_of(page)
+    assert "<progress" not in page
 
 
 def test_failed_training_shows_escaped_error_and_advice(deferred: StoredTask) -> None:
@@ -173,21 +171,17 @@ def test_task_that_does_not_wait_shows_that_it_pushed_no_model(run_task: RunTask
     assert "Akkio task ID T1" in text
 
 
-def test_sensor_has_a_tab(run_task: RunTask) -> None:
-    text = run_task(SENSOR, "wait").text()
-    assert "Model ID M1" in text
-    assert "Akkio task ID T1" in text
-
-
 @pytest.mark.parametrize("state", ["deferred", "up_for_reschedule"])
-def test_waiting_sensor_has_no_progress_bar(run_task: RunTask, state: str) -> None:
+def test_sensor_has_a_tab_without_progress_bar(run_task: RunTask, state: str) -> None:
     sensor = run_task(SENSOR, "wait")
+    assert "Model ID M1" in sensor.text()
     sensor.delete_xcoms(*RESULT)
     sensor.update(state=state)
     sensor.set_xcom(STATUS_KEY, {"status": "IN_PROGRESS", "since": 1.0, "estimate_seconds": 60.0})
     page = sensor.page()
     assert "<progress" not in page
     assert "Status at Akkio IN_PROGRESS" in text_of(page)
+    assert "Akkio task ID T1" in text_of(page)
 
 
 def test_subclass_is_recognized_by_its_xcoms(run_task: RunTask) -> None:
@@ -321,8 +315,25 @@ def test_names_from_akkio_are_escaped(training: StoredTask, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/akkio/trainings", "/akkio/static/akkio.css"])
-def test_pages_require_login(training: StoredTask, path: str) -> None:
+def test_pages_require_login_and_restrict_content(training: StoredTask, path: str) -> None:
     anonymous = TestClient(training.client.app, base_url="http://localhost")
     response = anonymous.get(path or training.path)
     assert response.status_code == 401
     assert "M1" not in response.text
+    allowed = training.client.get(path or training.path)
+    assert allowed.status_code == 200
+    for answer in (response, allowed):
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "script-src 'self';" in policy
+        assert not re.search("unsafe|http", policy)
+
+
+@pytest.mark.parametrize("path", ["/akkio/static/akkio.py", "/akkio/static/..%2Fapp.py", "/akkio/openapi.json"])
+def test_unknown_path_is_not_found(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/akkio/trainings"])
+def test_post_is_not_allowed(training: StoredTask, path: str) -> None:
+    assert training.client.post(path or training.path).status_code == 405
