@@ -182,14 +182,3 @@ def test_edit_of_extra_field_does_not_change_the_key(stack: Stack, open_page: Op
     assert extra == {"timeout": None, "requests_per_second": 2.5, "verify": "true"}
     assert (config.timeout, config.requests_per_second, config.verify) == (30.0, 2.5, True)
     expect(click_test(page, "changed")).to_contain_text("Test Connection Successful")
-
-
-def test_only_airflows_button_needs_a_port(stack: Stack, open_page: OpenPage) -> None:
-    page = open_page("ada", "connections")
-    form = new_connection(page, "without_port")
-    form.get_by_label(LABELS["host"]).fill(stack.akkio)
-    form.get_by_label(LABELS["password"]).fill(SANDBOX_KEY)
-    save(form)
-    expect(click_test(page, "without_port")).to_contain_text("Bad Request")
-    works, _ = stack.api.test_connection("without_port")
-    assert works

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 
@@ -32,9 +32,3 @@ with DAG(
         ignore_fields="{{ params.ignore }}",
     )
     RetrainLeadsOperator(task_id="subclass")
-
-    @task
-    def other():
-        print("not a training")
-
-    other()
