@@ -76,7 +76,7 @@ class Part(Enum):
         "Airflow's own error; the log has the training's id",
     )
     STATUS = ("3.1", "`akkio_status` while the triggerer waits", "`akkio_status` is left by workers alone")
-    PAGES = ("3.1.1", "the tab *Akkio*, the page *Akkio models*, the link to the tab", "a link to Akkio alone")
+    PAGES = ("3.1.1", "the tab *Akkio*, the page *Akkio trainings*, the link to the tab", "a link to Akkio alone")
     FORM_OF_PROVIDER = ("3.2", "the connection's form from the provider's own description", "the form from the hook")
     TASK_STATE_STORE = (
         "3.3",

@@ -176,24 +176,18 @@ class FieldSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
-    """A field of the data story, with the values for which the outcome is most (top) and least (bottom) frequent."""
-
-    field: str
-    top: str
-    bottom: str
-
-
-@dataclass(frozen=True, slots=True)
 class OutcomeStory:
-    """Akkio's data story of one outcome: its share in the best case (top), in all rows and in the worst case."""
+    """Akkio's data story of one outcome: its share in the best case (top), in all rows and in the worst case.
+
+    Each cause is a field, and its values for which the outcome is most and least frequent.
+    """
 
     field: str
     outcome: str
     top: float | None
     average: float | None
     bottom: float | None
-    causes: tuple[Cause, ...]
+    causes: tuple[tuple[str, str, str], ...]
 
     @classmethod
     def of(cls, field: str, entry: Mapping[str, Any]) -> Self:
@@ -205,7 +199,7 @@ class OutcomeStory:
             average=finite(entry.get("avg_case")),
             bottom=finite(entry.get("bottom_case")),
             causes=tuple(
-                Cause(str(cause["field"]), str(cause.get("top_value", "")), str(cause.get("bottom_value", "")))
+                (str(cause["field"]), str(cause.get("top_value", "")), str(cause.get("bottom_value", "")))
                 for cause in _mappings(entry.get("causes"))
                 if "field" in cause
             ),

@@ -79,7 +79,10 @@ class Progress:
     @property
     def text(self) -> str:
         """Text of the progress bar."""
-        return f"{_format_seconds(self.elapsed)} elapsed of about {_format_seconds(self.expected)} ({self.source})"
+        elapsed, expected = (
+            pendulum.duration(seconds=max(1, round(seconds))).in_words() for seconds in (self.elapsed, self.expected)
+        )
+        return f"{elapsed} elapsed of about {expected} ({self.source})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +146,13 @@ class TrainingView:
     has_ended: bool
     sentence: str
     error: str | None
-    advice: str
+    is_up_for_retry: bool
+    try_number: int
     progress: Progress | None
     model: ModelSummary | None
     trend: Trend | None
     facts: tuple[tuple[str, Any], ...]
     akkio_task_id: str | None
-    has_parameters: bool
 
     @classmethod
     def of(cls, record: TaskRecord, now: datetime) -> TrainingView:
@@ -172,13 +175,13 @@ class TrainingView:
             has_ended=record.state in _ENDED,
             sentence=_sentence(record, phase, status),
             error=_error(phase, xcoms.get(ERROR_KEY)),
-            advice=_advice(record),
-            progress=_progress(record, parameters, status, now) if phase is Phase.TRAINING else None,
+            is_up_for_retry=record.state == "up_for_retry",
+            try_number=record.try_number,
+            progress=_progress(parameters, status, now) if phase is Phase.TRAINING else None,
             model=model,
             trend=Trend.of([*map(main_metric, record.past_stats), model.main_metric]) if model else None,
             facts=tuple(_facts(record, parameters, status)),
             akkio_task_id=akkio_task_id if isinstance(akkio_task_id, str) else None,
-            has_parameters=bool(parameters) or not record.has_started or record.state == "running",
         )
 
 
@@ -234,12 +237,9 @@ def _sentence(record: TaskRecord, phase: Phase, status: TrainingStatusUpdate | N
 def _training_sentence(record: TaskRecord, status: TrainingStatusUpdate | None) -> str:
     if _has_finished(status):
         return "Akkio finished the training; the task fetches the result next."
-    state = "the task is deferred" if record.state == "deferred" else f"the task's state is {record.state}"
     if status is not None and (submitted_at := _from_epoch(status.submitted_at)) is not None:
-        return f"Akkio accepted the training at {format_time(submitted_at)}; {state}."
-    if record.started_at is not None and record.state in ("running", "deferred"):
-        return f"The task started at {format_time(record.started_at)}; {state}."
-    return f"{state.capitalize()}."
+        return f"Akkio accepted the training at {format_time(submitted_at)}; the task is {record.state}."
+    return f"The task is {record.state}."
 
 
 def _has_finished(status: TrainingStatusUpdate | None) -> bool:
@@ -251,12 +251,6 @@ def _error(phase: Phase, reason: Any) -> str | None:
     if phase not in (Phase.FAILED, Phase.NOT_RUN):
         return None
     return reason if isinstance(reason, str) and reason else "The task recorded no error here. See the task's log."
-
-
-def _advice(record: TaskRecord) -> str:
-    if record.state == "up_for_retry":
-        return f"This was try {record.try_number}. Airflow will retry the task."
-    return "Fix the cause, then clear the task to run it again. The task's log has the details."
 
 
 def _facts(
@@ -274,17 +268,12 @@ def _facts(
         yield from ((label, format_time(time)) for label, time in times if time)
 
 
-def _progress(
-    record: TaskRecord, parameters: Mapping[str, Any], status: TrainingStatusUpdate | None, now: datetime
-) -> Progress | None:
+def _progress(parameters: Mapping[str, Any], status: TrainingStatusUpdate | None, now: datetime) -> Progress | None:
     """Return the elapsed time; ``None`` if the time of the submission is unknown, as in a sensor."""
-    submitted_at = None if status is None else _from_epoch(status.submitted_at)
-    if submitted_at is None and "duration" in parameters and "akkio_task_id" in record.xcoms:
-        submitted_at = record.started_at
-    if submitted_at is None or _has_finished(status):
+    if status is None or (submitted_at := _from_epoch(status.submitted_at)) is None or _has_finished(status):
         return None
     elapsed = max(0.0, (now - submitted_at).total_seconds())
-    if status is not None and status.estimate_seconds:
+    if status.estimate_seconds:
         return Progress(elapsed, status.estimate_seconds, "Akkio's estimate")
     try:
         return Progress(elapsed, float(Duration(int(parameters.get("duration", 0)))), "the requested duration")
@@ -297,13 +286,6 @@ def _from_epoch(seconds: float | None) -> datetime | None:
         return None if seconds is None else pendulum.from_timestamp(seconds)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _format_seconds(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 def _format_parameter(name: str, value: Any) -> Any:
