@@ -142,9 +142,11 @@ def tunnel(to: str) -> Answering:
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while some := source.recv(64 * 1024):
-                target.sendall(some)
-            target.shutdown(socket.SHUT_WR)
+            try:
+                while some := source.recv(64 * 1024):
+                    target.sendall(some)
+            finally:
+                target.shutdown(socket.SHUT_WR)
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")

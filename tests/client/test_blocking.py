@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def test_signal_interrupts_a_request(akkio: ScriptedAkkio) -> None:
     is_over = threading.Event()
 
     def interrupt(handler: BaseHTTPRequestHandler) -> None:
-        signal.raise_signal(signal.SIGALRM)
+        os.kill(os.getpid(), signal.SIGALRM)
         is_over.wait(30)
         Reply()(handler)
 
