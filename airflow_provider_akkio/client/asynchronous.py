@@ -38,8 +38,9 @@ class SessionPool:
     """What all clients of one event loop share for one account.
 
     :param queue: orders their requests.
-    :param sessions: the HTTP session for each method.
-    :param users: number of clients that are open.
+    :param sessions: the HTTP session for each method. Only ``GET`` reuses connections: the server may close an idle
+        connection while a submission is being sent over it, and then it is unknown whether a training has started.
+    :param users: number of open clients.
     """
 
     queue: RequestQueue
@@ -68,7 +69,10 @@ async def session_pool(config: ClientConfig) -> AsyncIterator[SessionPool]:
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     key = (config.base_url.origin, config.api_key, context, proxy)
     if (pool := pools.get(key)) is None:
-        pool = pools[key] = SessionPool(RequestQueue(get_rate_limiter(config)), _open_sessions(config, context, proxy))
+        sessions = {
+            method: _open_session(config, context, proxy, reuse_connections=method is Method.GET) for method in Method
+        }
+        pool = pools[key] = SessionPool(RequestQueue(get_rate_limiter(config)), sessions)
     pool.users += 1
     try:
         yield pool
@@ -76,24 +80,19 @@ async def session_pool(config: ClientConfig) -> AsyncIterator[SessionPool]:
         pool.users -= 1
         if not pool.users:
             del pools[key]
-            for session in set(pool.sessions.values()):
+            for session in pool.sessions.values():
                 await session.close()
 
 
-def _open_sessions(
-    config: ClientConfig, context: ssl.SSLContext, proxy: URL | None
-) -> dict[Method, aiohttp.ClientSession]:
-    def open_session(*, reuse_connections: bool) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS, force_close=not reuse_connections),
-            headers=request_headers(config),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=proxy,
-        )
-
-    # A server may close an idle connection while a submission is being sent over it: the outcome would be unknown.
-    new_connections = open_session(reuse_connections=False)
-    return dict.fromkeys(Method, new_connections) | {Method.GET: open_session(reuse_connections=True)}
+def _open_session(
+    config: ClientConfig, context: ssl.SSLContext, proxy: URL | None, *, reuse_connections: bool
+) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS, force_close=not reuse_connections),
+        headers=request_headers(config),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=proxy,
+    )
 
 
 class AsynchronousClient:

@@ -53,7 +53,7 @@ def _verifying_context(path: str, modified_ns: int, size: int) -> ssl.SSLContext
 
 @lru_cache(maxsize=1)
 def _unverified_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -10,7 +10,6 @@ from airflow_provider_akkio.api.config import ApiVersion, BaseUrl, ClientConfig
 from airflow_provider_akkio.api.http import Flow, Method, Request, Response, Sleep, TransportError
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
-from tests.scripted import ScriptedAkkio
 
 Replies = list[Response | TransportError]
 SendAll = Callable[..., Replies]

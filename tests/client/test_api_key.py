@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_akkio.api.config import ApiVersion, ClientConfig
+from airflow_provider_akkio.api.config import ApiVersion
 from airflow_provider_akkio.api.http import Method, Request, authenticate
 from airflow_provider_akkio.api.requester import parse_response
 from airflow_provider_akkio.exceptions import AkkioError
@@ -84,32 +84,35 @@ def find_key(keys: Keys, caplog: pytest.LogCaptureFixture) -> Callable[..., list
     return find
 
 
-def outcome_of(config: ClientConfig, send: Send, request: Request) -> object:
-    try:
-        return parse_response(config, "Model 'M1'", send(config, request), time.time())
-    except AkkioError as error:
-        return error
+@pytest.fixture
+def outcome_of(send: Send, akkio: ScriptedAkkio, keys: Keys) -> Callable[[Method, Answering | None], object]:
+    """Send a v1 request to a server with this behaviour, and return its parsed response or its error."""
+
+    def outcome(method: Method, behaviour: Answering | None) -> object:
+        timeout = 0.5 if behaviour is silence else 10.0
+        config = client_config(akkio.url, api_key=keys["akkio_default"], timeout=timeout)
+        if behaviour is None:
+            akkio.refuse()
+        else:
+            akkio.script("models", behaviour)
+        reply = send(config, v1_request(method, akkio.url))
+        if behaviour is None:
+            akkio.listen_again()
+        assert bool(akkio.received) == (behaviour is not None)
+        try:
+            return parse_response(config, "Model 'M1'", reply, time.time())
+        except AkkioError as error:
+            return error
+
+    return outcome
 
 
 @pytest.mark.parametrize("method", [Method.GET, Method.POST])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=BEHAVIOURS.keys())
 def test_no_outcome_or_log_contains_the_key(
-    send: Send,
-    akkio: ScriptedAkkio,
-    keys: Keys,
+    outcome_of: Callable[[Method, Answering | None], object],
     find_key: Callable[..., list[str]],
     method: Method,
     behaviour: Answering | None,
 ) -> None:
-    timeout = 0.5 if behaviour is silence else 10.0
-    config = client_config(akkio.url, api_key=keys["akkio_default"], timeout=timeout)
-    if behaviour is None:
-        akkio.refuse()
-    else:
-        akkio.script("models", behaviour)
-    outcome = outcome_of(config, send, v1_request(method, akkio.url))
-    if behaviour is None:
-        akkio.listen_again()
-    else:
-        assert akkio.received
-    assert find_key(outcome) == []
+    assert find_key(outcome_of(method, behaviour)) == []

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import pytest
 
 from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient, SessionPool, session_pool
-from airflow_provider_akkio.exceptions import AkkioConfigurationError
 from tests.client.driving import OK, SendAll, asynchronous, blocking, client_config, flow_of, get, post
 from tests.scripted import Answering, Reply, ScriptedAkkio
 
@@ -67,9 +64,9 @@ def test_last_user_closes_the_pool() -> None:
 def test_pool_is_not_shared_between(difference: dict[str, str]) -> None:
     async def main() -> None:
         fields = {"url": "http://akkio.invalid"}
-        async with session_pool(client_config(**fields)) as one:
-            async with session_pool(client_config(**fields | difference)) as another:
-                assert one is not another
+        one, another = client_config(**fields), client_config(**fields | difference)
+        async with session_pool(one) as first, session_pool(another) as second:
+            assert first is not second
 
     asyncio.run(main())
 
@@ -125,25 +122,6 @@ def test_cancelled_client_leaves_no_open_pool(turns: int) -> None:
                     await client.__aexit__()
             assert pool.users == 1
         assert is_closed(pool)
-
-    asyncio.run(main())
-
-
-def test_pool_opens_after_unreadable_certificates_were_replaced(
-    secure_akkio: ScriptedAkkio, bundle: Path, tmp_path: Path
-) -> None:
-    certificates = tmp_path / "certificates.pem"
-    certificates.write_text("no certificates")
-    config = client_config(secure_akkio.url, verify=str(certificates))
-    secure_akkio.script("status", Reply())
-
-    async def main() -> None:
-        clients = [AsynchronousClient(config) for _ in range(3)]
-        failures = await asyncio.gather(*(client.__aenter__() for client in clients), return_exceptions=True)
-        assert [type(failure) for failure in failures] == [AkkioConfigurationError] * 3
-        shutil.copy(bundle, certificates)
-        async with AsynchronousClient(config) as client:
-            assert await send(client, get(secure_akkio.url)) == OK
 
     asyncio.run(main())
 

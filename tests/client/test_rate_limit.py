@@ -331,18 +331,6 @@ def test_request_that_is_cancelled_with_a_permit_passes_it_on(clock: Clock, driv
     assert driver.limiter.try_acquire() == 0
 
 
-def test_queue_wakes_when_a_permit_becomes_available(clock: Clock) -> None:
-    driver = QueueDriver(clock, rate=0.2)
-
-    async def main() -> float:
-        await driver.send("first")
-        began = clock.now
-        await driver.send("second")
-        return clock.now - began
-
-    assert run(clock, main()) == pytest.approx(5.0)
-
-
 def test_queue_continues_after_retry_after(clock: Clock, driver: QueueDriver) -> None:
     began = clock.now
 

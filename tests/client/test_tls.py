@@ -79,41 +79,43 @@ def test_replaced_certificates_are_read_again(
     assert send(config, post(secure_akkio.url)) == CREATED
 
 
-@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\ninvalid"])
+@pytest.fixture(params=[None, b"", b"-----BEGIN CERTIFICATE-----\ninvalid"])
+def unreadable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Path of a certificate file that is missing or invalid."""
+    path = tmp_path / "unreadable.pem"
+    if request.param is not None:
+        path.write_bytes(request.param)
+    return str(path)
+
+
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_unreadable_certificates_are_a_configuration_error(
-    send: Send,
-    secure_akkio: ScriptedAkkio,
-    content: bytes | None,
-    by_variable: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    send: Send, secure_akkio: ScriptedAkkio, unreadable: str, by_variable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "unreadable.pem"
-    if content is not None:
-        path.write_bytes(content)
     if by_variable:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", unreadable)
+    config = client_config(secure_akkio.url, verify=True if by_variable else unreadable)
     with pytest.raises(AkkioConfigurationError, match=r"'akkio_default'.*unreadable\.pem"):
-        send(client_config(secure_akkio.url, verify=True if by_variable else str(path)), post(secure_akkio.url))
+        send(config, post(secure_akkio.url))
     assert not secure_akkio.received
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-@pytest.mark.parametrize("through_proxy", [False, True])
-def test_unverified_connection_logs_one_warning_per_client(
-    send: Send,
-    akkio: ScriptedAkkio,
-    secure_akkio: ScriptedAkkio,
-    through_proxy: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+@pytest.fixture(params=["direct", "tunnel"])
+def _route(
+    request: pytest.FixtureRequest, akkio: ScriptedAkkio, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
-    if through_proxy:
+    if request.param == "tunnel":
         target = secure_akkio.url.removeprefix("https://")
         akkio.script(target, tunnel(target))
         monkeypatch.setenv("https_proxy", akkio.url)
+
+
+@pytest.mark.usefixtures("_route")
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_unverified_connection_logs_one_warning_per_client(
+    send: Send, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     for clients in (1, 2):
         assert send(client_config(secure_akkio.url, verify=False), post(secure_akkio.url)) == CREATED
         warnings = [record for record in caplog.records if record.levelname == "WARNING"]
@@ -129,12 +131,14 @@ def test_verified_connection_logs_no_warning(
 
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:{port}", "socks5h://127.0.0.1:{port}", "http://", "http://a:b:c"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:{port}", "socks5h://127.0.0.1:{port}", "http://", "http://a:b:c"]
+)
 def test_invalid_proxy_is_a_configuration_error(
     send: Send, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     monkeypatch.setenv(variable, proxy.format(port=secure_akkio.url.rpartition(":")[2]))
-    with pytest.raises(AkkioConfigurationError, match="'akkio_default': HTTPS_PROXY.*not a valid http"):
+    with pytest.raises(AkkioConfigurationError, match=r"'akkio_default': HTTPS_PROXY.*not a valid http"):
         send(client_config(secure_akkio.url), post(secure_akkio.url))
     assert not secure_akkio.received
 
