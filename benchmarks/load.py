@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_akkio.api.http import Request, Response
-    from airflow_provider_akkio.client.asynchronous import SharedSession
+    from airflow_provider_akkio.client.asynchronous import SessionPool
 
 REQUESTS_PER_SECOND = 5
 MEAN_SECONDS = 900.0
@@ -41,7 +41,7 @@ class _Simulation:
     :param seconds: draws how long a training takes.
     """
 
-    shared: SharedSession
+    shared: SessionPool
     seconds: Callable[[], float]
     clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
     found: list[tuple[float, float]] = field(default_factory=list)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
 from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.client.asynchronous import AsynchronousClient, SharedSession, identity_of
+from airflow_provider_akkio.client.asynchronous import AsynchronousClient, SessionPool
 from airflow_provider_akkio.client.rate_limit import RateLimiter, RequestQueue
 
 START = 1e6
@@ -88,25 +88,23 @@ class VirtualClient(AsynchronousClient):
     :param answer: what Akkio says to a request that arrives now.
     """
 
-    def __init__(self, shared: SharedSession, answer: Callable[[Request], Response]) -> None:
+    def __init__(self, shared: SessionPool, answer: Callable[[Request], Response]) -> None:
         super().__init__(ACCOUNT)
         clock = asyncio.get_running_loop().time
-        self.api = AkkioApi(ACCOUNT, clock=clock, seconds_per_round=self._round_seconds)
-        self._shared = shared
+        self.api = AkkioApi(ACCOUNT, clock=clock, seconds_per_round=self._seconds_per_round)
+        self._pool = shared
         self._answer = answer
 
-    async def _send(self, request: Request) -> Response | TransportError:
+    async def _send(self, _pool: SessionPool, request: Request) -> Response | TransportError:
         await asyncio.sleep(ANSWER_SECONDS / 2)
         answer = self._answer(request)
         await asyncio.sleep(ANSWER_SECONDS / 2)
         return answer
 
 
-def virtual_session(requests_per_second: float) -> SharedSession:
+def virtual_session(requests_per_second: float) -> SessionPool:
     """Return what the clients of one account share, with an rate_limiter by the running loop's clock.
 
     :param requests_per_second: what the account may ask for in a second.
     """
-    shared = SharedSession(ACCOUNT, identity_of(ACCOUNT))
-    shared.queue = RequestQueue(RateLimiter(requests_per_second, asyncio.get_running_loop().time))
-    return shared
+    return SessionPool(RequestQueue(RateLimiter(requests_per_second, asyncio.get_running_loop().time)), sessions={})
