@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_flag, parse_id, parse_number, parse_row_count
+from airflow_provider_akkio.api.parameters import (
+    is_literal,
+    naming_task,
+    parse_flag,
+    parse_id,
+    parse_number,
+    parse_row_count,
+)
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioError, AkkioModelRejectedError, AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
