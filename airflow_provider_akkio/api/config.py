@@ -79,8 +79,6 @@ class BaseUrl:
     def url(self, *segments: str, api_version: ApiVersion = ApiVersion.V2) -> str:
         """Return the URL of an endpoint. Segments are percent-encoded, so that an ID cannot change the path.
 
-        :param segments: segments of the path below the API root.
-        :param api_version: version of the API; default v2.
         :raises AkkioUntrustedUrlError: if a segment is ``.`` or ``..``.
         """
         if any(segment in (".", "..") for segment in segments):
@@ -94,7 +92,6 @@ class BaseUrl:
         Akkio documents locations relative to the API root and shows one relative to the origin. Both are accepted, and
         absolute URLs.
 
-        :param location: the location as Akkio sent it.
         :raises AkkioUntrustedUrlError: if it is outside the API root.
         """
         relative = location.removeprefix("/")
@@ -156,12 +153,10 @@ class ClientConfig:
     ) -> Self:
         """Parse the fields of an Airflow connection of the type ``akkio``.
 
-        :param host: see :meth:`BaseUrl.from_connection`; the same applies to ``port`` and ``schema``.
-        :param port: see ``host``.
-        :param schema: see ``host``.
+        ``host``, ``port`` and ``schema`` are those of :meth:`BaseUrl.from_connection`.
+
         :param password: the API key. Surrounding spaces are removed, since Akkio rejects them.
-        :param extra: ``timeout`` in seconds (default 30), ``verify``: true (default), false or a path, and
-            ``requests_per_second`` (default 5).
+        :param extra: ``timeout``, ``verify`` and ``requests_per_second``, all optional.
         :raises AkkioConfigurationError: if a field is missing or invalid.
         """
         try:

@@ -30,11 +30,7 @@ SETTLING_PAUSES = (1.0, 3.0, 6.0)
 
 @dataclass(frozen=True, slots=True)
 class DatasetField:
-    """A field of a dataset.
-
-    :param name: its name, case sensitive.
-    :param type: its type as Akkio sent it, usually a :class:`~airflow_provider_akkio.api.types.FieldType`.
-    """
+    """A field of a dataset; the type is as Akkio sent it, usually a :class:`~.types.FieldType`."""
 
     name: str
     type: str
@@ -42,11 +38,7 @@ class DatasetField:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset as Akkio describes it.
-
-    :param name: its name, not unique.
-    :param fields: its fields; empty before the first row.
-    """
+    """A dataset as Akkio describes it; ``fields`` is empty before the first row."""
 
     id: str
     name: str
@@ -85,7 +77,6 @@ class DatasetApi(V1Api):
         """Return a dataset's name, number of rows and fields.
 
         :raises AkkioNotFoundError: if it does not exist.
-        :raises AkkioUnavailableError: if Akkio is unavailable for five minutes.
         """
         purpose = f"Dataset {printable(dataset_id)!r}"
         return self._read(self._get(dataset_id), purpose, lambda body: Dataset.from_json(dataset_id, body))
@@ -95,7 +86,6 @@ class DatasetApi(V1Api):
 
         :return: its ID, and whether the outcome of a request was unknown for a while.
         :raises AkkioUploadIncompleteError: if another program may have created the dataset that was found.
-        :raises AkkioUnavailableError: if Akkio is unavailable.
         """
         existing = {entry.id for entry in (yield from self.list()) if entry.name == name}
         request = self._change(Method.POST, {"name": name})
@@ -114,7 +104,6 @@ class DatasetApi(V1Api):
         :param rows_before: number of rows in the dataset, to check an unknown outcome.
         :return: whether the outcome of a request was unknown for a while.
         :raises AkkioUploadIncompleteError: if the number of rows in the dataset fits neither outcome.
-        :raises AkkioRequestRejectedError: if Akkio rejects the rows.
         :raises AkkioUnavailableError: if the rows were not added or, with ``outcome_is_unknown``, may have been added.
         """
         request = self._change(Method.POST, {"id": dataset_id, "rows": rows})
@@ -159,8 +148,6 @@ class DatasetApi(V1Api):
         """Set the types of some fields.
 
         :param field_types: field name → :class:`~airflow_provider_akkio.api.types.FieldType`.
-        :raises AkkioRequestRejectedError: if Akkio rejects a type.
-        :raises AkkioUnavailableError: if Akkio is unavailable for five minutes.
         """
         fields = [{"name": name, "type": str(field_type)} for name, field_type in field_types.items()]
         request = self._change(Method.POST, {"id": dataset_id, "fields": fields})

@@ -27,7 +27,6 @@ class ModelApi(V1Api):
         :return: per row the predicted value under the field's name, and the probability of each class.
         :raises AkkioPredictionMismatchError: if the number of predictions differs from the number of rows.
         :raises AkkioNotFoundError: if the model does not exist.
-        :raises AkkioUnavailableError: if Akkio is unavailable for five minutes.
         """
         request = self._change(Method.POST, {"id": model_id, "data": rows, "explain": explain})
         purpose = f"Predictions of model {printable(model_id)!r}"

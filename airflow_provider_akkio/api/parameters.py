@@ -1,5 +1,8 @@
 """Validate the parameters of operators and sensors, given as literals or rendered from templates.
 
+Each ``parse_…`` function takes the name and the value of a parameter, returns the value in its final type, and raises
+:class:`AkkioParameterError` with the name if the value is invalid.
+
 Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``). Where they disagree, both are accepted.
 """
 
@@ -18,7 +21,6 @@ from airflow_provider_akkio.api.types import Duration
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 MAX_SECONDS = 366 * 86400.0
-"""Maximum value of a parameter in seconds: a year."""
 
 MAX_BATCH_SIZE = 10_000
 """Maximum number of rows in one request."""
@@ -27,11 +29,7 @@ _RENDERED_NONE = "; a template renders a missing value as the text 'None'"
 
 
 def parse_id(name: str, value: Any) -> str:
-    """Return an ID or a name, without surrounding spaces.
-
-    :param value: a literal, or a rendered template.
-    :raises AkkioParameterError: if it is not text, empty, not printable, or ``None`` rendered as text.
-    """
+    """Parse an ID or a name: text that is not blank, printable, and not ``None`` rendered as text."""
     text = value.strip() if isinstance(value, str) else ""
     if not text or not text.isprintable() or text == "None":
         _reject(name, value, "non-empty text on one line" + (_RENDERED_NONE if text == "None" else ""))
@@ -39,11 +37,7 @@ def parse_id(name: str, value: Any) -> str:
 
 
 def parse_flag(name: str, value: Any) -> bool:
-    """Return a boolean.
-
-    :param value: a boolean, or its text from a template.
-    :raises AkkioParameterError: if it is neither.
-    """
+    """Parse a boolean, or its text."""
     text = value.strip().lower() if isinstance(value, str) else value
     if text in ("true", "false"):
         return bool(text == "true")
@@ -51,21 +45,13 @@ def parse_flag(name: str, value: Any) -> bool:
 
 
 def parse_number(name: str, value: Any) -> float:
-    """Return a finite number.
-
-    :param value: a number, or its text from a template.
-    :raises AkkioParameterError: if it is neither.
-    """
+    """Parse a finite number, or its text."""
     number = _number(value)
     return number if math.isfinite(number) else _reject(name, value, "a number")
 
 
 def parse_row_count(name: str, value: Any) -> int:
-    """Return a number of rows.
-
-    :param value: an integer, or its text from a template.
-    :raises AkkioParameterError: if it is not an integer from 1 to :data:`MAX_BATCH_SIZE`.
-    """
+    """Parse an integer from 1 to :data:`MAX_BATCH_SIZE`, or its text."""
     number = _number(value)
     if not 1 <= number <= MAX_BATCH_SIZE or not number.is_integer():
         _reject(name, value, f"an integer from 1 to {MAX_BATCH_SIZE:,}")
@@ -73,11 +59,7 @@ def parse_row_count(name: str, value: Any) -> int:
 
 
 def parse_seconds(name: str, value: Any) -> float:
-    """Return a duration in seconds.
-
-    :param value: seconds or a timedelta.
-    :raises AkkioParameterError: if it is not above 0, or longer than a year.
-    """
+    """Parse seconds or a timedelta, above 0 and at most a year; return seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
         _reject(name, value, "seconds or a timedelta, above 0 and at most a year")
@@ -148,7 +130,6 @@ class TrainRequest:
     :param duration: seconds that Akkio spends on the training, one of :class:`Duration`; default 10.
     :param extra_attention: improve predictions of rare cases; default no.
     :param force: train (and bill) a new model even if one with the same parameters exists; default no.
-    :raises AkkioParameterError: if a value is invalid.
     """
 
     dataset_id: str = field(metadata={"parse": parse_id})
@@ -179,11 +160,7 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
 
 
 def parse_parameter(name: str, value: Any) -> Any:
-    """Return one parameter of a :class:`TrainRequest` in its final type.
-
-    :param value: a literal, or a rendered template.
-    :raises AkkioParameterError: if it is invalid.
-    """
+    """Parse one parameter of a :class:`TrainRequest`."""
     return _PARSERS[name](name, value)
 
 

@@ -96,7 +96,6 @@ class Requester:
     """Sends the requests of one client.
 
     :meth:`retry` does not use tenacity, which cannot drive a generator that yields its sleeps.
-
     """
 
     def __init__(self, config: ClientConfig, clock: Callable[[], float], metrics: Metrics) -> None:
@@ -109,9 +108,7 @@ class Requester:
 
         :param purpose: what the request is for, as the beginning of messages, such as ``"Status of training T1"``.
         :param parse: parses the JSON object of the response; raises :class:`AkkioResponseError` if it is invalid.
-        :raises AkkioUnavailableError: if a retry can succeed.
-        :raises AkkioRequestRejectedError: if Akkio rejects the request.
-        :raises AkkioUntrustedUrlError: if the response is a redirect.
+        :raises AkkioError: see :func:`parse_response`.
         """
         response = yield request
         if response is None:
@@ -132,7 +129,6 @@ class Requester:
 
         :param attempt: starts an attempt, such as :meth:`send`.
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
-        :raises AkkioUnavailableError: if no attempt succeeded.
         """
         deadline = self.clock() + READ_TIMEOUT if deadline is None else deadline
         return self.retry(attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError))
@@ -147,7 +143,6 @@ class Requester:
 
         :param attempt: starts an attempt.
         :param may_retry: returns whether a retry is safe after this error; default always.
-        :raises AkkioUnavailableError: if the policy ends the retries.
         """
         attempts = failures = 0
         while True:

@@ -61,4 +61,4 @@ def _encodings(part: str) -> str:
     code = ord(part)
     literal, entity = re.escape(part), re.escape(html.escape(part))
     escaped = rf"%(?:25){{0,3}}{code:02x}|u{code:04x}|x{code:02x}|&(?:amp;)?#(?:0{{0,4}}{code}|x0{{0,4}}{code:x});"
-    return rf"\\{{0,8}}+(?:{literal}|{entity}|(?i:{escaped}))"
+    return rf"\\{{0,8}}+(?:(?i:{escaped})|{entity}|{literal})"

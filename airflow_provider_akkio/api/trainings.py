@@ -55,6 +55,9 @@ OnStatus: TypeAlias = Callable[[TrainingState], None]
 class AkkioApi:
     """The operations of one account: trainings here, datasets and models in ``datasets`` and ``models``.
 
+    Every operation raises :class:`AkkioUnavailableError` if its retries fail, :class:`AkkioRequestRejectedError` if
+    Akkio rejects a request, and :class:`AkkioUntrustedUrlError` for a redirect.
+
     :param metrics: receives the metrics; default none are recorded.
     :param seconds_per_round: returns the seconds in which the rate limit allows one poll for each waiting training of
         the account; default 0.
@@ -79,8 +82,6 @@ class AkkioApi:
         """Submit a training; retry up to five times, and for up to an hour while Akkio limits the rate.
 
         :raises AkkioSubmissionUnknownError: if ``force`` is set and Akkio may have started a training.
-        :raises AkkioRequestRejectedError: if Akkio rejects the request.
-        :raises AkkioUnavailableError: if Akkio is unavailable.
         """
 
         def parse(body: Mapping[str, Any]) -> SubmittedTraining:
@@ -117,8 +118,6 @@ class AkkioApi:
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
         :param due_at: see :class:`~airflow_provider_akkio.api.http.Request`.
         :raises AkkioNotFoundError: if Akkio does not know the training, or not any more.
-        :raises AkkioRequestRejectedError: if Akkio rejects the request.
-        :raises AkkioUnavailableError: if Akkio is unavailable until the deadline.
         """
         request = Request(Method.GET, self._url(akkio_task_id, "status"), due_at=due_at)
         return self._requester.read(partial(self._poll, akkio_task_id, request), deadline)
@@ -132,7 +131,6 @@ class AkkioApi:
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
         :raises AkkioUntrustedUrlError: if ``location`` is outside the API root.
         :raises AkkioNotFoundError: if there is no result.
-        :raises AkkioUnavailableError: if Akkio is unavailable until the deadline.
         """
         return self._requester.read(partial(self._fetch_result, akkio_task_id, location), deadline)
 
@@ -152,7 +150,6 @@ class AkkioApi:
         :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
         :raises AkkioTrainingTimeoutError: if the training has not ended at the deadline.
         :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
-        :raises AkkioRequestRejectedError: if Akkio rejects a request.
         """
         previous, undocumented = UNKNOWN_STATE, set[str]()
         waiting_at = unfinished_at = training.submitted_at  # when a poll last saw it waiting, and unfinished
@@ -206,8 +203,6 @@ class AkkioApi:
         :return: its state, :data:`~.types.UNKNOWN_STATE` if Akkio is unavailable, or ``None`` if it cannot produce a
             model any more.
         :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
-        :raises AkkioRequestRejectedError: if Akkio rejects a request.
-        :raises AkkioUntrustedUrlError: if a response is a redirect.
         """
         try:
             state = yield from self._status_or_result(training, deadline=self._clock())

@@ -158,10 +158,7 @@ class TrainingResult:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Parse the body of ``GET …/result``.
-
-        :raises AkkioResponseError: if the model ID is missing or invalid.
-        """
+        """Parse the body of ``GET …/result``; raise :class:`AkkioResponseError` if it has no valid model ID."""
         return cls(
             required_id(body, "model_id"), body.get("stats"), body.get("field_importance"), body.get("data_story")
         )
@@ -173,10 +170,7 @@ class TrainingResult:
 
 
 def required_id(body: Mapping[str, Any], key: str) -> str:
-    """Return an ID from a response.
-
-    :raises AkkioResponseError: if it is missing or invalid.
-    """
+    """Return an ID from a response; raise :class:`AkkioResponseError` if it is missing or invalid."""
     value = _required_text(body, key)
     if not value.isprintable():
         raise AkkioResponseError(f"Akkio's response has an invalid {key!r}.")

@@ -29,20 +29,14 @@ _ABOUT_API_KEY = re.compile(r"\b(?:api[ _-]?)?key\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class NamedResource:
-    """An entry in the list of datasets or models.
-
-    :param name: its name, not unique.
-    """
+    """An entry in the list of datasets or models. The name is not unique."""
 
     id: str
     name: str
 
     @classmethod
     def from_json(cls, entry: Any) -> Self:
-        """Parse an entry.
-
-        :raises AkkioResponseError: if the ID is missing or invalid.
-        """
+        """Parse an entry; raise :class:`AkkioResponseError` if the ID is missing or invalid."""
         match entry:
             case {"id": str(resource_id)} if resource_id:
                 return cls(resource_id, str(entry.get("name") or ""))
@@ -61,11 +55,7 @@ class V1Api:
         self._url = requester.config.base_url.url(f"{kind}s", api_version=ApiVersion.V1)
 
     def list(self) -> Flow[list[NamedResource]]:
-        """Return all entries of the account.
-
-        :raises AkkioUnauthorizedError: if the API key is wrong.
-        :raises AkkioUnavailableError: if Akkio is unavailable for five minutes.
-        """
+        """Return all entries of the account."""
         key = f"{self._kind}s"
 
         def parse(body: Mapping[str, Any]) -> list[NamedResource]:
@@ -81,7 +71,6 @@ class V1Api:
 
         :return: whether it existed.
         :raises AkkioRequestRejectedError: if Akkio does not delete it.
-        :raises AkkioUnavailableError: if Akkio is unavailable for five minutes.
         """
         request = self._change(Method.DELETE, {"id": resource_id})
         try:
