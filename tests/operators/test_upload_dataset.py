@@ -68,21 +68,21 @@ def no_task_state_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def datasets_named(sandbox: Sandbox, name: str) -> list[str]:
-    return [dataset_id for dataset_id, other in sandbox.datasets.names() if other == name]
+    return [dataset_id for dataset_id, dataset in sandbox.datasets.items() if dataset.name == name]
 
 
 def ids(sandbox: Sandbox, dataset_id: str) -> list[int]:
     return [int(row[0]) for row in sandbox.datasets[dataset_id].rows]
 
 
-def test_upload_sends_every_cell_as_text_and_then_the_field_types(upload: Upload, gate: Gate, sandbox: Sandbox) -> None:
+def test_upload_sends_every_cell_as_text_and_then_the_field_types(upload: Upload, gate: Gate) -> None:
     run = upload(dataset_name="typed {{ run_id }}", field_types={"word": "string"})
     xcoms = run.xcoms("upload")
     dataset_id = xcoms["return_value"]
     assert xcoms == {"return_value": dataset_id, "dataset_id": dataset_id, "row_count": ROWS}
-    name, row_count, fields = sandbox.datasets.describe(dataset_id)
-    assert (name, row_count) == (f"typed {run.dag_run.run_id}", ROWS)
-    assert [(field, str(type_)) for field, type_ in fields][2] == ("word", "string")
+    dataset = AkkioHook().get_dataset(dataset_id)
+    assert (dataset.name, dataset.rows) == (f"typed {run.dag_run.run_id}", ROWS)
+    assert (dataset.fields[2].name, dataset.fields[2].type) == ("word", "string")
     sent = [request.body["rows"] for request in gate.asked("datasets") if request.body and "rows" in request.body]
     assert [len(rows) for rows in sent] == [5] * 5
     assert sent[0][1] == {"id": "1", "zip": "01", "word": "w"}
