@@ -44,7 +44,8 @@ def model_id(shared_sandbox: Sandbox) -> str:
         rows = [{"even": str(number % 2 == 0), "answer": "no" if number % 2 else "yes"} for number in range(100)]
         hook.append_rows(dataset_id, rows)
         training = hook.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="answer"))
-        return hook.poll_until_done(training, poll_interval=0.1).model_id
+        hook.poll_until_done(training, poll_interval=0.1)
+        return hook.get_training_result(training.akkio_task_id).model_id
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_task_retry_replaces_the_output_of_the_previous_attempt(
         + call("DyingOperator", task_id="predict", model_id=model_id, retries=1, **paths)
     )
     assert (run.state, run.tries("predict")) == ("success", 2)
-    assert run.kept() == []
+    assert run.stored_records() == []
     assert len(cells(output)) == 1 + ROWS
 
 

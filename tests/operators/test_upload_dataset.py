@@ -92,7 +92,7 @@ def test_upload_appends_rows_and_deletes_the_stored_upload(upload: Upload, sandb
     run = upload(dataset_id=dataset_id)
     assert run.state == "success"
     assert ids(sandbox, dataset_id) == OLD + NEW
-    assert run.kept() == []
+    assert run.stored_records() == []
 
 
 def test_upload_can_be_mapped(run_dag: DagRunner, sandbox: Sandbox, source: Path) -> None:
@@ -173,7 +173,7 @@ def test_upload_deletes_an_incomplete_new_dataset(upload: Upload, gate: Gate, sa
     run = upload(dataset_name="half")
     assert "rows.0: no such field" in str(run.failure)
     assert datasets_named(sandbox, "half") == []
-    assert run.kept() == []
+    assert run.stored_records() == []
 
 
 def test_stopped_upload_deletes_the_new_dataset(run_dag: DagRunner, sandbox: Sandbox, source: Path) -> None:
@@ -234,7 +234,7 @@ def test_uncertain_append_fails_if_another_client_adds_rows(
     assert dataset_id in str(run.failure)
     assert run.tries("upload") == 1
     assert ids(sandbox, dataset_id) == [*OLD, *NEW[:15], -2]
-    assert run.kept() == []
+    assert run.stored_records() == []
 
 
 def test_certain_append_succeeds_if_another_client_adds_rows(
@@ -275,7 +275,7 @@ def test_task_retry_adds_nothing_to_a_dataset_after_the_file_changed(
     assert "at least 10 rows" in str(run.failures[-1])
     assert run.tries("upload") == 2
     assert ids(sandbox, dataset_id) == OLD + NEW[:10]
-    assert run.kept() == []
+    assert run.stored_records() == []
 
 
 @needs(Part.TASK_STATE_STORE)
