@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from airflow_provider_akkio.api.summary import ModelSummary, card, framed
+
 from dev.airflow_api import AirflowApi, TaskView
 from dev.listing import listing, rows_of
 from dev.processes import wait_until
