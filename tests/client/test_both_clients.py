@@ -109,7 +109,6 @@ def test_request_without_response_may_have_been_sent(send: Send, akkio: Scripted
         ("http", trickle, "timed out"),
         ("http", stall, "timed out"),
         ("https", stall, "timed out"),
-        ("https", trickle, "timed out"),
         ("http", endless, "32 MiB"),
     ],
     indirect=["either_akkio"],
