@@ -1,4 +1,4 @@
-"""The parts of Airflow's REST API that the demo and the tests use."""
+"""A client of Airflow's REST API for the demo and the tests."""
 
 from __future__ import annotations
 

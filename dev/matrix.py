@@ -110,7 +110,7 @@ class Environment:
         ).start()
 
     def _limits(self) -> tuple[str, ...]:
-        """Return uv's options that exclude versions newer than Airflow's release."""
+        """Return uv's options that exclude versions released after this Airflow."""
         if self.version.released is None:
             return ()
         unlimited = [("--exclude-newer-package", f"{name}=false") for name in NEWER_THAN_AIRFLOW]

@@ -45,7 +45,7 @@ class Stack(Programs):
     """A running Airflow, its database and (unless another Akkio is given) the sandbox.
 
     :param database: Airflow's database.
-    :param environment: environment of Airflow's programs.
+    :param environment: environment of the Airflow components.
     :param api: Airflow's REST API.
     :param akkio: URL of Akkio.
     """
