@@ -26,7 +26,7 @@ UNBOUNDED = 1e6
 def load_triggerer() -> None:
     """Import what a triggerer imports before its first trigger, so that it is not attributed to the provider.
 
-    The imported objects are excluded from garbage collection: a full collection of them blocks the loop for 0.1 to 0.2 s,
+    The imported objects are excluded from garbage collection: a full collection blocks the loop for 0.1 to 0.2 s,
     whatever the triggers do.
     """
     import_module("airflow.jobs.triggerer_job_runner")
