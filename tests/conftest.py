@@ -1,4 +1,4 @@
-"""Fixtures that all tests share; Airflow's home is a new folder, set before Airflow is imported."""
+"""Shared fixtures. Airflow's home is a temporary folder, which is set before Airflow is imported."""
 
 from __future__ import annotations
 
@@ -30,24 +30,17 @@ import pytest
 from dev.stack import akkio_connection
 from tests.airflow_runs import DagRunner
 from tests.scripted import ScriptedAkkio
-from tests.tally import Tally
 from tests.versions import is_for_this_airflow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the option of ``make screenshots``."""
-    parser.addoption("--screenshots", type=Path, help="folder whose pictures the browser tests take anew")
-    parser.addoption("--outcome", type=Path, help="file for what became of the tests of this Airflow, as JSON")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Count what becomes of the tests."""
-    config.pluginmanager.register(Tally(config.getoption("outcome")))
+    """Add the option of ``make screenshots``."""
+    parser.addoption("--screenshots", type=Path, help="folder for new screenshots by the browser tests")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests to other versions of Airflow that are not for the one that is installed."""
+    """Deselect the tests for other versions of Airflow."""
     others = [item for item in items if not is_for_this_airflow(item)]
     if others:
         config.hook.pytest_deselected(items=others)
@@ -59,33 +52,33 @@ Logged = Callable[[], str]
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Logged]:
-    """What has been logged so far, each message once: Airflow 2 has handlers of its own, Airflow 3 prints."""
+    """Return the messages logged so far, each once: Airflow 2 has its own handlers, Airflow 3 prints them."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     loggers = [logging.getLogger(name) for name in ("airflow.task", "airflow_provider_akkio")]
     for logger in loggers:
         logger.addHandler(handler)
 
-    def all_of_it() -> str:
+    def messages() -> str:
         recorded = text.getvalue().splitlines()
         printed = "".join(capfd.readouterr()).splitlines()
         return "\n".join([*recorded, *(line for line in printed if not line.endswith(tuple(filter(None, recorded))))])
 
-    yield all_of_it
+    yield messages
     for logger in loggers:
         logger.removeHandler(handler)
 
 
 @pytest.fixture
 def akkio() -> Iterator[ScriptedAkkio]:
-    """An Akkio that answers what the test tells it to."""
+    """An Akkio whose responses are defined by the test."""
     with ScriptedAkkio() as server:
         yield server
 
 
 @pytest.fixture
 def connected(akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> ScriptedAkkio:
-    """The scripted Akkio, with the connection ``akkio_default`` leading to it."""
+    """The scripted Akkio as the target of the connection ``akkio_default``."""
     for name, value in akkio_connection(akkio.url, "the-key").items():
         fields = json.loads(value) | {"extra": {"requests_per_second": 1000}}
         monkeypatch.setenv(name, json.dumps(fields))
@@ -94,7 +87,7 @@ def connected(akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> Scripted
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """The tables of Airflow, in SQLite: ``airflow dags test`` is safe on it."""
+    """Create Airflow's tables in SQLite."""
     from airflow.utils import db
 
     db.initdb()
@@ -102,5 +95,5 @@ def airflow_database() -> None:
 
 @pytest.fixture
 def run_dag(airflow_database: None) -> DagRunner:
-    """Runs a DAG as ``airflow dags test`` does."""
+    """Run a DAG as ``airflow dags test`` does."""
     return DagRunner(_HOME / "dags")

@@ -119,7 +119,7 @@ class Case:
         """
 
         def has_ended() -> bool:
-            self.stack.start_what_ended()
+            self.stack.restart_exited()
             with suppress(requests.RequestException, RuntimeError):
                 return self.stack.api.run_state(self.dag_id, self.run_id) in ("success", "failed")
             return False

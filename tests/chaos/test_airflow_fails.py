@@ -31,7 +31,7 @@ def let_end(cases: list[Case]) -> None:
 
 def be_away(stack: Stack, component: str) -> None:
     """Stop a part of Airflow, and start it again."""
-    stack.programs[component].end()
+    stack.programs[component].stop()
     time.sleep(AWAY)
     stack.start(component)
     stack.wait_until_healthy()
@@ -53,7 +53,7 @@ def test_one_of_two_triggerers_is_killed(chaos: Chaos) -> None:
     chaos.stack.programs.pop("triggerer").kill()
     let_end(cases)
     all_succeed_with_one_submission(cases)
-    second.end()
+    second.stop()
     chaos.stack.programs.pop("second-triggerer")
     chaos.stack.start("triggerer")
 
