@@ -19,11 +19,7 @@ _EXCEPTION_MODULE = re.compile(r"^(\w+\.)+(?=\w+: )", re.MULTILINE)
 
 
 def settings(folder: Path, port: int) -> dict[str, str]:
-    """Return the settings that Airflow 3 does not have or names differently; no login is required.
-
-    :param folder: Airflow's home, where the configuration of the web server is written.
-    :param port: port of the web server.
-    """
+    """Return the settings that Airflow 3 does not have or names differently; no login is required."""
     config = folder / "webserver_config.py"
     config.write_text('AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = False\n')
     return {

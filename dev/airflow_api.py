@@ -18,10 +18,6 @@ _TASK_INSTANCES = "task_instances"
 class TaskView:
     """A task instance.
 
-    :param task_id: task ID.
-    :param map_index: map index; -1 for a task that is not mapped.
-    :param state: state; ``None`` before it is scheduled.
-    :param try_number: number of attempts.
     :param hostname: worker of the last attempt; empty before the first.
     :param triggerer: host name of the triggerer if the task is deferred.
     """
@@ -41,11 +37,7 @@ class TaskView:
 
 @dataclass(frozen=True)
 class Slots:
-    """Slots of the default pool.
-
-    :param running: slots that are in use.
-    :param deferred: number of deferred tasks, which use no slot.
-    """
+    """Slots of the default pool."""
 
     running: int
     deferred: int
@@ -54,7 +46,6 @@ class Slots:
 class AirflowApi:
     """Client of a local Airflow.
 
-    :param port: port of the API server.
     :param login: name and password; ``None`` if every user is an administrator.
     """
 
@@ -96,7 +87,6 @@ class AirflowApi:
     def trigger(self, dag_id: str, seconds: float = 60, conf: Mapping[str, Any] | None = None) -> str:
         """Wait until the DAG is parsed, start a run and return its ID.
 
-        :param dag_id: DAG ID.
         :param seconds: time limit for parsing, in seconds.
         :param conf: parameters of the run; default those of the DAG.
         """
@@ -143,13 +133,7 @@ class AirflowApi:
     def follow(
         self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 180
     ) -> str:
-        """Wait until a run has finished and return its state.
-
-        :param dag_id: DAG ID.
-        :param run_id: run ID.
-        :param on_change: called with every task whose state has changed.
-        :param seconds: time limit in seconds.
-        """
+        """Wait until a run has finished and return its state."""
         states: dict[str, str | None] = {}
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -192,18 +176,12 @@ class AirflowApi:
         return dict(self._request("GET", path)["extra_links"])
 
     def page(self, path: str) -> requests.Response:
-        """Return a page outside the REST API.
-
-        :param path: path without the leading slash.
-        """
+        """Return a page outside the REST API."""
         self._authenticate()
         return self._session.get(f"{self.url}/{path}", timeout=30)
 
     def text(self, path: str) -> str:
-        """Return the body of an API response as text.
-
-        :param path: path below the API's root.
-        """
+        """Return the body of an API response as text."""
         return self._send("GET", path, None).text
 
     def _request(self, method: str, path: str, body: Any = None, *, allow_missing: bool = False) -> Any:

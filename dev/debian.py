@@ -8,10 +8,7 @@ import subprocess
 
 
 def install_packages(*packages: str) -> str | None:
-    """Install Debian packages.
-
-    :return: why the installation failed; ``None`` if it succeeded.
-    """
+    """Install Debian packages; return why that failed, or ``None``."""
     apt_get = shutil.which("apt-get")
     if apt_get is None or os.geteuid() != 0:
         return "apt-get and root are required"

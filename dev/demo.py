@@ -100,11 +100,7 @@ def _rejection(api: AirflowApi, run_id: str) -> str:
 
 def _listing(xcoms: dict[str, Any]) -> str:
     width = max(map(len, xcoms))
-    return "\n".join(f"  {key:{width}}  {_truncated(json.dumps(value))}" for key, value in sorted(xcoms.items()))
-
-
-def _truncated(text: str) -> str:
-    return text if len(text) <= _MAX_XCOM_LENGTH else f"{text[:_MAX_XCOM_LENGTH]}… ({len(text):,} characters)"
+    return "\n".join(f"  {key:{width}}  {json.dumps(value)[:_MAX_XCOM_LENGTH]}" for key, value in sorted(xcoms.items()))
 
 
 if __name__ == "__main__":

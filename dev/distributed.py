@@ -53,8 +53,6 @@ def random_secrets(text: str) -> dict[str, str]:
 def read_services(text: str, replacements: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Return the services of a Compose file, each after its dependencies.
 
-    :param text: the Compose file.
-    :param replacements: new text by old text, in order.
     :raises ValueError: if the file does not contain the old text.
     """
     for old, new in replacements.items():
@@ -74,11 +72,7 @@ def containers(name: str, service: Mapping[str, Any]) -> list[str]:
 
 @dataclass
 class DistributedStack(Programs):
-    """The running services.
-
-    :param services: the services of the Compose file.
-    :param ports: ports of the loopback interface by service.
-    """
+    """The running services."""
 
     services: Mapping[str, Mapping[str, Any]]
     ports: Mapping[str, int]
@@ -180,10 +174,7 @@ def running_distributed_stack(
 ) -> Iterator[DistributedStack]:
     """Run all services until the ``with`` block ends, then stop them and delete their files.
 
-    :param dags: DAG folder, instead of the examples that the file mounts.
-    :param sandbox_port: port of the sandbox.
     :param akkio: host and port of the proxy in front of the sandbox.
-    :param say: called with progress messages.
     :raises SystemExit: if Redis is missing and cannot be installed.
     """
     text = COMPOSE_FILE.read_text(encoding="utf-8")

@@ -20,19 +20,17 @@ class Gate(ThreadingHTTPServer):
     While ``holds_results`` is set, successful trainings are reported as running, so that all are polled at once.
 
     :param sandbox: URL of the sandbox, which may start later.
-    :param max_per_second: rate limit; default Akkio's.
     """
 
     daemon_threads = True
 
-    def __init__(self, sandbox: str, max_per_second: int = int(DEFAULT_REQUESTS_PER_SECOND)) -> None:
+    def __init__(self, sandbox: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.counter = RequestCounter()
         self.rejected = 0
         self.submitted: list[str] = []
         self.holds_results = False
         self._sandbox = sandbox
-        self._max_per_second = max_per_second
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -51,7 +49,7 @@ class Gate(ThreadingHTTPServer):
     def respond(self, method: str, path: str, key: str, body: bytes) -> tuple[int, bytes]:
         """Return the HTTP status and body of the response to a request."""
         with self._lock:
-            if self.counter.count() > self._max_per_second:
+            if self.counter.count() > DEFAULT_REQUESTS_PER_SECOND:
                 self.rejected += 1
                 return 429, b'{"detail": "too many requests"}'
         status, response = self._forward(method, path, key, body)

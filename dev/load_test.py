@@ -36,12 +36,7 @@ class Check(NamedTuple):
 
 @dataclass
 class LoadTest:
-    """One run of the DAG.
-
-    :param stack: the distributed stack.
-    :param gate: the proxy between the stack and the sandbox.
-    :param say: called with progress messages.
-    """
+    """One run of the DAG."""
 
     stack: DistributedStack
     gate: Gate

@@ -57,13 +57,7 @@ _CLEANUP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment for one version.
-
-    :param version: versions of Airflow and Python.
-    :param folder: folder of the environment, a copy of the tests and their output.
-    :param sources: the project's files.
-    :param wheel: the package.
-    """
+    """A virtual environment for one version."""
 
     version: Version
     folder: Path
@@ -134,10 +128,7 @@ class Environment:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Test the versions that are given on the command line.
-
-    :param arguments: command-line arguments; default those of this process.
-    """
+    """Test the versions that are given on the command line."""
     supported = {version.name: version for version in SUPPORTED}
     parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
     parser.add_argument(
@@ -168,7 +159,9 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> list[str]:
         sources = folder / "sources"
         _copy_project(sources)
         say("building the wheel")
-        wheel = _build(folder, sources)
+        command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(sources))
+        run_to_completion(Program("build", command, os.environ, folder / "build.log"), 120)
+        [wheel] = folder.glob("*.whl")
         waiting = [
             Environment(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)
         ]
@@ -202,23 +195,13 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> list[str]:
 
 
 def newer_than_required(resolved: str) -> list[str]:
-    """Return the direct dependencies whose version is not the lower bound in ``pyproject.toml``.
-
-    :param resolved: output of ``uv pip compile``.
-    """
+    """Return the direct dependencies whose version is not the lower bound in ``pyproject.toml``."""
     chosen = dict(line.split()[0].split("==") for line in resolved.splitlines() if "==" in line)
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     required = map(Requirement, [*project["dependencies"], *(name for extra in extras for name in extra)])
     lowest = {one.name: bound.version for one in required for bound in one.specifier if bound.operator == ">="}
     return [f"{name} is {chosen[name]}" for name, bound in lowest.items() if parse(chosen[name]) != parse(bound)]
-
-
-def _build(folder: Path, sources: Path) -> Path:
-    command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"))
-    run_to_completion(Program("build", (*command, str(sources)), os.environ, folder / "build.log"), 120)
-    [wheel] = (folder / "dist").glob("*.whl")
-    return wheel
 
 
 def _copy_project(folder: Path) -> None:

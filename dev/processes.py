@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
@@ -54,12 +54,8 @@ class Program:
 
     Its processes may create their own process groups (Airflow's tasks) or sessions (PostgreSQL).
 
-    :param name: name in messages.
-    :param command: program and arguments.
-    :param environment: complete environment.
     :param log: file to which the output is appended.
     :param folder: working directory; default the current one.
-    :param user: user that runs the program (requires root); default the current one.
     :param stop_signal: signal that asks the program to stop.
     :param grace: seconds that its first process has to stop before it is killed.
     """
@@ -69,7 +65,6 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     folder: Path | None = None
-    user: str | None = None
     stop_signal: int = signal.SIGTERM
     grace: float = GRACE_SECONDS
     process: subprocess.Popen[bytes] = field(init=False, repr=False)
@@ -88,7 +83,6 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=self.user,
             )
         return self
 
@@ -168,10 +162,10 @@ class Programs:
         """The folder with one log file per program."""
         return self.folder / "output"
 
-    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], **options: Any) -> None:
-        """Start a program in the background; see :class:`Program` for the options."""
+    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start a program in the background."""
         with deferred_signals():
-            self.programs[name] = Program(name, command, environment, self.output / f"{name}.log", **options).start()
+            self.programs[name] = Program(name, command, environment, self.output / f"{name}.log").start()
 
     def restart_exited(self) -> None:
         """Restart every program that has exited, as a service manager would."""
@@ -189,7 +183,6 @@ def run_to_completion(program: Program, seconds: float) -> str:
     """Run a program, stop everything that it started, and return its output.
 
     :param program: program that is not running yet.
-    :param seconds: time limit in seconds.
     :raises ProgramExitedError: if its exit status is not 0; the message has the last output.
     :raises TimeoutError: if it is still running at the time limit.
     """
@@ -216,11 +209,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
-    """Return different free ports of the loopback interface.
-
-    :param count: number of ports.
-    :param preferred: ports to return first if they are free.
-    """
+    """Return different free ports of the loopback interface."""
     with ExitStack() as held:
         return [held.enter_context(_listener(port)).getsockname()[1] for port in (*preferred, *[0] * count)[:count]]
 
@@ -228,10 +217,6 @@ def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
 def wait_until(condition: Callable[[], bool], what: str, seconds: float, watched: Sequence[Program] = ()) -> None:
     """Wait for a condition.
 
-    :param condition: called several times per second.
-    :param what: what the condition stands for, used in messages.
-    :param seconds: time limit in seconds.
-    :param watched: programs that must be running meanwhile.
     :raises ProgramExitedError: if one of the watched programs exits.
     :raises TimeoutError: at the time limit; the message has the last output of the watched programs.
     """

@@ -35,10 +35,7 @@ class CheckFailedError(Exception):
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs programs without the checkout and without the user's settings.
-
-    :param folder: folder for everything that they write.
-    """
+    """Runs programs without the checkout and without the user's settings."""
 
     folder: Path
 
@@ -97,22 +94,14 @@ def _release(runner: Runner, say: Callable[[str], None]) -> None:
 
 
 def sdist_differences(sdist: Path, sources: Iterable[str]) -> list[str]:
-    """Return how the contents of an sdist differ from the project's files.
-
-    :param sdist: source distribution.
-    :param sources: paths of the project's files, relative to its root.
-    """
+    """Return how the contents of an sdist differ from the project's files."""
     with tarfile.open(sdist) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
     return _differences(sdist, names, {*sources, "PKG-INFO"})
 
 
 def wheel_differences(wheel: Path, sources: Iterable[str]) -> list[str]:
-    """Return how the contents of a wheel differ from the package's files.
-
-    :param wheel: wheel.
-    :param sources: paths of the project's files, relative to its root.
-    """
+    """Return how the contents of a wheel differ from the package's files."""
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if ".dist-info/" not in name}
     return _differences(wheel, names, {name for name in sources if name.startswith(f"{PACKAGE}/")})

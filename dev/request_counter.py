@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 
 
 class RequestCounter:
-    """Counts the requests that arrive.
+    """Counts the requests that arrive."""
 
-    :param clock: returns the current time in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.total = 0
         self.max_per_second = 0
-        self._clock = clock
         self._last_second: deque[float] = deque()
 
     def count(self) -> int:
         """Count one request and return the number within the last second, including this one."""
-        now = self._clock()
+        now = time.monotonic()
         while self._last_second and self._last_second[0] <= now - 1:
             self._last_second.popleft()
         self._last_second.append(now)

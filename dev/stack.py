@@ -36,19 +36,9 @@ COMPONENTS = (
 SANDBOX_KEY = "sandbox-key"
 
 
-def _ignore(_: str) -> None:
-    pass
-
-
 @dataclass
 class Stack(Programs):
-    """A running Airflow, its database and (unless another Akkio is given) the sandbox.
-
-    :param database: Airflow's database.
-    :param environment: environment of the Airflow components.
-    :param api: Airflow's REST API.
-    :param akkio: URL of Akkio.
-    """
+    """A running Airflow, its database and (unless another Akkio is given) the sandbox."""
 
     database: Database
     environment: Mapping[str, str]
@@ -58,7 +48,6 @@ class Stack(Programs):
     def start(self, component: str, name: str = "") -> None:
         """Start a component of Airflow.
 
-        :param component: one of :data:`COMPONENTS`.
         :param name: name of an additional instance; default the component.
         """
         if component == "api-server":
@@ -97,7 +86,7 @@ def running_stack(
     preferred_ports: Sequence[int] = (),
     users: Mapping[str, str] = MappingProxyType({}),
     settings: Mapping[str, str] = MappingProxyType({}),
-    say: Callable[[str], None] = _ignore,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Stack]:
     """Run Airflow until the ``with`` block ends, then stop all programs and delete all files.
 

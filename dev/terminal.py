@@ -13,10 +13,7 @@ from dev.processes import STOP_SIGNALS
 
 @contextmanager
 def interruptible(status: int) -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP as Ctrl-C: clean up once, ignoring further signals, then exit.
-
-    :param status: exit status after an interrupt.
-    """
+    """Treat SIGTERM and SIGHUP as Ctrl-C: clean up once, ignoring further signals, then exit."""
 
     def interrupt(*_: object) -> None:
         for number in STOP_SIGNALS:

@@ -8,14 +8,13 @@ from dev.processes import ProgramExitedError
 from dev.stack import SANDBOX_KEY, running_stack
 from dev.terminal import interruptible, stopwatch
 
-AIRFLOW_PORT = 8080
-SANDBOX_PORT = 8765
+PORTS = (8080, 8765)
 
 
 def main() -> None:
     """Run until Ctrl-C or until a program exits."""
     say = stopwatch()
-    with interruptible(status=0), running_stack(say=say, preferred_ports=(AIRFLOW_PORT, SANDBOX_PORT)) as stack:
+    with interruptible(status=0), running_stack(say=say, preferred_ports=PORTS) as stack:
         say(f"Airflow    {stack.api.url}   (no login; it listens on the loopback interface only)")
         say(f"sandbox    {stack.akkio}   (key {SANDBOX_KEY}; used by the connection akkio_default)")
         say("DAG files  example_dags/; changes appear within 30 seconds")

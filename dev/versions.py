@@ -16,8 +16,6 @@ AIRFLOW = parse(parse(version("apache-airflow")).base_version)
 class Version:
     """Versions of Airflow and Python to test together.
 
-    :param airflow: version of Airflow.
-    :param python: version of Python.
     :param released: a day soon after Airflow's release: newer versions of the other packages are not used.
     :param lowest: whether to use the lower bounds in ``pyproject.toml``.
     """

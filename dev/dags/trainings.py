@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 
-FIELDS = (
+FIELDS = [
     "alcohol",
     "ash",
     "hue",
@@ -15,9 +15,8 @@ FIELDS = (
     "proline",
     "flavanoids",
     "malic_acid",
-    "color_intensity",
     "total_phenols",
-)
+]
 SUBSETS = (list(fields) for count in range(1, 8) for fields in combinations(FIELDS, count))
 
 with DAG("trainings", schedule=None, start_date=datetime(2026, 1, 1), is_paused_upon_creation=False):
