@@ -1,4 +1,4 @@
-"""A client of Airflow's REST API for the demo and the tests."""
+"""A REST client for Airflow, used by the demo and the tests."""
 
 from __future__ import annotations
 

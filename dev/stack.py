@@ -60,7 +60,7 @@ class Stack(Programs):
     def start_behind_path(self, path: str) -> str:
         """Start another API server, as if behind a proxy, and return its URL.
 
-        :param path: path of Airflow's base URL, such as ``/team/airflow``.
+        :param path: path in the base URL, such as ``/team/airflow``.
         """
         [port] = free_ports(1)
         url = f"http://127.0.0.1:{port}{path}"
