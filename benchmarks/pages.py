@@ -36,7 +36,7 @@ def seconds_by_page(runs: int, requests: int) -> dict[str, dict[str, float]]:
         _say(f"copying the run {runs:,} times")
         newest = _fill(stack, runs)
         tab = f"akkio/dags/{_DAG_ID}/runs/{newest}/tasks/train?map_index={{MAP_INDEX}}"
-        return {name: _measure(stack.api, path, requests) for name, path in (("tab", tab), ("list", "akkio/models"))}
+        return {name: _measure(stack.api, path, requests) for name, path in (("tab", tab), ("list", "akkio/trainings"))}
 
 
 def large_result() -> Mapping[str, Any]:

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _retrain(api: AirflowApi, source_path: Path, say: Callable[[str], None]) -> str:
-    run_id = api.trigger(RETRAIN, conf={"source_path": str(source_path)})
+    run_id = api.trigger(RETRAIN, conf={"source": str(source_path)})
 
     def show(task: TaskView) -> None:
         detail = ""
