@@ -34,11 +34,15 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.hooks.akkio"]}],
         "operators": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.operators.akkio"]}],
+        "extra-links": [
+            "airflow_provider_akkio.operators._links.AkkioTrainingLink",
+            "airflow_provider_akkio.operators._links.AkkioLink",
+        ],
         "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.sensors.akkio"]}],
         "triggers": [
             {
                 "integration-name": integration,
-                "python-modules": ["airflow_provider_akkio.triggers.akkio", "airflow_provider_akkio.triggers.start"],
+                "python-modules": ["airflow_provider_akkio.triggers.akkio"],
             }
         ],
     }

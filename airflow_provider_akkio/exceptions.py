@@ -1,29 +1,28 @@
-"""What can go wrong, as one tree.
+"""All exceptions of this package, as one tree.
 
 ::
 
     AkkioError
-    ├── AkkioParameterError           a parameter is wrong; nothing was sent           (no retry, a ValueError)
-    ├── AkkioSourceFileError           a file's rows cannot be used; nothing was sent   (no retry, a ValueError)
-    ├── AkkioConfigurationError          the Airflow connection cannot be used            (no retry)
-    ├── AkkioRequestRejectedError           Akkio understood the request and refused it      (no retry)
-    │   ├── AkkioUnauthorizedError             401: no such key
-    │   ├── AkkioForbiddenError                403: the key's organization may not do this
-    │   ├── AkkioNotFoundError                 404: no such dataset, training or model
-    │   └── AkkioUnprocessableError            422: a field of the request is wrong
-    ├── AkkioUntrustedUrlError         an answer pointed where the key must not go      (no retry)
-    ├── AkkioUnavailableError              Akkio could not be reached, or could not answer
-    │   └── AkkioResponseError          what arrived is not what Akkio documents
-    ├── AkkioSubmissionUnknownError     a training may or may not have been started      (no retry)
-    ├── AkkioUploadIncompleteError         rows arrived, and it is not safe to add the rest (no retry)
-    ├── AkkioPredictionMismatchError      Akkio's predictions do not fit the rows that were sent
-    ├── AkkioModelRejectedError           the new model does not replace the champion      (no retry)
-    ├── AkkioTrainingFailedError           Akkio reports that the training failed
-    └── AkkioTrainingTimeoutError          the training did not end in time
+    ├── AkkioParameterError            invalid parameter; nothing was sent            [no retry] (ValueError)
+    ├── AkkioSourceFileError           invalid row in a file; nothing was sent        [no retry] (ValueError)
+    ├── AkkioConfigurationError        invalid Airflow connection                     [no retry]
+    ├── AkkioRequestRejectedError      HTTP 4xx: Akkio rejected the request           [no retry]
+    │   ├── AkkioUnauthorizedError     HTTP 401: invalid API key
+    │   ├── AkkioForbiddenError        HTTP 403: the key's organization has no access
+    │   ├── AkkioNotFoundError         HTTP 404: unknown dataset, training or model
+    │   └── AkkioUnprocessableError    HTTP 422: invalid field in the request
+    ├── AkkioUntrustedUrlError         a URL outside the configured API               [no retry]
+    ├── AkkioUnavailableError          no connection, HTTP 429 or HTTP 5xx
+    │   └── AkkioResponseError         the response is not what Akkio documents
+    ├── AkkioSubmissionUnknownError    a training may have been started               [no retry]
+    ├── AkkioUploadIncompleteError     rows were added; the rest cannot be added safely [no retry]
+    ├── AkkioPredictionMismatchError   the predictions do not match the rows
+    ├── AkkioModelRejectedError        the new model is not better than the champion  [no retry]
+    ├── AkkioTrainingFailedError       Akkio reports that the training failed
+    └── AkkioTrainingTimeoutError      the training did not end before the deadline
 
-"No retry" classes derive from :class:`AirflowFailException`, by which Airflow fails a task at once whatever its
-``retries``: a second try would meet the same refusal, or pay for a second training. All others leave the decision to
-the task's ``retries``.
+``[no retry]`` classes derive from :class:`AirflowFailException`: Airflow fails the task at once, whatever its
+``retries``, because a task retry would fail in the same way or pay for a second training.
 """
 
 from __future__ import annotations
@@ -32,52 +31,51 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 
 class AkkioError(AirflowException):
-    """Root of everything that this package raises on purpose."""
+    """Base class of all errors that this package raises."""
 
 
 class AkkioParameterError(AkkioError, AirflowFailException, ValueError):
-    """A parameter is wrong; raised when the DAG is parsed, or after rendering and before anything is sent."""
+    """A parameter is invalid. Raised when the DAG is parsed, or after rendering and before any request."""
 
 
 class AkkioSourceFileError(AkkioError, AirflowFailException, ValueError):
-    """The rows of a file cannot be used; the message names the file, and the line where there is one."""
+    """A file cannot be uploaded or used for predictions. The message names the file and, if known, the line."""
 
 
 class AkkioConfigurationError(AkkioError, AirflowFailException):
-    """The Airflow connection is incomplete or contradicts itself."""
+    """The Airflow connection is incomplete or contradictory."""
 
 
 class AkkioRequestRejectedError(AkkioError, AirflowFailException):
-    """Akkio answered with a 4xx status: the same request will be refused again."""
+    """Akkio rejected the request with HTTP 4xx. It would reject the same request again."""
 
 
 class AkkioUnauthorizedError(AkkioRequestRejectedError):
-    """401: the API key is missing, wrong, or no longer valid."""
+    """HTTP 401: the API key is missing, wrong or no longer valid."""
 
 
 class AkkioForbiddenError(AkkioRequestRejectedError):
-    """403: the API key is valid, but its organization may not use this resource."""
+    """HTTP 403: the API key is valid, but its organization has no access."""
 
 
 class AkkioNotFoundError(AkkioRequestRejectedError):
-    """404: Akkio has nothing under this id."""
+    """HTTP 404: Akkio does not know the ID."""
 
 
 class AkkioUnprocessableError(AkkioRequestRejectedError):
-    """422: Akkio refused a field of the request; the message names the field and Akkio's reason."""
+    """HTTP 422: a field of the request is invalid. The message names the field and Akkio's reason."""
 
 
 class AkkioUntrustedUrlError(AkkioError, AirflowFailException):
-    """A redirect or a ``location`` leads away from the configured API root; the key was not sent there."""
+    """A redirect, a ``location`` or an ID points outside the configured API. The API key was not sent there."""
 
 
 class AkkioUnavailableError(AkkioError):
-    """Akkio could not be reached, or answered that it cannot serve the request now; trying again can help.
+    """Akkio is unreachable, limits the rate, or reports a server error. A retry can succeed.
 
-    :param message: what happened.
-    :param outcome_is_unknown: whether Akkio may have acted on the request all the same.
-    :param is_throttled: whether Akkio asked for fewer requests, by which it says that it did not act on this one.
-    :param retry_after: seconds that Akkio asked to wait, if it did.
+    :param outcome_is_unknown: whether Akkio may have executed the request; default yes.
+    :param is_throttled: whether Akkio limited the rate; default no.
+    :param retry_after: seconds to wait before the next request, if Akkio sent them.
     """
 
     def __init__(
@@ -95,34 +93,33 @@ class AkkioUnavailableError(AkkioError):
 
 
 class AkkioResponseError(AkkioUnavailableError):
-    """What arrived is not JSON, or lacks what Akkio documents."""
+    """The response is not JSON, or a documented field is missing or invalid."""
 
 
 class AkkioSubmissionUnknownError(AkkioError, AirflowFailException):
-    """The submission with ``force=True`` left, and no answer says whether a training was started."""
+    """A training with ``force=True`` was sent, but no response says whether Akkio started it."""
 
 
 class AkkioUploadIncompleteError(AkkioError, AirflowFailException):
-    """Some rows arrived, others did not or may not have; to go on could add rows twice. The message says which."""
+    """Only some rows were added, or it is unknown how many. Sending the rest could add rows twice."""
 
 
 class AkkioPredictionMismatchError(AkkioError):
-    """Akkio's predictions are not one for each row that was sent; none of them was written."""
+    """The number of predictions differs from the number of rows. No prediction was written."""
 
 
 class AkkioModelRejectedError(AkkioError, AirflowFailException):
-    """The new model does not replace the champion, and ``fail_if_worse`` is set; the message has both numbers."""
+    """The new model is not better than the champion, and ``fail_if_worse`` is set. The message has both values."""
 
 
 class AkkioTrainingFailedError(AkkioError):
-    """Akkio ended the training with ``FAILED`` or ``UNKNOWN_TIMEOUT``; the message has Akkio's own reason."""
+    """The training ended with ``FAILED`` or ``UNKNOWN_TIMEOUT``. The message has Akkio's reason."""
 
 
 class AkkioTrainingTimeoutError(AkkioError):
-    """The training did not end before its deadline; it may still be running at Akkio.
+    """The training did not end before its deadline. It may still be running at Akkio.
 
-    :param message: what happened.
-    :param last_status: the last status that was seen, as Akkio wrote it.
+    :param last_status: the last status that Akkio reported.
     """
 
     def __init__(self, message: str, *, last_status: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a training read and made, as OpenLineage has it; loaded where its provider asks, and nowhere else."""
+"""OpenLineage metadata of a training. Only OpenLineage's provider loads this module."""
 
 from __future__ import annotations
 
@@ -16,25 +16,14 @@ from airflow_provider_akkio.api.types import TrainingResult
 
 @define
 class AkkioTrainingRunFacet(RunFacet):
-    """Which training of Akkio's a run was about.
+    """The training of a run."""
 
-    :param akkioTaskId: the training's id.
-    """
-
-    akkioTaskId: str  # noqa: N815  # OpenLineage writes its keys so
+    akkioTaskId: str  # noqa: N815  # OpenLineage's convention for keys
 
 
 @define
 class AkkioModelDatasetFacet(DatasetFacet):
-    """How good a model is.
-
-    :param akkioTaskId: id of the training that made it.
-    :param metric: name of the one number that tells most, such as ``f1``; ``None`` if there is none.
-    :param value: that number.
-    :param fieldName: the predicted field that it is about.
-    :param stats: all statistics as Akkio sent them.
-    :param fieldImportance: field name to its share of the model's decision, as Akkio sent it.
-    """
+    """The quality of a model: its main metric, and the statistics and feature importance as Akkio sent them."""
 
     akkioTaskId: str | None  # noqa: N815
     metric: str | None
@@ -45,18 +34,19 @@ class AkkioModelDatasetFacet(DatasetFacet):
 
 
 def training_lineage(
-    site: BaseUrl | None, dataset_id: str | None, akkio_task_id: str | None, result: TrainingResult | None
+    base_url: BaseUrl | None, dataset_id: str | None, akkio_task_id: str | None, result: TrainingResult | None
 ) -> OperatorLineage[Any, Any]:
-    """Return what OpenLineage is told of a training, as far as it is known.
+    """Return the dataset that a task read, the training it waited for, and the model.
 
-    :param site: where the training's connection leads; ``None``, and so no lineage, if the task did not come so far.
-    :param dataset_id: what was trained on.
-    :param akkio_task_id: id of the training.
-    :param result: what came of it.
+    :param base_url: base URL of the connection; ``None`` if the task failed before it read the connection.
+    :param dataset_id: ID of the dataset; ``None`` in a sensor.
+    :param akkio_task_id: ID of the training; ``None`` if none was submitted.
+    :param result: result of the training; ``None`` without a model.
+    :return: the lineage; empty without a base URL, because that is part of each dataset's name.
     """
-    if site is None:
+    if base_url is None:
         return OperatorLineage()
-    namespace = f"akkio://{site.origin.partition('://')[2]}{site.prefix}"
+    namespace = f"akkio://{base_url.origin.partition('://')[2]}{base_url.prefix}"
     return OperatorLineage(
         inputs=[] if dataset_id is None else [Dataset(namespace, f"datasets/{dataset_id}")],
         outputs=[] if result is None else [_model(namespace, akkio_task_id, result)],
@@ -65,12 +55,12 @@ def training_lineage(
 
 
 def _model(namespace: str, akkio_task_id: str | None, result: TrainingResult) -> Dataset:
-    found = main_metric(result.stats)
+    metric = main_metric(result.stats)
     facet = AkkioModelDatasetFacet(
         akkioTaskId=akkio_task_id,
-        metric=None if found is None else found.metric,
-        value=None if found is None else found.value,
-        fieldName=None if found is None else found.field_name,
+        metric=None if metric is None else metric.metric,
+        value=None if metric is None else metric.value,
+        fieldName=None if metric is None else metric.field_name,
         stats=result.stats,
         fieldImportance=result.field_importance,
     )

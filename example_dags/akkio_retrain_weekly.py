@@ -32,9 +32,9 @@ with DAG(
 ):
     upload = AkkioUploadDatasetOperator(
         task_id="upload",
-        source="{{ params.source }}",
+        source_path="{{ params.source }}",
         dataset_name="Leads, {{ run_id }}",
-        fields={"Positive Lead": "category"},
+        field_types={"Positive Lead": "category"},
     )
     train = AkkioTrainOperator(task_id="train", dataset_id=upload.output, predict_fields="Positive Lead")
     promote = AkkioPromoteModelOperator(
@@ -53,6 +53,6 @@ with DAG("akkio_predict_leads", schedule=[leads_model], start_date=datetime(2026
     predict = AkkioPredictOperator(
         task_id="predict",
         model_id=f"{{{{ (({EVENTS}).values() | first | last).extra.model_id }}}}",
-        source=str(ROWS / "new_leads.csv"),
-        output=str(PREDICTIONS / "{{ run_id }}.csv"),
+        source_path=str(ROWS / "new_leads.csv"),
+        output_path=str(PREDICTIONS / "{{ run_id }}.csv"),
     )

@@ -1,4 +1,4 @@
-"""Runs a DAG as ``airflow dags test`` does, in this process, and reads what it left behind."""
+"""Run DAGs in this process, as ``airflow dags test`` does, and read their tasks, XComs and stored records."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from airflow_provider_akkio.api.types import STATUS_KEY
 from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
 from dev.versions import AIRFLOW, Part
 
-_AIRFLOWS_OWN = {"pipeline_inlets", "pipeline_outlets"}
-"""XComs that Airflow 2 leaves where a task has inlets or outlets."""
+_AIRFLOW_XCOMS = {"pipeline_inlets", "pipeline_outlets"}
+"""XComs that Airflow 2 pushes for tasks with inlets or outlets."""
 
 _HEADER = """
 from datetime import datetime, timedelta
@@ -41,16 +41,16 @@ _failures: list[BaseException] = []
 
 
 def record_failure(context: Any) -> None:
-    """Keep the exception that failed a task, as a user's ``on_failure_callback`` gets it."""
+    """Record the exception of a failed task; the DAGs of :class:`DagRunner` use it as ``on_failure_callback``."""
     _failures.append(context["exception"])
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A DAG run that has ended.
+    """A finished DAG run.
 
-    :param dag_run: Airflow's own object.
-    :param failures: what the failed tasks raised.
+    :param dag_run: Airflow's DAG run.
+    :param failures: exceptions of the failed tasks.
     """
 
     dag_run: Any
@@ -58,12 +58,12 @@ class FinishedRun:
 
     @property
     def state(self) -> str:
-        """The run's state."""
+        """The state of the run."""
         return str(self.dag_run.get_state() if hasattr(self.dag_run, "get_state") else self.dag_run.state)
 
     @property
     def failure(self) -> BaseException:
-        """The one failure there was."""
+        """The only failure."""
         [only] = self.failures
         return only
 
@@ -72,11 +72,11 @@ class FinishedRun:
         return str(self._task_instance(task_id, map_index).state)
 
     def tries(self, task_id: str) -> int:
-        """Return how often a task was tried."""
+        """Return the number of attempts of a task."""
         return int(self._task_instance(task_id, -1).try_number)
 
-    def kept(self) -> list[str]:
-        """Return what the tasks left in Airflow's task state store, each entry as JSON; it outlives their tries."""
+    def stored_records(self) -> list[str]:
+        """Return the values in Airflow's task state store as JSON."""
         if not Part.TASK_STATE_STORE.is_here:
             return []
         from airflow.models.task_state_store import TaskStateStoreModel
@@ -87,13 +87,16 @@ class FinishedRun:
             return [row.value for row in rows]
 
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Return the XComs of a task but :meth:`standing`, as a downstream task would get them."""
-        keys = self._xcom_keys(task_id, map_index)
-        return {key: self._xcom(task_id, map_index, key) for key in keys if key not in {STATUS_KEY, *_AIRFLOWS_OWN}}
+        """Return the XComs of a task as a downstream task would read them, except ``akkio_status``."""
+        return {
+            key: self._xcom(task_id, map_index, key)
+            for key in self._xcom_keys(task_id, map_index)
+            if key not in {STATUS_KEY, *_AIRFLOW_XCOMS} and not key.startswith("_link_")
+        }
 
-    def standing(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
-        """Return what a task has told of how its training stands."""
-        return TrainingStatusUpdate.from_entry(self._xcom(task_id, map_index, STATUS_KEY))
+    def status_update(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
+        """Return the XCom ``akkio_status`` of a task."""
+        return TrainingStatusUpdate.from_json(self._xcom(task_id, map_index, STATUS_KEY))
 
     def _xcom(self, task_id: str, map_index: int, key: str) -> Any:
         return self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)
@@ -116,7 +119,7 @@ class FinishedRun:
 
 
 class DagRunner:
-    """Writes a DAG file, as an author would, and runs it.
+    """Writes a DAG file as a DAG author would, and runs it.
 
     :param folder: Airflow's DAG folder.
     """
@@ -125,31 +128,31 @@ class DagRunner:
         self._folder = folder
 
     def __call__(self, body: str) -> FinishedRun:
-        """Run the tasks that ``body`` defines.
+        """Run a DAG.
 
-        :param body: what stands below ``with DAG(...)``.
+        :param body: source code below ``with DAG(...)``.
         """
         with self.parsed(body) as dag:
             return run_in_process(dag)
 
-    def file(self, source: str, dag_id: str, beside: Path | None = None) -> FinishedRun:
-        """Run a DAG of a whole DAG file.
+    def file(self, source: str, dag_id: str, data: Path | None = None) -> FinishedRun:
+        """Run a DAG of a complete DAG file.
 
-        :param source: the file's text.
-        :param dag_id: which DAG of it.
-        :param beside: a folder that the file wants beside itself.
+        :param source: source code of the file.
+        :param dag_id: ID of the DAG.
+        :param data: folder that the file expects next to itself.
         """
-        if beside is not None:
-            shutil.copytree(beside, self._folder / beside.name, dirs_exist_ok=True)
+        if data is not None:
+            shutil.copytree(data, self._folder / data.name, dirs_exist_ok=True)
         with self._loaded(source, f"file_{next(_numbers)}") as module:
-            tasks = [one for one in vars(module).values() if hasattr(one, "task_id") and one.dag_id == dag_id]
+            tasks = [value for value in vars(module).values() if hasattr(value, "task_id") and value.dag_id == dag_id]
             return run_in_process(tasks[0].dag)
 
     @contextmanager
     def parsed(self, body: str) -> Iterator[Any]:
-        """Parse a DAG file, which is gone afterwards; raise what its author's mistakes raise.
+        """Parse a DAG file and yield its DAG; errors of the DAG author are raised.
 
-        :param body: what stands below ``with DAG(...)``.
+        :param body: source code below ``with DAG(...)``.
         """
         name = f"dag_{next(_numbers)}"
         source = _HEADER.format(dag_id=name) + textwrap.indent(textwrap.dedent(body), "    ")
@@ -173,39 +176,39 @@ class DagRunner:
 
 
 def run_in_process(dag: Any) -> FinishedRun:
-    """Run a DAG by ``dag.test()``, with what an older Airflow's needs for it."""
+    """Run a DAG with ``dag.test()``, and add what this method lacks in older Airflow versions."""
     _failures.clear()
-    if hasattr(dag, "sync_to_db"):  # Airflow 2 makes no event of a dataset that its database does not know
+    if hasattr(dag, "sync_to_db"):  # Airflow 2 creates events only for datasets in its database
         dag.sync_to_db()
     try:
-        with pytest.MonkeyPatch.context() as patched:
+        with pytest.MonkeyPatch.context() as patch:
             if AIRFLOW.release[:2] == (3, 0):
                 _activate_assets(dag)
-                _read_reschedules(patched)
+                _parse_reschedule_dates(patch)
             if (3, 0) <= AIRFLOW.release[:2] < (3, 3):
-                _make_one_server(patched)
-                _tell_callbacks_of_exceptions(patched)
+                _share_api_server(patch)
+                _pass_exceptions_to_callbacks(patch)
             return FinishedRun(dag.test(), list(_failures))
-    except AirflowTaskTimeout as error:  # in Airflow 2 it is no Exception, and so ends the run itself
+    except AirflowTaskTimeout as error:  # a BaseException in Airflow 2, which therefore ends dag.test()
         return FinishedRun(None, [error])
 
 
 @functools.cache
-def _server_in_process() -> Any:
+def _api_server() -> Any:
     from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 
     return InProcessExecutionAPI()
 
 
-def _make_one_server(patched: pytest.MonkeyPatch) -> None:
-    """Make the server that answers the tasks once, as Airflow does since 3.3: to make it takes seconds."""
+def _share_api_server(patch: pytest.MonkeyPatch) -> None:
+    """Create the in-process API server once, as Airflow 3.3 does: its creation takes seconds."""
     from airflow.sdk.execution_time import supervisor
 
-    patched.setattr(supervisor, "in_process_api_server", _server_in_process)
+    patch.setattr(supervisor, "in_process_api_server", _api_server)
 
 
-def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
-    """Give the callbacks of a failed task its exception, as a worker does, and ``dag.test()`` since Airflow 3.3."""
+def _pass_exceptions_to_callbacks(patch: pytest.MonkeyPatch) -> None:
+    """Pass the exception to the failure callbacks, as workers do, and ``dag.test()`` since Airflow 3.3."""
     from airflow.sdk.execution_time import task_runner
 
     finalize = task_runner.finalize
@@ -213,30 +216,30 @@ def _tell_callbacks_of_exceptions(patched: pytest.MonkeyPatch) -> None:
     def finalize_with_exception(ti: Any, state: Any, context: Any, log: Any, error: Any = None) -> None:
         finalize(ti, state, {**context, "exception": error}, log, error)
 
-    patched.setattr(task_runner, "finalize", finalize_with_exception)
+    patch.setattr(task_runner, "finalize", finalize_with_exception)
 
 
-def _read_reschedules(patched: pytest.MonkeyPatch) -> None:
-    """Give a rescheduled sensor the time of its start, as a worker does, and ``dag.test()`` since Airflow 3.1."""
+def _parse_reschedule_dates(patch: pytest.MonkeyPatch) -> None:
+    """Pass the start date to rescheduled sensors, as workers do, and ``dag.test()`` since Airflow 3.1."""
     from airflow.sdk.api.client import TaskInstanceOperations
     from airflow.sdk.execution_time.comms import TaskRescheduleStartDate
 
-    ask = TaskInstanceOperations.get_reschedule_start_date
+    get_start_date = TaskInstanceOperations.get_reschedule_start_date
 
-    def ask_and_parse(*arguments: Any, **options: Any) -> TaskRescheduleStartDate:
-        return TaskRescheduleStartDate.model_validate(ask(*arguments, **options).model_dump(warnings=False))
+    def get_parsed_start_date(*arguments: Any, **options: Any) -> TaskRescheduleStartDate:
+        return TaskRescheduleStartDate.model_validate(get_start_date(*arguments, **options).model_dump(warnings=False))
 
-    patched.setattr(TaskInstanceOperations, "get_reschedule_start_date", ask_and_parse)
+    patch.setattr(TaskInstanceOperations, "get_reschedule_start_date", get_parsed_start_date)
 
 
 def _activate_assets(dag: Any) -> None:
-    """Make the assets of a DAG known, as the DAG processor does, and ``dag.test()`` does since Airflow 3.1."""
+    """Register the assets of a DAG, as the DAG processor does, and ``dag.test()`` since Airflow 3.1."""
     from airflow.models.asset import AssetActive, AssetModel
     from airflow.utils.session import create_session
 
-    named = {asset.name: asset for task in dag.tasks for asset in (*task.inlets, *task.outlets)}
+    assets = {asset.name: asset for task in dag.tasks for asset in (*task.inlets, *task.outlets)}
     with create_session() as session:
-        for asset in named.values():
+        for asset in assets.values():
             if session.query(AssetModel).filter_by(name=asset.name).first() is None:
                 session.add(AssetModel(name=asset.name, uri=asset.uri, group=asset.group))
                 session.add(AssetActive(name=asset.name, uri=asset.uri))

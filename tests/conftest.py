@@ -1,4 +1,4 @@
-"""Shared fixtures. Airflow's home is a temporary folder, which is set before Airflow is imported."""
+"""Fixtures of all tests. The Airflow settings, with a temporary home, are set before Airflow is imported."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ from tests.versions import is_for_this_airflow
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of ``make screenshots``."""
-    parser.addoption("--screenshots", type=Path, help="folder for new screenshots by the browser tests")
+    parser.addoption("--screenshots", type=Path, help="folder in which the browser tests update the screenshots")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests for other versions of Airflow."""
-    others = [item for item in items if not is_for_this_airflow(item)]
-    if others:
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in set(others)]
+    """Deselect the tests of other Airflow versions."""
+    selected: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        selected[is_for_this_airflow(item)].append(item)
+    config.hook.pytest_deselected(items=selected[False])
+    items[:] = selected[True]
 
 
 Logged = Callable[[], str]
@@ -52,33 +53,33 @@ Logged = Callable[[], str]
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Logged]:
-    """Return the messages logged so far, each once: Airflow 2 has its own handlers, Airflow 3 prints them."""
+    """Return everything logged so far. Airflow 3 prints its log, so printed copies of a record are removed."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     loggers = [logging.getLogger(name) for name in ("airflow.task", "airflow_provider_akkio")]
     for logger in loggers:
         logger.addHandler(handler)
 
-    def messages() -> str:
+    def read() -> str:
         recorded = text.getvalue().splitlines()
         printed = "".join(capfd.readouterr()).splitlines()
         return "\n".join([*recorded, *(line for line in printed if not line.endswith(tuple(filter(None, recorded))))])
 
-    yield messages
+    yield read
     for logger in loggers:
         logger.removeHandler(handler)
 
 
 @pytest.fixture
 def akkio() -> Iterator[ScriptedAkkio]:
-    """An Akkio whose responses are defined by the test."""
+    """An Akkio with scripted responses."""
     with ScriptedAkkio() as server:
         yield server
 
 
 @pytest.fixture
 def connected(akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> ScriptedAkkio:
-    """The scripted Akkio as the target of the connection ``akkio_default``."""
+    """The scripted Akkio as the host of the connection ``akkio_default``."""
     for name, value in akkio_connection(akkio.url, "the-key").items():
         fields = json.loads(value) | {"extra": {"requests_per_second": 1000}}
         monkeypatch.setenv(name, json.dumps(fields))
@@ -87,7 +88,7 @@ def connected(akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> Scripted
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """Create Airflow's tables in SQLite."""
+    """Airflow's tables in SQLite, which is sufficient for ``airflow dags test``."""
     from airflow.utils import db
 
     db.initdb()

@@ -1,4 +1,4 @@
-"""A server on a real socket that answers what a test tells it to, the impossible included."""
+"""An HTTP server on a real socket that sends scripted responses, including invalid and incomplete ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answering = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it arrived; those from one ``port`` came over one connection."""
+    """A received request. Requests with the same client ``port`` used the same connection."""
 
     method: str
     path: str
@@ -31,7 +31,7 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; ``body`` is sent as JSON unless it is bytes already."""
+    """A complete response; ``body`` is sent as JSON unless it is bytes."""
 
     status: int = 200
     body: Any = field(default_factory=dict)
@@ -47,84 +47,66 @@ class Reply:
         handler.wfile.write(body)
 
 
-def status(name: str, **metadata: Any) -> Reply:
-    """Akkio's answer to a status question."""
-    return Reply(body={"status": name, "metadata": {"type": name, **metadata}})
-
-
 def accepted(akkio_task_id: str = "T1") -> Reply:
-    """Akkio's answer to a submission."""
+    """Akkio's response to a submission."""
     return Reply(201, {"task_id": akkio_task_id})
 
 
+def status(name: str, **metadata: Any) -> Reply:
+    """Akkio's response to a poll."""
+    return Reply(body={"status": name, "metadata": {"type": name, **metadata}})
+
+
 def result(model_id: str = "M1", **parts: Any) -> Reply:
-    """Akkio's answer with a model."""
+    """Akkio's response with the result of a training."""
     return Reply(body={"status": "success", "model_id": model_id, "stats": [], "field_importance": {}, **parts})
 
 
 def result_of_its_own(handler: BaseHTTPRequestHandler) -> None:
-    """Response each training with a model that is called after it."""
+    """Send a result whose model is named after the training."""
     akkio_task_id = handler.path.split("/")[-2]
     result(f"model of {akkio_task_id}")(handler)
 
 
 def reset(handler: BaseHTTPRequestHandler) -> None:
-    """Cut the connection with a TCP reset, once the request has been read."""
+    """Reset the TCP connection instead of a response."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()
 
 
 def cut_short(handler: BaseHTTPRequestHandler) -> None:
-    """Promise a hundred bytes, and send ten."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100")
-    handler.end_headers()
-    handler.wfile.write(b'{"status":')
+    """Announce 100 bytes, send 10, and close the connection."""
+    handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"status":')
+    handler.close_connection = True
 
 
-def _trickle(handler: BaseHTTPRequestHandler, text: bytes) -> None:
-    """Send a text every twentieth of a second, until nobody listens any more."""
-    for _ in range(400):
-        handler.wfile.write(text)
-        handler.wfile.flush()
-        time.sleep(0.05)
+def _trickling(start: bytes, repeated: bytes) -> Answering:
+    """Send a text every 50 ms for up to 20 s, until the client closes the connection."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(start)
+        for _ in range(400):
+            handler.wfile.write(repeated)
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    return answer
 
 
-def trickling_status(handler: BaseHTTPRequestHandler) -> None:
-    """Begin a status line that does not end."""
-    handler.wfile.write(b"HTTP/1.1 200 ")
-    _trickle(handler, b"O")
-
-
-def trickling_head(handler: BaseHTTPRequestHandler) -> None:
-    """Send a status line, and begin a header that does not end."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    _trickle(handler, b"x")
-
-
-def endless_promises(handler: BaseHTTPRequestHandler) -> None:
-    """Ask to wait for the answer, again and again."""
-    _trickle(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def trickle(handler: BaseHTTPRequestHandler) -> None:
-    """Send a body that does not end."""
-    handler.send_response(200)
-    handler.end_headers()
-    _trickle(handler, b" ")
+trickling_status = _trickling(b"HTTP/1.1 200 ", b"O")
+trickling_head = _trickling(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
+trickle = _trickling(b"HTTP/1.1 200 OK\r\n\r\n", b" ")
+endless_promises = _trickling(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def stall(handler: BaseHTTPRequestHandler) -> None:
-    """Send a body but for its last byte, and then nothing more."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "3")
-    handler.end_headers()
-    handler.wfile.write(b"{}")
+    """Send a body except its last byte, and keep the connection open."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}")
     silence(handler)
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
-    """Send more than any answer may have."""
+    """Send a body of 64 MiB."""
     handler.send_response(200)
     handler.end_headers()
     for _ in range(64):
@@ -132,19 +114,21 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def silence(handler: BaseHTTPRequestHandler) -> None:
-    """Read the request, and say nothing until the other side gives up."""
+    """Send nothing until the client closes the connection, for up to 20 s."""
     handler.connection.settimeout(20)
     handler.rfile.read(1)
 
 
 def tunnel(to: str) -> Answering:
-    """Response a proxy's ``CONNECT`` with a way to another server, such as ``127.0.0.1:1234``."""
+    """Respond to a proxy's ``CONNECT`` with a tunnel to another server, such as ``127.0.0.1:1234``."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while some := source.recv(64 * 1024):
-                target.sendall(some)
-            target.shutdown(socket.SHUT_WR)
+            try:
+                while some := source.recv(64 * 1024):
+                    target.sendall(some)
+            finally:
+                target.shutdown(socket.SHUT_WR)
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -159,10 +143,10 @@ def tunnel(to: str) -> Answering:
 
 
 class ScriptedAkkio:
-    """Serves the three training endpoints, each from a script of its own whose last answer is repeated.
+    """A server with one script per endpoint; the last response of a script is repeated.
 
-    :param tls: with what to serve ``https``; default ``http``.
-    :param keep_alive: take several requests over one connection; default one.
+    :param tls: context to serve ``https``; default ``http``.
+    :param keep_alive: whether a connection serves several requests; default one.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, keep_alive: bool = False) -> None:
@@ -183,28 +167,28 @@ class ScriptedAkkio:
         self._stop()
 
     def refuse(self) -> None:
-        """Refuse connections from now on; the port stays this server's own."""
+        """Refuse connections from now on; the port stays reserved."""
         port = self._server.server_port
         self._stop()
         self._bind(port)
 
     def listen_again(self) -> None:
-        """Take connections again."""
+        """Accept connections again after :meth:`refuse`."""
         self._server.server_activate()
         self._serve()
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The base URL."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def script(self, endpoint: str, *answers: Answering) -> None:
-        """Response ``new``, ``status``, ``result`` or any other last part of a path with these answers, in turn."""
+        """Set the responses of an endpoint: ``new``, ``status``, ``result`` or another last part of a path."""
         self._scripts[endpoint] = list(answers)
 
     def asked(self, endpoint: str) -> list[Received]:
-        """Return the requests that reached an endpoint."""
-        return [one for one in self.received if one.path.partition("?")[0].endswith(f"/{endpoint}")]
+        """Return the requests to an endpoint."""
+        return [request for request in self.received if last_part(request.path) == endpoint]
 
     def _bind(self, port: int) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler(), bind_and_activate=False)
@@ -223,7 +207,7 @@ class ScriptedAkkio:
         self._server.server_close()
 
     def _next(self, path: str) -> Answering:
-        script = self._scripts[path.partition("?")[0].rpartition("/")[2]]
+        script = self._scripts[last_part(path)]
         return script.pop(0) if len(script) > 1 else script[0]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -234,16 +218,10 @@ class ScriptedAkkio:
 
             def _serve(self) -> None:
                 self.sent = sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = json.loads(sent) if sent else None
+                request = Received(self.command, self.path, dict(self.headers), body, self.client_address[1])
                 with outer._lock:
-                    outer.received.append(
-                        Received(
-                            self.command,
-                            self.path,
-                            dict(self.headers),
-                            json.loads(sent) if sent else None,
-                            self.client_address[1],
-                        )
-                    )
+                    outer.received.append(request)
                     answer = outer._next(self.path)
                 try:
                     answer(self)
@@ -253,6 +231,11 @@ class ScriptedAkkio:
             do_GET = do_POST = do_DELETE = do_CONNECT = _serve
 
             def log_message(self, *_: object) -> None:
-                """Stay silent."""
+                """Log nothing."""
 
         return Handler
+
+
+def last_part(path: str) -> str:
+    """Return the last part of a request's path, without the query."""
+    return path.partition("?")[0].rpartition("/")[2]

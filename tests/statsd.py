@@ -1,14 +1,15 @@
-"""A StatsD server on a real socket, which remembers what it was sent."""
+"""A StatsD server on a real socket."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from collections import defaultdict
 from typing import Self
 
 
 class StatsdServer:
-    """Takes datagrams on a free port of this machine."""
+    """Receives metrics on a free UDP port of the loopback interface."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -28,21 +29,24 @@ class StatsdServer:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment variables that make Airflow send its metrics here."""
+        """Environment variables that make Airflow send its metrics to this server."""
         return {
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__STATSD_PORT": str(self._socket.getsockname()[1]),
         }
 
-    def sent(self, beginning: str) -> dict[str, list[str]]:
-        """Return the values that were sent, by the names that begin so."""
-        values: dict[str, list[str]] = {}
+    def sent(self, prefix: str) -> dict[str, list[str]]:
+        """Return the received values by the name of the metric.
+
+        :param prefix: prefix of the names.
+        """
+        values = defaultdict(list)
         for line in list(self._lines):
             name, _, value = line.partition(":")
-            if name.startswith(beginning):
-                values.setdefault(name, []).append(value)
-        return values
+            if name.startswith(prefix):
+                values[name].append(value)
+        return dict(values)
 
     def _receive(self) -> None:
         while text := self._socket.recv(65536):

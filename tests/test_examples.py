@@ -1,4 +1,4 @@
-"""Every example DAG is parsed and run, against the sandbox in both dialects of Akkio's API."""
+"""Every example DAG succeeds against the sandbox, with both dialects of the API."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_akkio.sandbox import Sandbox
-from airflow_provider_akkio.sandbox.dialects import Dialect
+from airflow_provider_akkio.sandbox import Dialect, Sandbox
 from dev.stack import EXAMPLES, akkio_connection
 from tests.airflow_runs import DagRunner
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_it_succeeds(path: Path, dialect: Dialect, run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_dag_succeeds(
+    path: Path, dialect: Dialect, run_dag: DagRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Sandbox(key="a-key", dialect=dialect) as sandbox:
         for name, value in akkio_connection(sandbox.url, "a-key").items():
             monkeypatch.setenv(name, value)
-        run = run_dag.file(path.read_text(), path.stem, beside=EXAMPLES / "rows")
+        run = run_dag.file(path.read_text(), path.stem, data=EXAMPLES / "rows")
     assert run.failures == []
     assert run.state == "success"
     assert sandbox.submissions >= 1

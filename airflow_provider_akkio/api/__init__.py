@@ -1,5 +1,5 @@
-"""Akkio as values: requests to JSON, JSON to typed results, which URLs are refused, when trying again can help.
+"""Akkio's API as plain Python: no I/O, and no Airflow except the base classes of the exceptions.
 
-Nothing here opens a socket, and nothing but the base classes of :mod:`airflow_provider_akkio.exceptions` comes from
-Airflow.
+Each operation is a *flow*: a generator that yields requests and sleeps, receives responses, and returns a value. The
+clients in :mod:`airflow_provider_akkio.client` run flows over HTTP.
 """

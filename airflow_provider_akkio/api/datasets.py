@@ -1,7 +1,7 @@
-"""Datasets: made, filled so that each row arrives exactly once, and deleted.
+"""Datasets: create, fill, describe and delete them.
 
-To add rows is not idempotent. So where it is not known whether Akkio acted on a request, the dataset's own number of
-rows tells, before anything is sent again. Source: the legacy part of Akkio's API documentation.
+Appending rows is not idempotent. If the outcome of a request is unknown, the flow compares the number of rows in the
+dataset before it sends them again. Source: v1 in Akkio's API documentation.
 """
 
 from __future__ import annotations
@@ -9,40 +9,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from airflow_provider_akkio.api.http import Flow, Method, Sleep
 from airflow_provider_akkio.api.polling import SUBMIT_TIMEOUT
 from airflow_provider_akkio.api.requester import Requester, RetryPolicy
 from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import required_id
 from airflow_provider_akkio.api.v1 import V1Api
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioUnavailableError, AkkioUploadIncompleteError
 
 log = logging.getLogger(__name__)
 
-Done = TypeVar("Done")
+Created = TypeVar("Created")
 
 MAX_RETRIES = 5
 SETTLING_PAUSES = (1.0, 3.0, 6.0)
-"""Seconds between questions before a request that was in doubt counts as lost: it may be on its way for a while."""
-
-
-class FieldType(StrEnum):
-    """The types that Akkio gives to the fields of a dataset."""
-
-    CATEGORY = "category"
-    STRING = "string"
-    NUMBER = "number"
+"""Seconds between the checks for a request with an unknown outcome: Akkio may still be executing it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetField:
-    """A field of a dataset.
-
-    :param name: its name, case sensitive.
-    :param type: its type as Akkio wrote it, usually one of :class:`FieldType`.
-    """
+    """A field of a dataset; the type is as Akkio sent it, usually a :class:`~.types.FieldType`."""
 
     name: str
     type: str
@@ -50,13 +38,7 @@ class DatasetField:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset as Akkio describes it.
-
-    :param id: what Akkio knows it by.
-    :param name: what people know it by.
-    :param rows: how many rows it has.
-    :param fields: its fields, none before the first row.
-    """
+    """A dataset as Akkio describes it; ``fields`` is empty before the first row."""
 
     id: str
     name: str
@@ -64,84 +46,96 @@ class Dataset:
     fields: tuple[DatasetField, ...]
 
     @classmethod
-    def from_json(cls, identifier: str, body: Mapping[str, Any]) -> Self:
-        """Read an answer of ``GET /v1/datasets?id=…``; raise :class:`AkkioResponseError` without a row count."""
+    def from_json(cls, dataset_id: str, body: Mapping[str, Any]) -> Self:
+        """Parse the body of ``GET /v1/datasets?id=…``; ignore invalid fields.
+
+        :raises AkkioResponseError: if the number of rows is missing or invalid.
+        """
         rows, fields = body.get("rows"), body.get("fields")
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-            raise AkkioResponseError("Akkio's answer has no 'rows' that is a number.")
+            raise AkkioResponseError("Akkio's response has no valid 'rows'.")
         entries = fields if isinstance(fields, list) else []
-        described = [one for one in entries if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
         return cls(
-            identifier,
+            dataset_id,
             str(body.get("name") or ""),
             rows,
-            tuple(DatasetField(one["name"], str(one.get("type") or "")) for one in described),
+            tuple(
+                DatasetField(entry["name"], str(entry.get("type") or ""))
+                for entry in entries
+                if isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
+            ),
         )
 
 
 class DatasetApi(V1Api):
-    """The conversations about an account's datasets.
-
-    :param requester: puts the questions.
-    """
+    """The operations on an account's datasets."""
 
     def __init__(self, requester: Requester) -> None:
         super().__init__(requester, "dataset")
 
     def get(self, dataset_id: str) -> Flow[Dataset]:
-        """Return what Akkio says of a dataset.
+        """Return a dataset's name, number of rows and fields.
 
-        :param dataset_id: its id.
-        :raises AkkioNotFoundError: if there is none.
-        :raises AkkioUnavailableError: if no answer came for five minutes.
+        :raises AkkioNotFoundError: if it does not exist.
         """
         purpose = f"Dataset {printable(dataset_id)!r}"
         return self._read(self._get(dataset_id), purpose, lambda body: Dataset.from_json(dataset_id, body))
 
     def create(self, name: str) -> Flow[tuple[str, bool]]:
-        """Make an empty dataset, and no second one where the answer to the first request is lost.
+        """Create one empty dataset, even if a response is lost.
 
-        :param name: its name.
-        :return: its id; and whether that was in doubt for a while, as somebody else may have made it.
-        :raises AkkioUploadIncompleteError: if more than one of that name came up meanwhile.
-        :raises AkkioUnavailableError: if it could not be made.
+        :return: its ID, and whether the outcome of a request was unknown for a while.
+        :raises AkkioUploadIncompleteError: if another program may have created the dataset that was found.
         """
-        before = {one.id for one in (yield from self.list()) if one.name == name}
-        request = self._send(Method.POST, {"name": name})
+        existing = {entry.id for entry in (yield from self.list()) if entry.name == name}
+        request = self._change(Method.POST, {"name": name})
         purpose = f"Creating dataset {printable(name)!r}"
 
-        dataset_id, was_in_doubt = yield from self._once(
-            lambda: self._ask(request, purpose, _dataset_id), lambda: self._new_since(before, name)
+        dataset_id, was_uncertain = yield from self._exactly_once(
+            send=lambda: self._send(request, purpose, lambda body: required_id(body, "dataset_id")),
+            find=lambda: self._created_since(existing, name),
         )
-        log.info("Created dataset %s, %s.", dataset_id, printable(name))
-        return dataset_id, was_in_doubt
+        log.info("Created dataset %s (%s)", dataset_id, printable(name))
+        return dataset_id, was_uncertain
 
-    def append(self, dataset_id: str, rows: Sequence[Mapping[str, Any]], already: int) -> Flow[bool]:
-        """Add rows to a dataset exactly once.
+    def append(self, dataset_id: str, rows: Sequence[Mapping[str, Any]], rows_before: int) -> Flow[bool]:
+        """Append rows to a dataset exactly once, in one request.
 
-        :param dataset_id: its id.
-        :param rows: what to add, field name to value.
-        :param already: how many rows it has, by which an unknown outcome is told.
-        :return: whether it was in doubt for a while whether they arrived.
-        :raises AkkioUploadIncompleteError: if the dataset has another number of rows than this can have brought about.
-        :raises AkkioRequestRejectedError: if Akkio refuses the rows.
-        :raises AkkioUnavailableError: if they could not be added; or, if its ``outcome_is_unknown``, may have been.
+        :param rows_before: number of rows in the dataset, to check an unknown outcome.
+        :return: whether the outcome of a request was unknown for a while.
+        :raises AkkioUploadIncompleteError: if the number of rows in the dataset fits neither outcome.
+        :raises AkkioUnavailableError: if the rows were not added or, with ``outcome_is_unknown``, may have been added.
         """
-        request = self._send(Method.POST, {"id": dataset_id, "rows": rows})
-        purpose = f"Adding rows {already + 1:,} to {already + len(rows):,} to dataset {printable(dataset_id)!r}"
+        request = self._change(Method.POST, {"id": dataset_id, "rows": rows})
+        first, last = rows_before + 1, rows_before + len(rows)
+        purpose = f"Adding rows {first:,} to {last:,} to dataset {printable(dataset_id)!r}"
 
-        _, was_in_doubt = yield from self._once(
-            lambda: self._ask(request, purpose, lambda _: True),
-            lambda: self.has_arrived(dataset_id, already, len(rows)),
+        _, was_uncertain = yield from self._exactly_once(
+            send=lambda: self._send(request, purpose, lambda _: True),
+            find=lambda: self.rows_arrived(dataset_id, rows_before, len(rows)),
         )
-        return was_in_doubt
+        return was_uncertain
 
-    def settled_count(self, dataset_id: str, expected: int) -> Flow[int]:
-        """Return how many rows a dataset has; while they are fewer than expected, after requester again for ten seconds.
+    def rows_arrived(self, dataset_id: str, rows_before: int, row_count: int) -> Flow[bool]:
+        """Return whether rows were added by a request with an unknown outcome.
 
-        :param dataset_id: its id.
-        :param expected: how many it should have.
+        :param rows_before: number of rows in the dataset before the request.
+        :param row_count: number of rows in the request.
+        :raises AkkioUploadIncompleteError: if the number of rows in the dataset fits neither outcome.
         """
+        expected = rows_before + row_count
+        rows = yield from self.wait_for_row_count(dataset_id, expected)
+        if rows not in (rows_before, expected):
+            raise AkkioUploadIncompleteError(
+                f"It is unknown whether {row_count:,} rows were added to dataset {printable(dataset_id)!r}: the "
+                f"response was lost, and the dataset has {rows:,} rows instead of {rows_before:,} or {expected:,}. "
+                "Another program may have added rows. They were not sent again, which could add them twice. Compare "
+                "the dataset with the source, or upload to a new dataset."
+            )
+        return rows == expected
+
+    def wait_for_row_count(self, dataset_id: str, expected: int) -> Flow[int]:
+        """Return the number of rows in a dataset; while it is below ``expected``, check again for ten seconds."""
         rows = (yield from self.get(dataset_id)).rows
         for seconds in SETTLING_PAUSES:
             if rows >= expected:
@@ -150,103 +144,73 @@ class DatasetApi(V1Api):
             rows = (yield from self.get(dataset_id)).rows
         return rows
 
-    def set_types(self, dataset_id: str, types: Mapping[str, str]) -> Flow[None]:
+    def set_field_types(self, dataset_id: str, field_types: Mapping[str, str]) -> Flow[None]:
         """Set the types of some fields.
 
-        :param dataset_id: the dataset's id.
-        :param types: field name to one of :class:`FieldType`.
-        :raises AkkioRequestRejectedError: if Akkio refuses one.
-        :raises AkkioUnavailableError: if no answer came for five minutes.
+        :param field_types: field name → :class:`~airflow_provider_akkio.api.types.FieldType`.
         """
-        fields = [{"name": name, "type": str(type_)} for name, type_ in types.items()]
-        request = self._send(Method.POST, {"id": dataset_id, "fields": fields})
+        fields = [{"name": name, "type": str(field_type)} for name, field_type in field_types.items()]
+        request = self._change(Method.POST, {"id": dataset_id, "fields": fields})
         return self._read(request, f"Setting the field types of dataset {printable(dataset_id)!r}", lambda _: None)
 
-    def _once(self, send: Callable[[], Flow[Done]], look: Callable[[], Flow[Done | None]]) -> Flow[tuple[Done, bool]]:
-        """Have something done once: where it may have been, look for it before it is sent again.
+    def _exactly_once(
+        self, send: Callable[[], Flow[Created]], find: Callable[[], Flow[Created | None]]
+    ) -> Flow[tuple[Created, bool]]:
+        """Send a request that must not be executed twice; after an unknown outcome, find its effect before a retry.
 
-        :param send: asks for it.
-        :param look: returns what came of it, ``None`` if nothing did.
-        :return: what came of it, and whether its outcome was unknown for a while.
+        :param send: sends the request.
+        :param find: returns the effect of the request, or a false value if it had no effect.
+        :return: the effect, and whether an outcome was unknown.
         """
-        clock = self._requester.clock
-        doubt: AkkioUnavailableError | None = None
-        patience = RetryPolicy(clock, clock() + SUBMIT_TIMEOUT, AkkioUnavailableError, MAX_RETRIES)
-        try:
-            for attempt in patience.attempts(_may_be_sent_again):
-                yield from patience.pauses()
-                with attempt:
-                    found = None if doubt is None else (yield from _found_out(look(), doubt))
-                    if found is not None:
-                        return found, True
-                    try:
-                        done = yield from send()
-                    except AkkioUnavailableError as error:
-                        doubt = error if error.outcome_is_unknown else doubt
-                        raise
-        except AkkioUnavailableError as error:
-            found = None if doubt is None or isinstance(error, _Undecided) else (yield from _found_out(look(), doubt))
-            if found is None:
+        uncertain: AkkioUnavailableError | None = None
+
+        def find_or_send() -> Flow[Created]:
+            nonlocal uncertain
+            if uncertain is not None and (found := (yield from _find(find, uncertain))):
+                return found
+            try:
+                return (yield from send())
+            except AkkioUnavailableError as error:
+                if error.outcome_is_unknown:
+                    uncertain = error
                 raise
-            return found, True
-        return done, doubt is not None
 
-    def has_arrived(self, dataset_id: str, already: int, count: int) -> Flow[bool | None]:
-        """Find out whether rows arrived whose request had no answer.
+        policy = RetryPolicy(self._requester.clock() + SUBMIT_TIMEOUT, 1 + MAX_RETRIES)
+        try:
+            effect = yield from self._requester.retry(
+                find_or_send, policy, may_retry=lambda error: not isinstance(error, _FindError)
+            )
+        except _FindError:
+            raise
+        except AkkioUnavailableError:
+            if uncertain is None or not (found := (yield from _find(find, uncertain))):
+                raise
+            effect = found
+        return effect, uncertain is not None
 
-        :param dataset_id: id of the dataset.
-        :param already: how many rows it had before.
-        :param count: how many were sent.
-        :return: ``True``, or ``None`` if none of them did.
-        :raises AkkioUploadIncompleteError: if its number of rows is neither.
-        """
-        rows = yield from self.settled_count(dataset_id, already + count)
-        if rows == already + count:
-            return True
-        if rows == already:
-            return None
-        raise AkkioUploadIncompleteError(
-            f"Whether {count:,} rows were added to dataset {printable(dataset_id)!r} is not known: no answer came, and it "
-            f"has {rows:,} rows, neither the {already:,} from before nor {already + count:,}. Does something else add "
-            "rows to it? They were not sent again, since they could then be there twice."
-        )
-
-    def _new_since(self, before: set[str], name: str) -> Flow[str | None]:
-        for seconds in (*SETTLING_PAUSES, 0.0):
-            new = [one.id for one in (yield from self.list()) if one.name == name and one.id not in before]
-            if len(new) > 1:
-                raise AkkioUploadIncompleteError(
-                    f"Whether dataset {printable(name)!r} was created is not known: no answer came, and Akkio has "
-                    f"{len(new)} new ones of that name ({printable(', '.join(new))}). Delete those that have no rows."
-                )
-            if new and (yield from self.get(new[0])).rows:
-                raise AkkioUploadIncompleteError(
-                    f"Whether dataset {printable(name)!r} was created is not known: no answer came, and the new one of "
-                    f"that name, {printable(new[0])}, has rows of somebody else's."
-                )
-            if new:
-                return new[0]
+    def _created_since(self, existing: set[str], name: str) -> Flow[str | None]:
+        for seconds in (0.0, *SETTLING_PAUSES):
             yield Sleep(seconds)
+            named = {entry.id for entry in (yield from self.list()) if entry.name == name}
+            created = sorted(named - existing)
+            if not created:
+                continue
+            if len(created) > 1 or (yield from self.get(created[0])).rows:
+                raise AkkioUploadIncompleteError(
+                    f"It is unknown whether this task created dataset {printable(name)!r}: the response was lost, and "
+                    f"another program has created datasets with that name ({printable(', '.join(created))}). Delete "
+                    "the empty ones, then clear this task."
+                )
+            return created[0]
         return None
 
 
-class _Undecided(AkkioUnavailableError):
-    """Whether Akkio acted on a request could not be found out."""
+class _FindError(AkkioUnavailableError):
+    """Akkio is unavailable, so that the outcome of an earlier request remains unknown."""
 
 
-def _may_be_sent_again(error: BaseException) -> bool:
-    return isinstance(error, AkkioUnavailableError) and not isinstance(error, _Undecided)
-
-
-def _found_out(look: Flow[Done], doubt: AkkioUnavailableError) -> Flow[Done]:
+def _find(find: Callable[[], Flow[Created]], uncertain: AkkioUnavailableError) -> Flow[Created]:
     try:
-        return (yield from look)
+        return (yield from find())
     except AkkioUnavailableError as error:
-        raise _Undecided(f"{doubt} Whether Akkio acted on it could not be found out: {error}") from error
-
-
-def _dataset_id(body: Mapping[str, Any]) -> str:
-    identifier = body.get("dataset_id")
-    if not isinstance(identifier, str) or not identifier or not identifier.isprintable():
-        raise AkkioResponseError("Akkio's answer has no 'dataset_id'.")
-    return identifier
+        raise _FindError(f"{uncertain} It is unknown whether Akkio executed the request: {error}") from error

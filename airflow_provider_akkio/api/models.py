@@ -1,7 +1,4 @@
-"""Models: listed, asked for predictions, and deleted.
-
-Source: the legacy part of Akkio's API documentation.
-"""
+"""Models: list, predict and delete. Source: v1 in Akkio's API documentation."""
 
 from __future__ import annotations
 
@@ -16,10 +13,7 @@ from airflow_provider_akkio.exceptions import AkkioPredictionMismatchError, Akki
 
 
 class ModelApi(V1Api):
-    """The conversations about an account's models.
-
-    :param requester: puts the questions.
-    """
+    """The operations on an account's models."""
 
     def __init__(self, requester: Requester) -> None:
         super().__init__(requester, "model")
@@ -27,28 +21,25 @@ class ModelApi(V1Api):
     def predict(
         self, model_id: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
     ) -> Flow[list[dict[str, Any]]]:
-        """Return a model's predictions, one for each row and in their order.
+        """Return one prediction per row, in the same order.
 
-        :param model_id: its id.
-        :param rows: what to predict from, field name to value.
-        :param explain: let Akkio add what led to each prediction; default no.
-        :return: per row what Akkio says: the predicted value by its field's name, and each class's probability.
-        :raises AkkioPredictionMismatchError: if they are not as many as the rows.
-        :raises AkkioNotFoundError: if there is no such model.
-        :raises AkkioUnavailableError: if no answer came for five minutes.
+        :param explain: add the reasons for each prediction; default no.
+        :return: per row the predicted value under the field's name, and the probability of each class.
+        :raises AkkioPredictionMismatchError: if the number of predictions differs from the number of rows.
+        :raises AkkioNotFoundError: if the model does not exist.
         """
-        request = self._send(Method.POST, {"id": model_id, "data": rows, "explain": explain})
+        request = self._change(Method.POST, {"id": model_id, "data": rows, "explain": explain})
         purpose = f"Predictions of model {printable(model_id)!r}"
 
-        def predictions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-            found = body.get("predictions")
-            if not isinstance(found, list) or not all(isinstance(one, dict) and one for one in found):
-                raise AkkioResponseError("Akkio's answer has no 'predictions' that say anything.")
-            if len(found) != len(rows):
+        def parse(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+            predictions = body.get("predictions")
+            if not isinstance(predictions, list) or not all(isinstance(one, dict) and one for one in predictions):
+                raise AkkioResponseError("Akkio's response has no valid 'predictions'.")
+            if len(predictions) != len(rows):
                 raise AkkioPredictionMismatchError(
-                    f"{purpose}: Akkio answered {len(rows):,} rows with {len(found):,} predictions. Which belongs to "
-                    "which row cannot be known, so none is used."
+                    f"{purpose}: Akkio returned {len(predictions):,} predictions for {len(rows):,} rows. They cannot "
+                    "be assigned to rows, and none was used. Clear the task, or reduce its batch_size."
                 )
-            return found
+            return predictions
 
-        return self._read(request, purpose, predictions)
+        return self._read(request, purpose, parse)

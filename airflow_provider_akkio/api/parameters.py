@@ -1,4 +1,7 @@
-"""What to train: the parameters of a training, read from literals and from what templates leave behind.
+"""Validate the parameters of operators and sensors, given as literals or rendered from templates.
+
+Each ``parse_…`` function takes the name and the value of a parameter, returns the value in its final type, and raises
+:class:`AkkioParameterError` with the name if the value is invalid.
 
 Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``). Where they disagree, both are accepted.
 """
@@ -7,9 +10,9 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -17,225 +20,169 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import Duration
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
-_MISSING = "the text 'None' is what a template leaves when the value it asks for is missing"
+MAX_SECONDS = 366 * 86400.0
+
+MAX_BATCH_SIZE = 10_000
+"""Maximum number of rows in one request."""
+
+_RENDERED_NONE = "; a template renders a missing value as the text 'None'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainRequest:
-    """What to train; always valid, since a wrong value raises :class:`AkkioParameterError` on construction.
-
-    The values may be what a rendered template leaves behind: ``"60"`` for 60, ``"True"`` for ``True``,
-    ``"['a', 'b']"`` for a list.
-
-    :param dataset_id: id of the dataset to train on.
-    :param predict_fields: name or names of the fields to predict, case sensitive; ``None`` leaves the choice to Akkio.
-    :param ignore_fields: name or names of the fields to leave out of the model; default none.
-    :param duration: seconds that Akkio spends on the training, one of :class:`Duration`; default 10.
-    :param extra_attention: help the model with rare cases; default no.
-    :param force: train (and bill) a new model even if one with these very parameters exists; default no.
-    """
-
-    dataset_id: str
-    predict_fields: Any = None
-    ignore_fields: Any = ()
-    duration: Any = Duration.FASTEST
-    extra_attention: Any = False
-    force: Any = False
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, parse_parameter(field.name, getattr(self, field.name)))
-        check_disjoint(self.predict_fields, self.ignore_fields)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the body of ``POST /models/train/new``; fields that were not given are left out."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-            if value not in (None, ())
-        }
+def parse_id(name: str, value: Any) -> str:
+    """Parse an ID or a name: text that is not blank, printable, and not ``None`` rendered as text."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or not text.isprintable() or text == "None":
+        _reject(name, value, "non-empty text on one line" + (_RENDERED_NONE if text == "None" else ""))
+    return text
 
 
-def parse_parameter(name: str, value: Any) -> Any:
-    """Return one parameter of :class:`TrainRequest` in its own type.
-
-    :param name: the parameter's name.
-    :param value: a literal, or what a template left behind.
-    :raises AkkioParameterError: if no training could be asked for with it.
-    """
-    return _PARSERS[name](name, value)
+def parse_flag(name: str, value: Any) -> bool:
+    """Parse a boolean, or its text."""
+    text = value.strip().lower() if isinstance(value, str) else value
+    if text in ("true", "false"):
+        return bool(text == "true")
+    return value if isinstance(value, bool) else _reject(name, value, "True or False")
 
 
-def check_disjoint(predict_fields: Iterable[str] | None, ignore_fields: Iterable[str]) -> None:
-    """Raise :class:`AkkioParameterError` if a field is to be both predicted and ignored."""
-    if both := sorted(set(predict_fields or ()) & set(ignore_fields)):
-        raise AkkioParameterError(f"predict_fields and ignore_fields both name {both}; a field can be in one of them.")
+def parse_number(name: str, value: Any) -> float:
+    """Parse a finite number, or its text."""
+    number = _number(value)
+    return number if math.isfinite(number) else _reject(name, value, "a number")
 
 
-def _refuse(name: str, value: Any, expected: str) -> NoReturn:
-    raise AkkioParameterError(f"{name} must be {expected}, not {printable(repr(value))}.")
+def parse_row_count(name: str, value: Any) -> int:
+    """Parse an integer from 1 to :data:`MAX_BATCH_SIZE`, or its text."""
+    number = _number(value)
+    if not 1 <= number <= MAX_BATCH_SIZE or not number.is_integer():
+        _reject(name, value, f"an integer from 1 to {MAX_BATCH_SIZE:,}")
+    return int(number)
 
 
-def _identifier(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or not value.strip().isprintable():
-        _refuse(name, value, "an id, as text")
-    if value.strip() == "None":
-        _refuse(name, value, f"an id ({_MISSING})")
-    return value.strip()
+def parse_seconds(name: str, value: Any) -> float:
+    """Parse seconds or a timedelta, above 0 and at most a year; return seconds."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
+        _reject(name, value, "seconds or a timedelta, above 0 and at most a year")
+    return float(seconds)
 
 
-def _field_names(name: str, value: Any) -> tuple[str, ...]:
+def _parse_duration(name: str, value: Any) -> int:
+    number = _number(value)
+    if number not in list(Duration):
+        _reject(name, value, f"one of {', '.join(str(int(duration)) for duration in Duration)} (seconds)")
+    return int(number)
+
+
+def _parse_predict_fields(name: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    return _parse_field_names(name, value) or _reject(name, value, "None or at least one field name")
+
+
+def _parse_ignore_fields(name: str, value: Any) -> tuple[str, ...]:
+    return () if value is None else _parse_field_names(name, value)
+
+
+def _parse_field_names(name: str, value: Any) -> tuple[str, ...]:
+    expected = "a field name or a list of different field names"
     if isinstance(value, str):
         if value.strip() == "None":
-            _refuse(name, value, f"a field name or a list of field names ({_MISSING})")
-        listed = _list_in_text(value.strip())
-        value = [value] if listed is None else listed
+            _reject(name, value, expected + _RENDERED_NONE)
+        rendered = _parse_rendered_list(value.strip())
+        value = [value] if rendered is None else rendered
     if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
-        _refuse(name, value, "a field name or a list of field names")
+        _reject(name, value, expected)
     names = tuple(value)
-    for one in names:
-        if not isinstance(one, str) or not one.strip():
-            _refuse(name, one, "made of field names, each a text that is not blank")
-    if len(set(names)) < len(names):
-        _refuse(name, list(names), "made of different field names")
+    if not all(isinstance(one, str) and one.strip() for one in names) or len(set(names)) < len(names):
+        _reject(name, value, expected)
     return names
 
 
-def _list_in_text(text: str) -> Sequence[str] | None:
-    """Return the list that a template rendered as text, such as ``"['a', 'b']"``; ``None`` if it is not one."""
+def _parse_rendered_list(text: str) -> Sequence[str] | None:
+    """Return the list that a template rendered as text, such as ``"['a', 'b']"``; ``None`` if the text is a name."""
     if (text[:1], text[-1:]) not in (("[", "]"), ("(", ")")):
         return None
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    return value if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value) else None
+    return value if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value) else None
 
 
-def _predict_fields(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    return _field_names(name, value) or _refuse(name, value, "None or at least one field name")
+def _number(value: Any) -> float:
+    """Return a number, or NaN if the value is neither a number nor the text of one."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
-def _ignore_fields(name: str, value: Any) -> tuple[str, ...]:
-    return () if value is None else _field_names(name, value)
+def _reject(name: str, value: Any, expected: str) -> NoReturn:
+    raise AkkioParameterError(f"{name} must be {expected}, not {printable(repr(value))}.")
 
 
-def _duration(name: str, value: Any) -> int:
-    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or number not in list(Duration):
-        _refuse(name, value, f"one of {', '.join(str(int(one)) for one in Duration)} (seconds)")
-    return int(number)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What to train. The constructor validates, and accepts values rendered from templates, such as ``"True"``.
+
+    :param predict_fields: name or names of the fields to predict, case sensitive; default chosen by Akkio.
+    :param ignore_fields: name or names of the fields to leave out of the model; default none.
+    :param duration: seconds that Akkio spends on the training, one of :class:`Duration`; default 10.
+    :param extra_attention: improve predictions of rare cases; default no.
+    :param force: train (and bill) a new model even if one with the same parameters exists; default no.
+    """
+
+    dataset_id: str = field(metadata={"parse": parse_id})
+    predict_fields: Any = field(default=None, metadata={"parse": _parse_predict_fields})
+    ignore_fields: Any = field(default=(), metadata={"parse": _parse_ignore_fields})
+    duration: Any = field(default=Duration.FASTEST, metadata={"parse": _parse_duration})
+    extra_attention: Any = field(default=False, metadata={"parse": parse_flag})
+    force: Any = field(default=False, metadata={"parse": parse_flag})
+
+    def __post_init__(self) -> None:
+        for parameter in fields(self):
+            object.__setattr__(self, parameter.name, parse_parameter(parameter.name, getattr(self, parameter.name)))
+        check_disjoint(self.predict_fields, self.ignore_fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of ``POST /models/train/new``, without fields that have no value."""
+        values = {parameter.name: getattr(self, parameter.name) for parameter in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value not in (None, ())
+        }
 
 
-def _flag(name: str, value: Any) -> bool:
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    return value if isinstance(value, bool) else _refuse(name, value, "True or False")
-
-
-_PARSERS: dict[str, Callable[[str, Any], Any]] = {
-    "dataset_id": _identifier,
-    "predict_fields": _predict_fields,
-    "ignore_fields": _ignore_fields,
-    "duration": _duration,
-    "extra_attention": _flag,
-    "force": _flag,
+_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    parameter.name: parameter.metadata["parse"] for parameter in fields(TrainRequest)
 }
 
 
-def parse_flag(name: str, value: Any) -> bool:
-    """Return a yes or no that a DAG author gave.
-
-    :param name: the parameter's name.
-    :param value: a literal, or what a template left behind.
-    :raises AkkioParameterError: if it is neither.
-    """
-    return _flag(name, value)
+def parse_parameter(name: str, value: Any) -> Any:
+    """Parse one parameter of a :class:`TrainRequest`."""
+    return _PARSERS[name](name, value)
 
 
-def parse_id(name: str, value: Any) -> str:
-    """Return an id that a DAG author gave.
-
-    :param name: the parameter's name, such as ``akkio_task_id``.
-    :param value: a literal, or what a template left behind.
-    :raises AkkioParameterError: if it is no text, or none that can be an id.
-    """
-    return _identifier(name, value)
+def check_disjoint(predict_fields: Iterable[str] | None, ignore_fields: Iterable[str]) -> None:
+    """Raise :class:`AkkioParameterError` if a field is both predicted and ignored."""
+    if both := sorted(set(predict_fields or ()) & set(ignore_fields)):
+        raise AkkioParameterError(f"predict_fields and ignore_fields both contain {both}. Remove them from one.")
 
 
-LONGEST = 366 * 86400.0
-"""Longest wait, in seconds, that a parameter may ask for."""
-
-MOST_ROWS = 10_000
-"""Most rows that a request may have; a larger request than Akkio takes helps nobody."""
+def is_literal(value: Any) -> bool:
+    """Return whether a value is final when the DAG is parsed: neither a template nor an ``XComArg``."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, Sequence):
+        return all(is_literal(item) for item in value)
+    return not hasattr(value, "resolve")
 
 
 @contextmanager
-def naming(task_id: str) -> Iterator[None]:
-    """Name the task in what is said of its parameters: a DAG file may have many."""
+def naming_task(task_id: str) -> Iterator[None]:
+    """Add the Airflow task ID to errors about its parameters."""
     try:
         yield
     except AkkioParameterError as error:
         raise AkkioParameterError(f"Task {task_id!r}: {error}") from None
-
-
-def is_literal(value: Any) -> bool:
-    """Return whether a parameter's value is known when the DAG is parsed: neither a template nor an ``XComArg``."""
-    if isinstance(value, str):
-        return "{{" not in value and "{%" not in value
-    if isinstance(value, Sequence):
-        return all(is_literal(one) for one in value)
-    return not hasattr(value, "resolve")
-
-
-def number(name: str, value: Any) -> float:
-    """Return a number, also where a template has made a text of it.
-
-    :param name: the parameter's name.
-    :param value: a literal, or what a template left behind.
-    :raises AkkioParameterError: if it is none.
-    """
-    try:
-        parsed = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        parsed = math.nan
-    if not math.isfinite(parsed):
-        raise AkkioParameterError(f"{name} must be a number, not {value!r}.")
-    return parsed
-
-
-def count(name: str, value: Any) -> int:
-    """Return how many rows a parameter asks for.
-
-    :param name: the parameter's name.
-    :param value: a literal, or what a template left behind.
-    :raises AkkioParameterError: if it is no whole number from 1 to :data:`MOST_ROWS`.
-    """
-    parsed = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-    if isinstance(parsed, bool) or not isinstance(parsed, int) or not 1 <= parsed <= MOST_ROWS:
-        raise AkkioParameterError(f"{name} must be a whole number from 1 to {MOST_ROWS:,}, not {value!r}.")
-    return parsed
-
-
-def listed(callbacks: Any) -> list[Any]:
-    """Return callbacks as Airflow 3 keeps them; Airflow 2 keeps a single one, or none, as it was given."""
-    if callbacks is None or isinstance(callbacks, Sequence):
-        return list(callbacks or ())
-    return [callbacks]
-
-
-def seconds(name: str, value: Any) -> float:
-    """Return a length of time in seconds.
-
-    :param name: the parameter's name.
-    :param value: seconds or a timedelta.
-    :raises AkkioParameterError: if it is not above zero, or longer than a year.
-    """
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= LONGEST:
-        raise AkkioParameterError(
-            f"{name} must be a number of seconds or a timedelta, above 0 and at most a year, not {value!r}."
-        )
-    return float(number)

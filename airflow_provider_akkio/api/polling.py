@@ -1,27 +1,31 @@
-"""When to ask for a training's status next, and for how long to try."""
+"""When to poll a training, and for how long to retry a request."""
 
 from __future__ import annotations
 
 from airflow_provider_akkio.api.types import Duration
 
-SHORTEST_INTERVAL = 1.0
+MIN_INTERVAL = 1.0
 FIRST_POLL = 2.0
-"""Seconds after the submission at which Akkio is asked first: it may have the model already, and gives its estimate."""
+"""Seconds between the submission and the first poll. Akkio may have the model already, and sends its estimate."""
 
 READ_TIMEOUT = 300.0
-"""Seconds for which a question is tried that no deadline of a training bounds."""
-SUBMIT_TIMEOUT = 3600.0
-"""Seconds for which a submission is tried while Akkio asks for fewer requests."""
+"""Seconds for which a request is retried, unless a training's deadline applies."""
 
-_OPENS, _CLOSES, _STEP = 0.88, 1.28, 0.08
-"""The window around the expected end, and the steps through it, as shares of the time expected."""
-_LATE = 0.1
-"""What an interval is of the time that has passed, once the expected end has: the end is seen 5 % late on average."""
-_DENSEST, _SPARSEST = 0.05, 0.14
-"""The same, at least and at most, where nothing tells when the end is to come."""
-_LONGEST_BELIEVED = 4.0 * Duration.PRODUCTION
-_THIRD = 0.355
-"""Where a training ends, and a little more, that takes a third of its estimate."""
+SUBMIT_TIMEOUT = 3600.0
+"""Seconds for which a submission is retried while Akkio limits the rate."""
+
+_WINDOW_START, _WINDOW_END, _WINDOW_STEP = 0.88, 1.28, 0.08
+"""The window around the expected end, and the interval inside it, as fractions of the expected duration."""
+
+_OVERDUE = 0.1
+"""After the window: the interval as a fraction of the elapsed time. The end is then noticed 5 % late on average."""
+
+_MIN_SHARE, _MAX_SHARE = 0.05, 0.14
+"""Without an expected end: bounds of the interval, as fractions of the elapsed time."""
+
+_MAX_CREDIBLE_ESTIMATE = 4.0 * Duration.PRODUCTION
+_EARLY_POLL = 0.355
+"""When to check for an estimate that is three times too long, as a fraction of the estimate: just after a third."""
 
 
 def seconds_until_next_poll(
@@ -34,49 +38,52 @@ def seconds_until_next_poll(
 ) -> float:
     """Return the seconds until the next poll.
 
-    It follows from what is known, and so goes on where it was when a trigger moves to another triggerer:
+    The function has no state: a trigger that moves to another triggerer continues the same schedule.
 
-    - Until two seconds have passed, nothing: then Akkio says whether it has the model already, and what it estimates.
-    - While Akkio has not begun, nothing can end: half of the time passed, up to a minute.
-    - Akkio's estimate, else the duration that was asked for, tells the expected end. An estimate that is within 20 %
-      is met by five or six questions around it, 8 % of it apart.
-    - Before, hardly anything can have happened. An estimate may be three times too long: one question at a third of it,
-      or where the duration says. A duration alone, or an estimate of more than two hours, may be far too long: a
-      question each time the time has doubled. No such question comes within a round of the account's
-      trainings.
-    - After, the expectation was wrong: the interval grows in proportion to the time passed.
-    - With nothing to go by, equal turns are best: one round of the account's trainings, within 5 % and 14 % of the time
-      passed.
+    1. *First poll:* two seconds after the submission. Akkio may already have the model, and sends its estimate.
+    2. *Waiting:* Akkio has not started the training, so it cannot end soon. The interval is half of the elapsed time,
+       at most a minute.
+    3. *Before the window:* the expected end is Akkio's estimate, else the duration. Polls are useless until shortly
+       before it, except one early poll in case the expectation is too long. An estimate may be three times too long:
+       the early poll comes after a third of it, or at the duration if that is close. A duration without an estimate,
+       or an estimate of more than two hours, may be far too long: poll whenever the elapsed time has doubled. All
+       trainings of an account share its rate limit, so an early poll waits for at least one round of them.
+    4. *In the window,* 88 % to 128 % of the expected duration: every 8 % of it. If the estimate is right within 20 %,
+       that takes at most six polls.
+    5. *After the window* the expectation was wrong: the interval is a tenth of the elapsed time.
+    6. *Without an estimate or a duration:* one round of the account's trainings, at least 5 % and at most 14 % of the
+       elapsed time.
 
-    :param elapsed: seconds since the training can have begun; below zero where another machine's clock is ahead.
-    :param duration: seconds that Akkio was asked to spend on it.
-    :param estimate: seconds that Akkio expects it to take.
-    :param is_waiting: whether Akkio has not begun with it.
-    :param seconds_per_round: seconds in which the account could ask once for each training that it waits for.
-    :return: seconds, from 1 up.
+    :param elapsed: seconds since the training was submitted or, once it runs, since it was last seen waiting; negative
+        if the clock of the submitting machine is ahead.
+    :param duration: seconds that Akkio was told to spend on the training; default unknown.
+    :param estimate: seconds that Akkio expects the training to take; default unknown.
+    :param is_waiting: whether Akkio has not started the training; default no.
+    :param seconds_per_round: seconds in which the rate limit allows one poll for each training of the account; default
+        0, no limit.
+    :return: at least 1 second.
     """
     if elapsed < FIRST_POLL:
-        return min(max(FIRST_POLL - elapsed, SHORTEST_INTERVAL), FIRST_POLL)
+        return min(max(FIRST_POLL - elapsed, MIN_INTERVAL), FIRST_POLL)
     if is_waiting:
         return min(elapsed / 2, 60.0)
     expected = estimate or duration
     if expected is None:
-        interval = min(max(seconds_per_round, _DENSEST * elapsed), _SPARSEST * elapsed)
-    elif elapsed >= _CLOSES * expected:
-        interval = _LATE * elapsed
-    elif elapsed >= (_OPENS - _STEP / 2) * expected:
-        interval = _STEP * expected
+        interval = min(max(seconds_per_round, _MIN_SHARE * elapsed), _MAX_SHARE * elapsed)
+    elif elapsed >= _WINDOW_END * expected:
+        interval = _OVERDUE * elapsed
+    elif elapsed >= (_WINDOW_START - _WINDOW_STEP / 2) * expected:
+        interval = _WINDOW_STEP * expected
     else:
-        opens = _OPENS * expected
-        early = max(_early_question(elapsed, duration, estimate), elapsed + seconds_per_round)
-        interval = (early if elapsed < early < opens else opens) - elapsed
-    return max(interval, SHORTEST_INTERVAL)
+        window_start = _WINDOW_START * expected
+        early = max(_early_poll(elapsed, duration, estimate), elapsed + seconds_per_round)
+        interval = (early if elapsed < early < window_start else window_start) - elapsed
+    return max(interval, MIN_INTERVAL)
 
 
-def _early_question(elapsed: float, duration: float | None, estimate: float | None) -> float:
-    """Return when to ask before the window opens, in case that what is expected is far too long."""
-    if estimate is None or estimate > _LONGEST_BELIEVED:
+def _early_poll(elapsed: float, duration: float | None, estimate: float | None) -> float:
+    if estimate is None or estimate > _MAX_CREDIBLE_ESTIMATE:
         return 2 * elapsed
     if duration is not None and estimate / 4 <= duration < 0.7 * estimate:
         return 1.05 * duration
-    return _THIRD * estimate
+    return _EARLY_POLL * estimate

@@ -1,17 +1,16 @@
-"""What is counted and timed of the conversations with Akkio, wherever the numbers go."""
+"""Send requests as flows: parse responses into values or errors, and retry."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar, cast
-
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.api.http import (
@@ -39,9 +38,19 @@ from airflow_provider_akkio.exceptions import (
 
 log = logging.getLogger(__name__)
 
+Value = TypeVar("Value")
+
+MAX_NESTING = 100
+"""Maximum nesting depth of a response. Airflow serializes XComs by recursion, which fails at a few hundred levels."""
+
+MAX_INVALID_RESPONSES = 10
+"""Consecutive invalid responses after which a read fails."""
+
+_MAX_BACKOFF = 60.0
+
 
 class MetricName(StrEnum):
-    """The names under which the numbers are sent."""
+    """The names of all metrics."""
 
     POLLS = "akkio.polls"
     POLL_ERRORS = "akkio.poll_errors"
@@ -51,244 +60,42 @@ class MetricName(StrEnum):
 
 
 class Metrics(Protocol):
-    """Takes the numbers."""
+    """Receiver of metrics."""
 
     def increment(self, metric: MetricName) -> None:
-        """Add one."""
+        """Increment a counter."""
 
     def timing(self, metric: MetricName, seconds: float) -> None:
-        """Add a length of time."""
+        """Record a duration."""
 
 
-class NoMetrics:
-    """Takes the numbers, and does nothing with them."""
+class _NoMetrics:
+    def increment(self, metric: MetricName) -> None: ...
 
-    def increment(self, metric: MetricName) -> None:
-        """Do nothing."""
-
-    def timing(self, metric: MetricName, seconds: float) -> None:
-        """Do nothing."""
+    def timing(self, metric: MetricName, seconds: float) -> None: ...
 
 
-NO_METRICS = NoMetrics()
+NO_METRICS = _NoMetrics()
 
 
-MAX_NESTING = 100
-"""Most levels that an answer may have: Airflow stores an XCom by recursion, of which a few hundred are too many."""
-
-_NOT_BEGUN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
-
-
-def parse_response(
-    config: ClientConfig, purpose: str, answer: Response | TransportError, now: float
-) -> dict[str, Any]:
-    """Return the JSON object of an answer.
-
-    :param config: whose answer it is.
-    :param purpose: what was asked, to begin a message with, such as ``"Status of training T1"``.
-    :param answer: what came back.
-    :param now: the present, in seconds since the epoch.
-    :raises AkkioUnavailableError: if trying again can help.
-    :raises AkkioResponseError: likewise, if a success has no readable body.
-    :raises AkkioRequestRejectedError: if it cannot.
-    :raises AkkioUntrustedUrlError: if it is a redirect.
-    """
-    answer = redact_key(answer, config.api_key)
-    if isinstance(answer, TransportError):
-        raise AkkioUnavailableError(
-            f"{purpose}: no answer from {config.base_url.origin} ({printable(answer.reason)}).",
-            outcome_is_unknown=answer.was_sent,
-        )
-    if 200 <= answer.status < 300:
-        return _json_object(purpose, answer)
-    raise _error_for(config, purpose, answer, now)
-
-
-def _json_object(purpose: str, answer: Response) -> dict[str, Any]:
-    text = answer.body[: 4 * MAX_PRINTABLE].decode("utf-8", "replace")
-    if answer.defect:
-        raise AkkioResponseError(f"{purpose}: Akkio's answer {printable(answer.defect)}; it begins: {printable(text)}")
-    try:
-        whole = answer.body.decode("utf-8-sig")
-        body = _JSON.decode(whole)
-        body = _storable(body) if r"\u" in whole else body
-    except (ValueError, RecursionError):
-        raise AkkioResponseError(f"{purpose}: Akkio's answer is not JSON; it begins: {printable(text)}") from None
-    if not isinstance(body, dict):
-        raise AkkioResponseError(f"{purpose}: Akkio's answer is no JSON object; it begins: {printable(text)}")
-    if whole.count("{") + whole.count("[") > MAX_NESTING and _is_too_deep(body):
-        raise AkkioResponseError(f"{purpose}: Akkio's answer is nested too deeply; it begins: {printable(text)}")
-    return body
-
-
-def _is_too_deep(body: dict[str, Any]) -> bool:
-    level: list[dict[str, Any] | list[Any]] = [body]
-    for _ in range(MAX_NESTING):
-        if not level:
-            return False
-        inner = (one.values() if isinstance(one, dict) else one for one in level)
-        level = [value for values in inner for value in values if isinstance(value, dict | list)]
-    return bool(level)
-
-
-def _null(name: str) -> None:
-    """Read ``NaN`` and ``Infinity``, which are no JSON, as null: PostgreSQL would refuse the whole XCom for one."""
-
-
-def _finite(digits: str) -> float | None:
-    """Read a number that is too large for a float as null, as :func:`_null` does."""
-    number = float(digits)
-    return number if math.isfinite(number) else None
-
-
-_JSON = json.JSONDecoder(parse_constant=_null, parse_float=_finite)
-
-
-def _storable(value: Any) -> Any:
-    """Replace what JSON can escape and PostgreSQL cannot store: a NUL, or half of a surrogate pair."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    if isinstance(value, list):
-        return [_storable(one) for one in value]
-    if isinstance(value, dict):
-        return {_storable(key): _storable(one) for key, one in value.items()}
-    return value
-
-
-def _error_for(config: ClientConfig, purpose: str, answer: Response, now: float) -> AkkioError:
-    status = answer.status
-    said = _detail(answer.body)
-    if 300 <= status < 400:
-        return AkkioUntrustedUrlError(
-            f"{purpose}: {config.base_url.origin} answered with a redirect (HTTP {status}). It is not followed, since the "
-            f"API key goes to that origin alone. Put the site's own address into connection {config.connection_id!r}."
-        )
-    retry_after = retry_after_seconds(answer.retry_after, now)
-    if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None):
-        return AkkioUnavailableError(
-            f"{purpose}: Akkio asks for fewer requests (HTTP {status}): {said}",
-            outcome_is_unknown=status != HTTPStatus.TOO_MANY_REQUESTS,
-            is_throttled=True,
-            retry_after=retry_after,
-        )
-    if status in _NOT_BEGUN or not 400 <= status < 500:
-        return AkkioUnavailableError(
-            f"{purpose}: Akkio cannot answer now (HTTP {status}): {said}", outcome_is_unknown=status not in _NOT_BEGUN
-        )
-    return _refusal(config, purpose, status, said)
-
-
-def _refusal(config: ClientConfig, purpose: str, status: int, said: str) -> AkkioRequestRejectedError:
-    where = f"connection {config.connection_id!r}"
-    match status:
-        case HTTPStatus.UNAUTHORIZED:
-            return AkkioUnauthorizedError(
-                f"{purpose}: Akkio does not know the API key in the password of {where} (HTTP 401): {said}"
-            )
-        case HTTPStatus.FORBIDDEN:
-            return AkkioForbiddenError(
-                f"{purpose}: the organization of the API key in {where} may not do this (HTTP 403): {said}"
-            )
-        case HTTPStatus.NOT_FOUND:
-            return AkkioNotFoundError(f"{purpose}: Akkio has nothing under this id (HTTP 404): {said}")
-        case HTTPStatus.UNPROCESSABLE_ENTITY:
-            return AkkioUnprocessableError(f"{purpose}: Akkio refused the request (HTTP 422): {said}")
-        case _:
-            return AkkioRequestRejectedError(f"{purpose}: Akkio refused the request (HTTP {status}): {said}")
-
-
-def _detail(body: bytes) -> str:
-    """Return what an error answer says, in one line: ``detail``, or ``status`` of a legacy call, else its beginning."""
-    text = body[: 16 * 1024].decode("utf-8", "replace")
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        return printable(text) or "no explanation"
-    detail = parsed.get("detail", parsed.get("status")) if isinstance(parsed, dict) else None
-    if isinstance(detail, Sequence) and not isinstance(detail, str):
-        detail = "; ".join(_field_error(one) for one in detail[:10] if isinstance(one, Mapping))
-    return printable(detail if isinstance(detail, str) and detail else text) or "no explanation"
-
-
-def _field_error(error: Mapping[str, Any]) -> str:
-    """Return ``field: reason`` for one entry of FastAPI's 422 answer."""
-    location = error.get("loc")
-    names = location if isinstance(location, list) else []
-    field = ".".join(str(name) for name in names if name != "body") or "body"
-    return f"{field}: {error.get('msg')}"
-
-
-MAX_MALFORMED_IN_A_ROW = 10
-_backoff = wait_exponential_jitter(initial=1, max=60, jitter=1)
-
-Value = TypeVar("Value")
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one request is tried: tenacity counts and computes, the conversation alone waits.
+    """Limits for the retries of one request.
 
-    :param clock: gives the present, in seconds since the epoch.
-    :param deadline: when to stop in any case, in seconds since the epoch.
-    :param counted: which failures count towards ``most``; being throttled never does.
-    :param most: how many counted failures are tried again.
+    :param deadline: time of the last attempt, in seconds since the epoch.
+    :param max_failures: number of failures after which there is no retry. Rate limiting is not a failure.
+    :param counted: class of the errors that count as failures. Any other error resets the count.
     """
 
-    clock: Callable[[], float]
     deadline: float
-    counted: type[AkkioUnavailableError]
-    most: int
-    failures: int = 0
-    asked_for: list[float] = field(default_factory=list)
-
-    def attempts(self, may_try_again: Callable[[BaseException], bool]) -> Retrying:
-        """Return what to iterate over; between two attempts the :meth:`pauses` are to be yielded.
-
-        :param may_try_again: tells whether another try may follow a failure.
-        """
-        return Retrying(
-            retry=retry_if_exception(may_try_again),
-            stop=self._stop,
-            wait=self._wait,
-            sleep=self.asked_for.append,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-
-    def pauses(self) -> Iterator[Sleep]:
-        """Return how long to wait before the next attempt."""
-        while self.asked_for:
-            yield Sleep(self.asked_for.pop())
-
-    def _stop(self, state: RetryCallState) -> bool:
-        error = _failure(state)
-        if not isinstance(error, self.counted):
-            self.failures = 0
-        elif not error.is_throttled:
-            self.failures += 1
-        return self.failures > self.most or self.clock() >= self.deadline
-
-    def _wait(self, state: RetryCallState) -> float:
-        retry_after = _failure(state).retry_after
-        seconds = _backoff(state) if retry_after is None else retry_after
-        return max(0.0, min(seconds, self.deadline - self.clock()))
-
-
-def _failure(state: RetryCallState) -> AkkioUnavailableError:
-    """Return the failure to decide about; the retry conditions let no other kind through."""
-    return cast("AkkioUnavailableError", state.outcome and state.outcome.exception())
-
-
-def _log_retry(state: RetryCallState) -> None:
-    log.warning("%s Trying again in %.0f s.", _failure(state), state.next_action.sleep if state.next_action else 0)
+    max_failures: int
+    counted: type[AkkioUnavailableError] = AkkioUnavailableError
 
 
 class Requester:
-    """Puts questions to an account's Akkio.
+    """Sends the requests of one client.
 
-    :param config: where it is, and what its connection is called.
-    :param clock: gives the present, in seconds since the epoch.
-    :param metrics: takes the numbers.
+    :meth:`retry` does not use tenacity, which cannot drive a generator that yields its sleeps.
     """
 
     def __init__(self, config: ClientConfig, clock: Callable[[], float], metrics: Metrics) -> None:
@@ -296,47 +103,182 @@ class Requester:
         self.clock = clock
         self._metrics = metrics
 
-    def ask(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
-        """Put a question once, and return what ``reader`` makes of the answer.
+    def send(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
+        """Send a request once.
 
-        :param request: the question.
-        :param purpose: what is asked, to begin a message with.
-        :param reader: reads the answer's JSON object; raises :class:`AkkioResponseError` if it lacks something.
-        :raises AkkioUnavailableError: if trying again can help.
-        :raises AkkioRequestRejectedError: if it cannot.
+        :param purpose: what the request is for, as the beginning of messages, such as ``"Status of training T1"``.
+        :param parse: parses the JSON object of the response; raises :class:`AkkioResponseError` if it is invalid.
+        :raises AkkioError: see :func:`parse_response`.
         """
-        answer = yield request
-        if answer is None:
-            raise TypeError("the client that drives a conversation must answer its requests")
+        response = yield request
+        if response is None:
+            raise TypeError("The client must send a response for every request of a flow.")
         try:
-            body = parse_response(self.config, purpose, answer, self.clock())
+            body = parse_response(self.config, purpose, response, self.clock())
         except AkkioUnavailableError as error:
             if error.is_throttled:
                 self._metrics.increment(MetricName.RATE_LIMITED)
             raise
         try:
-            return reader(body)
+            return parse(body)
         except AkkioResponseError as error:
             raise AkkioResponseError(f"{purpose}: {error} It begins: {printable(json.dumps(body))}") from None
 
-    def read(self, ask: Callable[[], Flow[Value]], deadline: float | None = None) -> Flow[Value]:
-        """Put a question that changes nothing until it is answered.
+    def read(self, attempt: Callable[[], Flow[Value]], deadline: float | None = None) -> Flow[Value]:
+        """Repeat an idempotent request until it succeeds, except after ten consecutive invalid responses.
 
-        :param ask: begins it, each time anew.
-        :param deadline: until when to try, in seconds since the epoch; default for five minutes.
-        :raises AkkioUnavailableError: if no answer came by then.
+        :param attempt: starts an attempt, such as :meth:`send`.
+        :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
         """
+        deadline = self.clock() + READ_TIMEOUT if deadline is None else deadline
+        return self.retry(attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError))
+
+    def retry(
+        self,
+        attempt: Callable[[], Flow[Value]],
+        policy: RetryPolicy,
+        may_retry: Callable[[AkkioUnavailableError], bool] = lambda _: True,
+    ) -> Flow[Value]:
+        """Retry while Akkio is unavailable, after its ``Retry-After`` or with exponential backoff.
+
+        :param attempt: starts an attempt.
+        :param may_retry: returns whether a retry is safe after this error; default always.
+        """
+        attempts = failures = 0
+        while True:
+            try:
+                return (yield from attempt())
+            except AkkioUnavailableError as error:
+                attempts += 1
+                if not isinstance(error, policy.counted):
+                    failures = 0
+                elif not error.is_throttled:
+                    failures += 1
+                remaining = policy.deadline - self.clock()
+                if remaining <= 0 or failures >= policy.max_failures or not may_retry(error):
+                    raise
+                seconds = min(_backoff(attempts) if error.retry_after is None else error.retry_after, remaining)
+                log.warning("%s; retrying in %.0f s", str(error).rstrip("."), seconds)
+            yield Sleep(seconds)
+
+
+def _backoff(attempts: int) -> float:
+    jitter = random.uniform(0, 1)  # noqa: S311 - not used for security
+    return min(2.0 ** min(attempts - 1, 10) + jitter, _MAX_BACKOFF)
+
+
+def parse_response(
+    config: ClientConfig, purpose: str, response: Response | TransportError, now: float
+) -> dict[str, Any]:
+    """Return the JSON object of a response, without the API key.
+
+    :param purpose: what the request was for, as the beginning of messages.
+    :raises AkkioUnavailableError: if a retry can succeed.
+    :raises AkkioResponseError: the same, if the response is a success but not a complete JSON object.
+    :raises AkkioRequestRejectedError: if Akkio rejected the request.
+    :raises AkkioUntrustedUrlError: if the response is a redirect.
+    """
+    response = redact_key(response, config.api_key)
+    if isinstance(response, TransportError):
+        raise AkkioUnavailableError(
+            f"{purpose}: connection to {config.base_url.origin} failed ({printable(response.reason)}).",
+            outcome_is_unknown=response.was_sent,
+        )
+    if 200 <= response.status < 300:
+        return _parse_json_object(purpose, response)
+    raise _error_for(config, purpose, response, now)
+
+
+def _parse_json_object(purpose: str, response: Response) -> dict[str, Any]:
+    defect = response.defect
+    if defect is None:
         try:
-            return (yield from ask())
-        except AkkioUnavailableError as error:
-            first: AkkioUnavailableError | None = error
-        until = self.clock() + READ_TIMEOUT if deadline is None else deadline
-        patience = RetryPolicy(self.clock, until, AkkioResponseError, MAX_MALFORMED_IN_A_ROW - 1)
-        for attempt in patience.attempts(lambda error: isinstance(error, AkkioUnavailableError)):
-            yield from patience.pauses()
-            with attempt:
-                if first is not None:  # most questions are answered at once, and need none of this
-                    failure, first = first, None
-                    raise failure
-                value = yield from ask()
+            body = _storable(_JSON.decode(response.body.decode("utf-8-sig")), MAX_NESTING)
+        except (ValueError, RecursionError) as error:
+            defect = f"is not valid JSON ({error})"
+        else:
+            if isinstance(body, dict):
+                return body
+            defect = "is not a JSON object"
+    beginning = response.body[: 4 * MAX_PRINTABLE].decode("utf-8", "replace")
+    raise AkkioResponseError(f"{purpose}: Akkio's response {printable(defect)}. It begins: {printable(beginning)}")
+
+
+def _parse_constant(_: str) -> None:
+    """Replace ``NaN`` and ``Infinity``: PostgreSQL rejects an XCom that contains one."""
+
+
+def _parse_float(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+_JSON = json.JSONDecoder(parse_constant=_parse_constant, parse_float=_parse_float)
+
+
+def _storable(value: Any, levels: int) -> Any:
+    """Return a value that PostgreSQL can store as JSON: no NUL, no lone surrogate, and limited nesting."""
+    if isinstance(value, str):
+        return value if value.isprintable() else value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if not isinstance(value, dict | list):
         return value
+    if not levels:
+        raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+    if isinstance(value, list):
+        return [_storable(item, levels - 1) for item in value]
+    return {_storable(key, 0): _storable(item, levels - 1) for key, item in value.items()}
+
+
+_REJECTIONS: Mapping[int, tuple[type[AkkioRequestRejectedError], str, str]] = {
+    401: (AkkioUnauthorizedError, "Akkio rejected the API key", " Check the password of connection {!r}."),
+    403: (AkkioForbiddenError, "the API key's organization has no access", " Check the key in connection {!r}."),
+    404: (AkkioNotFoundError, "Akkio does not know this ID", " Check the ID and connection {!r}."),
+    422: (AkkioUnprocessableError, "Akkio rejected the request", ""),
+}
+
+
+def _error_for(config: ClientConfig, purpose: str, response: Response, now: float) -> AkkioError:
+    status = response.status
+    if 300 <= status < 400:
+        return AkkioUntrustedUrlError(
+            f"{purpose}: {config.base_url.origin} sent a redirect (HTTP {status}). It was not followed, because the "
+            f"API key is sent only to that origin. Check the host of connection {config.connection_id!r}."
+        )
+    http = f"(HTTP {status}): {detail}." if (detail := _detail(response.body)) else f"(HTTP {status})."
+    was_not_executed = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+    if 400 <= status < 500 and not was_not_executed:
+        error_class, problem, advice = _REJECTIONS.get(
+            status, (AkkioRequestRejectedError, "Akkio rejected the request", "")
+        )
+        return error_class(f"{purpose}: {problem} {http}{advice.format(config.connection_id)}")
+    retry_after = retry_after_seconds(response.retry_after, now)
+    is_throttled = status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
+    )
+    return AkkioUnavailableError(
+        f"{purpose}: {'rate limited by Akkio' if is_throttled else 'Akkio is unavailable'} {http}",
+        outcome_is_unknown=not was_not_executed,
+        is_throttled=is_throttled,
+        retry_after=retry_after if is_throttled else None,
+    )
+
+
+def _detail(body: bytes) -> str:
+    """Return the reason in an error response: ``detail``, or ``status`` of a v1 response, else the body."""
+    text = body[: 16 * 1024].decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    detail = parsed.get("detail", parsed.get("status")) if isinstance(parsed, dict) else None
+    if isinstance(detail, list):
+        detail = "; ".join(_field_error(entry) for entry in detail[:10] if isinstance(entry, Mapping))
+    return printable(detail if isinstance(detail, str) and detail else text).rstrip(".")
+
+
+def _field_error(error: Mapping[str, Any]) -> str:
+    """Return ``field: reason`` for an entry of a response with HTTP 422."""
+    location = error.get("loc")
+    names = location if isinstance(location, list) else []
+    field = ".".join(str(name) for name in names if name != "body") or "body"
+    return f"{field}: {error.get('msg')}"

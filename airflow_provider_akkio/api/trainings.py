@@ -1,12 +1,11 @@
-"""How to talk to Akkio about a training, as conversations that a blocking and an asynchronous client drive alike.
+"""All operations as flows; this module has those about trainings.
 
-This is the one place that decides whether a failure is tried again:
+The retry rules:
 
-- *Reading* (a status, a result) is tried again with exponential backoff until the deadline; only ten unreadable answers
-  in a row end it sooner.
-- *Submitting* is tried again if nothing can have been started, or if Akkio would give the same model for the same
-  parameters (``force=False``). With ``force=True`` an unknown outcome ends it: a second training would be billed.
-- A refusal (401, 403, 404, 422, a redirect) is never tried again.
+- *A read* (status, result) is retried until its deadline, except after ten consecutive invalid responses.
+- *A submission* is retried if Akkio cannot have started a training, or if it returns the same model for the same
+  parameters (``force=False``). With ``force=True``, an unknown outcome is final: a second training would be billed.
+- *A rejection* (HTTP 401, 403, 404, 422, a redirect) is never retried.
 """
 
 from __future__ import annotations
@@ -23,16 +22,18 @@ from airflow_provider_akkio.api.datasets import DatasetApi
 from airflow_provider_akkio.api.http import Flow, Method, Request, Sleep
 from airflow_provider_akkio.api.models import ModelApi
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.polling import FIRST_POLL, READ_TIMEOUT, SUBMIT_TIMEOUT, seconds_until_next_poll
+from airflow_provider_akkio.api.polling import FIRST_POLL, SUBMIT_TIMEOUT, seconds_until_next_poll
 from airflow_provider_akkio.api.requester import NO_METRICS, MetricName, Metrics, Requester, RetryPolicy
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
     NOT_SUBMITTED_AGAIN,
+    UNKNOWN_STATE,
     SubmittedTraining,
     TrainingResult,
     TrainingState,
     TrainingStatus,
+    required_id,
     still_running,
 )
 from airflow_provider_akkio.exceptions import (
@@ -45,25 +46,21 @@ from airflow_provider_akkio.exceptions import (
 
 log = logging.getLogger(__name__)
 
-MAX_SUBMIT_RETRIES = 5
-_TRAIN = ("models", "train")
-_UNUSED_TRAINING = "airflow-connection-test"
+MAX_SUBMISSIONS = 6
 
 OnStatus: TypeAlias = Callable[[TrainingState], None]
-"""Hears an answer to a question for a training's status."""
-
-
-def _unheard(_: TrainingState) -> None:
-    """Hear an answer for nobody."""
+"""Called with the state after each poll."""
 
 
 class AkkioApi:
-    """The conversations with one account's Akkio: those about trainings, and in ``datasets`` and ``models`` the others.
+    """The operations of one account: trainings here, datasets and models in ``datasets`` and ``models``.
 
-    :param config: where it is, and what its connection is called.
-    :param clock: gives the present, in seconds since the epoch.
-    :param metrics: takes the numbers.
-    :param seconds_per_round: gives the seconds in which the account could ask once for each training that it waits for.
+    Every operation raises :class:`AkkioUnavailableError` if its retries fail, :class:`AkkioRequestRejectedError` if
+    Akkio rejects a request, and :class:`AkkioUntrustedUrlError` for a redirect.
+
+    :param metrics: receives the metrics; default none are recorded.
+    :param seconds_per_round: returns the seconds in which the rate limit allows one poll for each waiting training of
+        the account; default 0.
     """
 
     def __init__(
@@ -73,213 +70,190 @@ class AkkioApi:
         metrics: Metrics = NO_METRICS,
         seconds_per_round: Callable[[], float] = float,
     ) -> None:
-        self._config = config
+        self._base_url = config.base_url
         self._clock = clock
         self._metrics = metrics
         self._requester = Requester(config, clock, metrics)
+        self._seconds_per_round = seconds_per_round
         self.datasets = DatasetApi(self._requester)
         self.models = ModelApi(self._requester)
-        self._round_seconds = seconds_per_round
 
     def submit(self, request: TrainRequest) -> Flow[SubmittedTraining]:
-        """Ask for a training; while Akkio asks for fewer requests, for up to an hour.
+        """Submit a training; retry up to five times, and for up to an hour while Akkio limits the rate.
 
-        :param request: what to train.
-        :raises AkkioSubmissionUnknownError: if ``force`` is set and a training may have been started.
-        :raises AkkioRequestRejectedError: if Akkio refuses the request.
-        :raises AkkioUnavailableError: if Akkio cannot be had.
+        :raises AkkioSubmissionUnknownError: if ``force`` is set and Akkio may have started a training.
         """
+
+        def parse(body: Mapping[str, Any]) -> SubmittedTraining:
+            return SubmittedTraining(required_id(body, "task_id"), self._clock(), request.duration)
+
+        def would_pay_twice(error: AkkioUnavailableError) -> bool:
+            return bool(request.force) and error.outcome_is_unknown and not error.is_throttled
+
+        message = Request(Method.POST, self._base_url.url("models", "train", "new"), request.to_json())
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
-        message = Request(Method.POST, self._config.base_url.url(*_TRAIN, "new"), request.to_json())
-        patience = RetryPolicy(self._clock, self._clock() + SUBMIT_TIMEOUT, AkkioUnavailableError, MAX_SUBMIT_RETRIES)
+        policy = RetryPolicy(self._clock() + SUBMIT_TIMEOUT, MAX_SUBMISSIONS)
         try:
-            for attempt in patience.attempts(lambda error: _may_submit_again(error, request)):
-                yield from patience.pauses()
-                with attempt:
-                    training = yield from self._requester.ask(message, purpose, partial(self._accepted, request.duration))
+            training = yield from self._requester.retry(
+                partial(self._requester.send, message, purpose, parse),
+                policy,
+                may_retry=lambda error: not would_pay_twice(error),
+            )
         except AkkioUnavailableError as error:
-            if not (request.force and _may_have_begun(error)):
-                raise
-            raise AkkioSubmissionUnknownError(f"{error} {NOT_SUBMITTED_AGAIN}") from error
+            if would_pay_twice(error):
+                raise AkkioSubmissionUnknownError(f"{error} {NOT_SUBMITTED_AGAIN}") from error
+            raise
         log.info(
-            "Akkio accepted training %s: dataset %s, predicting %s, %d s.",
+            "Submitted training %s: dataset %s, predict fields %s, duration %d s.",
             training.akkio_task_id,
             request.dataset_id,
-            ", ".join(request.predict_fields or ()) or "what Akkio chooses",
+            ", ".join(request.predict_fields or ()) or "chosen by Akkio",
             request.duration,
         )
         return training
 
     def status(self, akkio_task_id: str, deadline: float | None = None, due_at: float = 0.0) -> Flow[TrainingState]:
-        """Ask how a training is doing.
+        """Poll a training once; retry while Akkio is unavailable.
 
-        :param akkio_task_id: which training.
-        :param deadline: until when to try, in seconds since the epoch; default for five minutes.
-        :param due_at: since when the answer is wanted, in seconds since the epoch; by default before all others.
-        :raises AkkioNotFoundError: if Akkio does not know the training, or no longer.
-        :raises AkkioRequestRejectedError: if Akkio refuses the request.
-        :raises AkkioUnavailableError: if no answer came until the deadline.
+        :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
+        :param due_at: see :class:`~airflow_provider_akkio.api.http.Request`.
+        :raises AkkioNotFoundError: if Akkio does not know the training, or not any more.
         """
-        url = self._config.base_url.url(*_TRAIN, akkio_task_id, "status")
-        request = Request(Method.GET, url, due_at=due_at)
-        return self._requester.read(lambda: self._poll(akkio_task_id, request), deadline)
+        request = Request(Method.GET, self._url(akkio_task_id, "status"), due_at=due_at)
+        return self._requester.read(partial(self._poll, akkio_task_id, request), deadline)
 
     def result(
         self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
     ) -> Flow[TrainingResult]:
-        """Fetch the result of a training that succeeded.
+        """Fetch the result of a training that succeeded; retry while Akkio is unavailable.
 
-        :param akkio_task_id: which training.
-        :param location: where Akkio said that it lies; ``None`` for the documented place.
-        :param deadline: until when to try, in seconds since the epoch; default for five minutes.
-        :raises AkkioUntrustedUrlError: if ``location`` leads elsewhere.
-        :raises AkkioNotFoundError: if there is none.
-        :raises AkkioUnavailableError: if no answer came until the deadline.
+        :param location: location of the result, from the training's state; default the documented URL.
+        :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
+        :raises AkkioUntrustedUrlError: if ``location`` is outside the API root.
+        :raises AkkioNotFoundError: if there is no result.
         """
-        site = self._config.base_url
-        url = site.url(*_TRAIN, akkio_task_id, "result") if location is None else site.resolve(location)
-        request = Request(Method.GET, url)
-        purpose = f"Result of training {akkio_task_id}"
-        return self._requester.read(lambda: self._requester.ask(request, purpose, TrainingResult.from_json), deadline)
+        return self._requester.read(partial(self._fetch_result, akkio_task_id, location), deadline)
 
-    def wait(
+    def poll_until_done(
         self,
         training: SubmittedTraining,
         deadline: float,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
     ) -> Flow[TrainingState]:
-        """Ask for the status again and again until the training has succeeded.
+        """Poll a training until it has succeeded.
 
-        :param training: which training, submitted when.
-        :param deadline: until when to wait, in seconds since the epoch; the last question is asked then.
-        :param poll_interval: seconds between two questions; ``None`` lets :mod:`.pacing` decide.
-        :param on_status: hears each answer; default nobody does.
-        :return: the state in which it succeeded, with the location of its result if Akkio gave one.
-        :raises AkkioTrainingFailedError: if Akkio reports that it failed.
-        :raises AkkioTrainingTimeoutError: if the deadline passes.
-        :raises AkkioNotFoundError: if Akkio no longer knows the training, nor a result of it.
-        :raises AkkioRequestRejectedError: if Akkio refuses to answer.
+        :param deadline: time of the last poll, in seconds since the epoch.
+        :param poll_interval: seconds between two polls; default :func:`~.polling.seconds_until_next_poll`.
+        :param on_status: called after each poll; default none.
+        :return: the final state, with the location of the result if Akkio sent one.
+        :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
+        :raises AkkioTrainingTimeoutError: if the training has not ended at the deadline.
+        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
         """
-        akkio_task_id = training.akkio_task_id
-        hear = on_status or _unheard
-        last, unknown = TrainingState("not known"), set[str]()
+        previous, undocumented = UNKNOWN_STATE, set[str]()
+        waiting_at = unfinished_at = training.submitted_at  # when a poll last saw it waiting, and unfinished
         now = due_at = self._clock()
-        idle_until = running_at = training.submitted_at
-        if poll_interval is None and training.duration is not None and now - training.submitted_at < FIRST_POLL:
+        is_fresh = training.duration is not None and now - training.submitted_at < FIRST_POLL
+        if poll_interval is None and is_fresh:
             due_at = max(now, min(now + seconds_until_next_poll(now - training.submitted_at), deadline))
             yield Sleep(due_at - now)
         while True:
             try:
-                state = yield from self._state(akkio_task_id, deadline, due_at)
+                state = yield from self._status_or_result(training, deadline, due_at)
             except AkkioUnavailableError as error:
                 if self._clock() < deadline:
                     raise
-                raise _timeout(training, deadline, last, f" The last question failed: {error}") from error
-            _log_change(akkio_task_id, last, state, unknown)
-            hear(state)
+                raise _timeout(training, deadline, previous, f" The last poll failed: {error}") from error
+            if previous.known is TrainingStatus.IN_PROGRESS and state.is_waiting:
+                # Akkio reports an unknown ID as pending, also that of a training whose status it has deleted.
+                state = (yield from self._succeeded_state(training)) or state
+            _log_change(training, previous, state, undocumented)
+            if on_status is not None:
+                on_status(state)
             now = self._clock()
             if state.known is TrainingStatus.SUCCEEDED:
-                self._time(training, now, running_at)
+                self._record_durations(training, now, unfinished_at)
                 return state
-            if state.known is not None and state.known.is_failed:
-                raise _failed(akkio_task_id, state)
-            if _has_fallen_back(last, state) and (yield from self._has_result(akkio_task_id)):
-                state = TrainingState(TrainingStatus.SUCCEEDED)
-                hear(state)
-                return state
+            if state.is_failed:
+                reason = printable(state.error or "") or "Akkio gave no reason"
+                raise AkkioTrainingFailedError(
+                    f"Training {training.akkio_task_id} ended with status {state.status}: {reason.rstrip('.')}. "
+                    "Check its dataset and parameters."
+                )
             if now >= deadline:
                 raise _timeout(training, deadline, state)
-            if state.known is not None and state.known.is_waiting:
-                idle_until = now
-            last, running_at = state, now
-            interval = self._interval(training, state, now, idle_until) if poll_interval is None else poll_interval
+            previous, unfinished_at = state, now
+            waiting_at = now if state.is_waiting else waiting_at
+            interval = poll_interval or seconds_until_next_poll(
+                now - (training.submitted_at if state.is_waiting else waiting_at),
+                duration=training.duration,
+                estimate=state.estimate_seconds,
+                is_waiting=state.is_waiting,
+                seconds_per_round=self._seconds_per_round(),
+            )
             due_at = min(now + interval, deadline)
             yield Sleep(due_at - now)
 
-    def revisit(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
-        """Find out, with one question each, what has become of a training that was submitted some time ago.
+    def get_resumable_state(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
+        """Return the state of a training that a previous attempt submitted, without retries.
 
-        Akkio forgets a status after a day, and may then call the training pending; its result stays.
+        Akkio deletes a status after a day and may then report the training as pending. It keeps the result.
 
-        :param training: which training, submitted when.
-        :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more.
-        :raises AkkioNotFoundError: if Akkio knows neither a status nor a result of it.
-        :raises AkkioRequestRejectedError: if Akkio refuses to answer.
-        :raises AkkioUntrustedUrlError: if it answers with a redirect.
+        :return: its state, :data:`~.types.UNKNOWN_STATE` if Akkio is unavailable, or ``None`` if it cannot produce a
+            model any more.
+        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
         """
         try:
-            state = yield from self._state(training.akkio_task_id, self._clock())
+            state = yield from self._status_or_result(training, deadline=self._clock())
         except AkkioUnavailableError:
-            return TrainingState("not known")
-        if state.known is None or not (state.known.is_waiting or state.known.is_failed):
-            return state
-        if state.known.is_waiting and (yield from self._has_result(training.akkio_task_id)):
-            return TrainingState(TrainingStatus.SUCCEEDED)
-        is_lost = state.known.is_failed or self._clock() - training.submitted_at > MAX_TRAINING_SECONDS
-        return None if is_lost else state
+            return UNKNOWN_STATE
+        if state.is_waiting:
+            state = (yield from self._succeeded_state(training)) or state
+        is_lost = state.is_waiting and self._clock() - training.submitted_at > MAX_TRAINING_SECONDS
+        return None if state.is_failed or is_lost else state
 
-    def finish(
-        self,
-        training: SubmittedTraining,
-        deadline: float,
-        poll_interval: float | None = None,
-        on_status: OnStatus | None = None,
-    ) -> Flow[tuple[TrainingState, TrainingResult]]:
-        """Wait for a training, as :meth:`wait`, and fetch its :meth:`result`.
+    def test_connection(self) -> Flow[None]:
+        """Check that Akkio is reachable and accepts the API key; nothing is started.
 
-        Fetching it is tried for five minutes even if the deadline is near: the model is there, and paid for.
-
-        :return: the state in which it succeeded, and its result.
-        """
-        state = yield from self.wait(training, deadline, poll_interval, on_status)
-        deadline = max(deadline, self._clock() + READ_TIMEOUT)
-        return state, (yield from self.result(training.akkio_task_id, state.location, deadline))
-
-    def check(self) -> Flow[None]:
-        """Find out whether Akkio can be reached and takes the key, without starting anything.
-
-        It asks once for the status of a training that cannot exist: of all that is documented, only this needs a key
-        and changes nothing. Akkio may answer 404, or that an unknown training is pending.
+        Polls a training that does not exist: no other documented request needs a key and changes nothing. Akkio may
+        respond with HTTP 404, or that the training is pending.
 
         :raises AkkioUnauthorizedError: if the key is wrong.
-        :raises AkkioForbiddenError: if its organization may not use the API.
-        :raises AkkioUnavailableError: if there is no answer, or none of Akkio's.
+        :raises AkkioForbiddenError: if the key's organization has no access.
+        :raises AkkioUnavailableError: if Akkio is unreachable, or the response is not from Akkio.
         """
-        request = Request(Method.GET, self._config.base_url.url(*_TRAIN, _UNUSED_TRAINING, "status"))
+        request = Request(Method.GET, self._url("airflow-connection-test", "status"))
         with suppress(AkkioNotFoundError):
-            yield from self._requester.ask(request, "Testing the connection", TrainingState.from_json)
+            yield from self._requester.send(request, "Testing the connection", TrainingState.from_json)
+
+    def _record_durations(self, training: SubmittedTraining, now: float, unfinished_at: float) -> None:
+        if training.duration is not None:  # otherwise the time of the submission is unknown
+            self._metrics.timing(MetricName.TRAINING_SECONDS, now - training.submitted_at)
+            self._metrics.timing(MetricName.DETECTION_DELAY_SECONDS, now - unfinished_at)
+
+    def _url(self, akkio_task_id: str, endpoint: str) -> str:
+        return self._base_url.url("models", "train", akkio_task_id, endpoint)
 
     def _poll(self, akkio_task_id: str, request: Request) -> Flow[TrainingState]:
         self._metrics.increment(MetricName.POLLS)
+        purpose = f"Status of training {akkio_task_id}"
         try:
-            return (
-                yield from self._requester.ask(request, f"Status of training {akkio_task_id}", TrainingState.from_json)
-            )
+            return (yield from self._requester.send(request, purpose, TrainingState.from_json))
         except AkkioUnavailableError:
             self._metrics.increment(MetricName.POLL_ERRORS)
             raise
 
-    def _accepted(self, duration: int, body: Mapping[str, Any]) -> SubmittedTraining:
-        return SubmittedTraining.from_json(body, self._clock(), duration)
+    def _fetch_result(self, akkio_task_id: str, location: str | None = None) -> Flow[TrainingResult]:
+        url = self._url(akkio_task_id, "result") if location is None else self._base_url.resolve(location)
+        purpose = f"Result of training {akkio_task_id}"
+        return self._requester.send(Request(Method.GET, url), purpose, TrainingResult.from_json)
 
-    def _time(self, training: SubmittedTraining, now: float, running_at: float) -> None:
-        if training.duration is not None:  # else it is not known when it was submitted
-            self._metrics.timing(MetricName.TRAINING_SECONDS, now - training.submitted_at)
-            self._metrics.timing(MetricName.DETECTION_DELAY_SECONDS, now - running_at)
-
-    def _interval(self, training: SubmittedTraining, state: TrainingState, now: float, idle_until: float) -> float:
-        is_waiting = state.known is not None and state.known.is_waiting
-        return seconds_until_next_poll(
-            now - (training.submitted_at if is_waiting else idle_until),
-            duration=training.duration,
-            estimate=state.estimate_seconds,
-            is_waiting=is_waiting,
-            seconds_per_round=self._round_seconds(),
-        )
-
-    def _state(self, akkio_task_id: str, deadline: float, due_at: float = 0.0) -> Flow[TrainingState]:
-        """Ask for the status, and if it is gone for the result: Akkio keeps statuses for 24 hours, results longer."""
+    def _status_or_result(
+        self, training: SubmittedTraining, deadline: float, due_at: float = 0.0
+    ) -> Flow[TrainingState]:
+        """Poll; if the status is gone, look for the result: Akkio keeps statuses for 24 hours, results for longer."""
+        akkio_task_id = training.akkio_task_id
         try:
             return (yield from self.status(akkio_task_id, deadline, due_at))
         except AkkioNotFoundError:
@@ -288,61 +262,44 @@ class AkkioApi:
             yield from self.result(akkio_task_id, deadline=deadline)
         except AkkioNotFoundError as error:
             raise AkkioNotFoundError(
-                f"Akkio knows neither a status nor a result of training {akkio_task_id}: it is not of this account, or "
-                "it ended without a model over 24 hours ago. Check the connection; clear the task to train anew."
+                f"Akkio has neither a status nor a result of training {akkio_task_id} (HTTP 404). It belongs to "
+                "another account, or it ended without a model more than 24 hours ago. Check the connection, or clear "
+                "the task to train again."
             ) from error
         return TrainingState(TrainingStatus.SUCCEEDED)
 
-    def _has_result(self, akkio_task_id: str) -> Flow[bool]:
-        """Ask once whether there is a result, for a status that may be Akkio's way of not knowing the id."""
-        request = Request(Method.GET, self._config.base_url.url(*_TRAIN, akkio_task_id, "result"))
+    def _succeeded_state(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
+        """Return the state of a training that has a result, else ``None``."""
         try:
-            yield from self._requester.ask(request, f"Result of training {akkio_task_id}", TrainingResult.from_json)
+            yield from self._fetch_result(training.akkio_task_id)
         except (AkkioNotFoundError, AkkioUnavailableError):
-            return False
-        return True
+            return None
+        return TrainingState(TrainingStatus.SUCCEEDED)
 
 
-def _may_submit_again(error: BaseException, request: TrainRequest) -> bool:
-    return isinstance(error, AkkioUnavailableError) and not (request.force and _may_have_begun(error))
-
-
-def _may_have_begun(error: AkkioUnavailableError) -> bool:
-    """Return whether a training may have been started: whoever asks for fewer requests has not begun with one."""
-    return error.outcome_is_unknown and not error.is_throttled
-
-
-def _has_fallen_back(before: TrainingState, now: TrainingState) -> bool:
-    return before.known is TrainingStatus.IN_PROGRESS and now.known is not None and now.known.is_waiting
-
-
-def _log_change(akkio_task_id: str, before: TrainingState, now: TrainingState, unknown: set[str]) -> None:
+def _log_change(
+    training: SubmittedTraining, previous: TrainingState, state: TrainingState, undocumented: set[str]
+) -> None:
+    akkio_task_id = training.akkio_task_id
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("Training %s: %s", akkio_task_id, printable(str(now)))
-    if now.known is None:
-        if now.status not in unknown:
+        log.debug("Polled training %s: %s", akkio_task_id, printable(str(state)))
+    if state.known is None:
+        if state.status not in undocumented:
             log.warning(
-                "Training %s: status %r is not one that Akkio documents; waiting on.",
-                akkio_task_id,
-                printable(now.status),
+                "Training %s: undocumented status %r; polling continues.", akkio_task_id, printable(state.status)
             )
-        unknown.add(now.status)
-    elif now.status != before.status:
-        estimate = "" if now.estimate_seconds is None else f", estimated to take {now.estimate_seconds:.0f} s"
-        log.info("Training %s: %s%s", akkio_task_id, now.status, estimate)
-
-
-def _failed(akkio_task_id: str, state: TrainingState) -> AkkioTrainingFailedError:
-    reason = printable(state.error or "") or "Akkio gave no reason."
-    return AkkioTrainingFailedError(f"Akkio ended training {akkio_task_id} with {state.status}: {reason}")
+        undocumented.add(state.status)
+    elif state.status != previous.status:
+        estimate = "" if state.estimate_seconds is None else f", estimated duration {state.estimate_seconds:.0f} s"
+        log.info("Training %s: %s%s", akkio_task_id, state.status, estimate)
 
 
 def _timeout(
-    training: SubmittedTraining, deadline: float, last: TrainingState, why: str = ""
+    training: SubmittedTraining, deadline: float, last: TrainingState, reason: str = ""
 ) -> AkkioTrainingTimeoutError:
     seconds = max(0.0, deadline - training.submitted_at)
     return AkkioTrainingTimeoutError(
-        f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s; its "
-        f"last status is {printable(last.status)}.{why} {still_running(training.akkio_task_id)}",
+        f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s (last "
+        f"status: {printable(last.status)}).{reason} {still_running(training.akkio_task_id)}",
         last_status=last.status,
     )

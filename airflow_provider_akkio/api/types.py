@@ -1,4 +1,4 @@
-"""The closed words and the limits of Akkio's API: how long a training may take, and how it may stand.
+"""Trainings as values: status, state, result; and the limits and enumerations that Akkio documents.
 
 Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``).
 """
@@ -14,11 +14,30 @@ from airflow_provider_akkio.api.text import MAX_PRINTABLE
 from airflow_provider_akkio.exceptions import AkkioResponseError
 
 MAX_TRAINING_SECONDS = 86400.0
-"""Seconds after which a training counts as lost: Akkio takes one that has run for over a day as failed."""
+"""Seconds after which a training counts as lost: Akkio treats a training that runs for over a day as failed."""
+
+STATUS_KEY = "akkio_status"
+"""XCom key of the last status of a training."""
+
+ERROR_KEY = "akkio_error"
+"""XCom key of the message of the exception that failed the task."""
+
+NOT_SUBMITTED_AGAIN = (
+    "It is unknown whether Akkio started the training. It was not submitted again, because force=True would start "
+    "(and bill) a second one. Look for the model in Akkio. If it is missing, clear this task."
+)
+
+
+def still_running(akkio_task_id: str) -> str:
+    """Return the end of a message about a training that this task no longer waits for."""
+    return (
+        f"Training {akkio_task_id} may still be running at Akkio, which has no call to cancel it. To wait for it and "
+        f"fetch its result, use AkkioTrainSensor(akkio_task_id={akkio_task_id!r})."
+    )
 
 
 class Duration(IntEnum):
-    """How many seconds Akkio spends on a training; the names are those of the OpenAPI document."""
+    """Seconds that Akkio spends on a training; the names are from the OpenAPI document."""
 
     FASTEST = 10
     HIGH_QUALITY = 60
@@ -27,7 +46,7 @@ class Duration(IntEnum):
 
 
 class TrainingStatus(StrEnum):
-    """The statuses of both dialects: the Training page's and the OpenAPI document's."""
+    """Every status that the Training page or the OpenAPI document names."""
 
     PENDING = "PENDING"
     SUBMITTED = "SUBMITTED"
@@ -38,7 +57,7 @@ class TrainingStatus(StrEnum):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether Akkio has not begun with the training yet."""
+        """Whether Akkio has not started the training yet."""
         return self in (TrainingStatus.PENDING, TrainingStatus.SUBMITTED)
 
     @property
@@ -47,45 +66,40 @@ class TrainingStatus(StrEnum):
         return self in (TrainingStatus.FAILED, TrainingStatus.UNKNOWN_TIMEOUT)
 
 
-STATUS_KEY = "akkio_status"
-"""Key of the XCom with a training's last status; see :class:`~airflow_provider_akkio.triggers.status.TrainingStatusUpdate`."""
+class FieldType(StrEnum):
+    """Types of the fields of a dataset."""
 
-ERROR_KEY = "akkio_error"
-"""Key of the XCom that tells why a task failed, in the words of its exception."""
+    CATEGORY = "category"
+    STRING = "string"
+    NUMBER = "number"
 
 
-_LONGEST_ESTIMATE = 1e9
-_STATUSES = dict(TrainingStatus.__members__)
+_DOCUMENTED = dict(TrainingStatus.__members__)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedTraining:
     """A training that Akkio accepted.
 
-    :param akkio_task_id: the id to ask for its status and result with.
-    :param submitted_at: when Akkio accepted it, in seconds since the epoch: a trigger may go on in another process,
-        where a monotonic clock would start anew.
-    :param duration: seconds that Akkio was asked to spend on it; ``None`` if somebody else submitted it.
+    :param akkio_task_id: Akkio's task ID.
+    :param submitted_at: when Akkio accepted it, in seconds since the epoch. It is wall-clock time because a trigger may
+        resume in another process.
+    :param duration: seconds that Akkio spends on it; ``None`` if another program submitted it.
     """
 
     akkio_task_id: str
     submitted_at: float
     duration: float | None = None
 
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any], submitted_at: float, duration: float | None = None) -> Self:
-        """Read the answer to ``POST /models/train/new``; raise :class:`AkkioResponseError` without a task id."""
-        return cls(_id(body, "task_id"), submitted_at, duration)
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """Akkio's answer to one status question.
+    """Akkio's response to one poll.
 
-    :param status: the status as Akkio wrote it, also one that is not in :class:`TrainingStatus`.
-    :param estimate_seconds: Akkio's rough estimate of the whole training's seconds, if it gave one.
-    :param location: where Akkio says that the result lies, if it succeeded.
-    :param error: why it failed, in Akkio's words, if it did.
+    :param status: the status as Akkio sent it, including an undocumented one.
+    :param estimate_seconds: Akkio's rough estimate of the duration of the whole training, in seconds.
+    :param location: URL of the result, if the training succeeded.
+    :param error: Akkio's reason, if the training failed.
     """
 
     status: str
@@ -95,32 +109,45 @@ class TrainingState:
 
     @property
     def known(self) -> TrainingStatus | None:
-        """The status, if it is one that Akkio documents."""
-        return _STATUSES.get(self.status)
+        """The status, if it is a documented one."""
+        return _DOCUMENTED.get(self.status)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether Akkio reports that it has not started the training yet."""
+        return self.known is not None and self.known.is_waiting
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether Akkio reports that the training ended without a model."""
+        return self.known is not None and self.known.is_failed
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Read an answer of ``GET …/status``; metadata of an unexpected shape counts as absent."""
-        status = _text(body, "status")
-        if len(status) > MAX_PRINTABLE:
-            raise AkkioResponseError("Akkio's answer has a 'status' that is no status.")
+        """Parse the body of ``GET …/status``; ignore metadata of an unexpected type.
+
+        :raises AkkioResponseError: if the status is missing or invalid.
+        """
         metadata = body.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         return cls(
-            status=status,
+            status=_required_text(body, "status"),
             estimate_seconds=_seconds_or_none(metadata.get("estimate_seconds")),
             location=_text_or_none(metadata.get("location")),
             error=_text_or_none(metadata.get("error")),
         )
 
 
+UNKNOWN_STATE = TrainingState("unknown")
+"""The state of a training while Akkio is unavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """A trained model, its parts just as Akkio sent them.
+    """A trained model, exactly as Akkio sent it.
 
-    :param model_id: id of the model.
     :param stats: per predicted field a list with one object per class; the shape for a number field is not published.
-    :param field_importance: field name to its share of the model's decision.
+    :param field_importance: field name → share in the model's decisions.
     :param data_story: per predicted field and outcome, its causes.
     """
 
@@ -131,30 +158,31 @@ class TrainingResult:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Read an answer of ``GET …/result``; raise :class:`AkkioResponseError` if it holds no model."""
-        model_id = _id(body, "model_id")
-        return cls(model_id, body.get("stats"), body.get("field_importance"), body.get("data_story"))
+        """Parse the body of ``GET …/result``; raise :class:`AkkioResponseError` if it has no valid model ID."""
+        return cls(
+            required_id(body, "model_id"), body.get("stats"), body.get("field_importance"), body.get("data_story")
+        )
 
-    def parts(self) -> dict[str, Any]:
-        """Return the parts that Akkio sent by name, which are the keys of a task's XComs.
-
-        One that it left out is no XCom: its value reads as ``None`` all the same, which Airflow 3.0 refuses to store.
-        """
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in parts.items() if value is not None}
+    def to_xcoms(self) -> dict[str, Any]:
+        """Return XCom key → value, without the parts that Akkio did not send: Airflow 3.0 cannot store ``None``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {key: value for key, value in values.items() if value is not None}
 
 
-def _text(body: Mapping[str, Any], key: str) -> str:
-    value = body.get(key)
-    if not isinstance(value, str) or not value:
-        raise AkkioResponseError(f"Akkio's answer has no {key!r}.")
+def required_id(body: Mapping[str, Any], key: str) -> str:
+    """Return an ID from a response; raise :class:`AkkioResponseError` if it is missing or invalid."""
+    value = _required_text(body, key)
+    if not value.isprintable():
+        raise AkkioResponseError(f"Akkio's response has an invalid {key!r}.")
     return value
 
 
-def _id(body: Mapping[str, Any], key: str) -> str:
-    value = _text(body, key)
-    if not value.isprintable() or len(value) > MAX_PRINTABLE:
-        raise AkkioResponseError(f"Akkio's answer has a {key!r} that is no id.")
+def _required_text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise AkkioResponseError(f"Akkio's response has no {key!r}.")
+    if len(value) > MAX_PRINTABLE:
+        raise AkkioResponseError(f"Akkio's response has an invalid {key!r}.")
     return value
 
 
@@ -164,19 +192,4 @@ def _text_or_none(value: Any) -> str | None:
 
 def _seconds_or_none(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value < _LONGEST_ESTIMATE else None
-
-
-NOT_SUBMITTED_AGAIN = (
-    "Whether a training was started is not known. It was not submitted again, since force=True would start (and bill) "
-    "a second one. Look for the model in Akkio; if there is none, clear this task."
-)
-"""For whoever finds the outcome of a submission unknown."""
-
-
-def still_running(akkio_task_id: str) -> str:
-    """Return what to tell whoever stops waiting for a training that goes on at Akkio."""
-    return (
-        f"Training {akkio_task_id} may still be running at Akkio, which has no call to cancel it: "
-        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) waits for it and takes its result."
-    )
+    return float(value) if is_number and 0 <= value < 1e9 else None

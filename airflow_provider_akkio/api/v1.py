@@ -1,7 +1,7 @@
-"""Akkio's older api_version of calls, by which datasets and models are reached, and what their answers mean.
+"""What datasets and models have in common: Akkio's v1 API.
 
-They answer ``{"status": "success", …}``, and otherwise a text in ``status``, whatever the HTTP status. Source: the
-legacy part of Akkio's API documentation.
+A v1 response is ``{"status": "success", …}``; any other ``status`` is an error message, whatever the HTTP status.
+Source: v1 in Akkio's API documentation.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 from airflow_provider_akkio.api.config import ApiVersion
 from airflow_provider_akkio.api.http import Flow, Method, Request
-from airflow_provider_akkio.api.requester import Requester
+from airflow_provider_akkio.api.requester import Requester, Value
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import (
     AkkioForbiddenError,
@@ -24,108 +24,95 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnauthorizedError,
 )
 
-Read = TypeVar("Read")
-
-_KEY = re.compile(r"\b(?:api[ _-]?)?key\b", re.IGNORECASE)
+_ABOUT_API_KEY = re.compile(r"\b(?:api[ _-]?)?key\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class NamedResource:
-    """One entry of Akkio's list of datasets or of models.
-
-    :param id: what Akkio knows it by.
-    :param name: what people know it by; several may have the same.
-    """
+    """An entry in the list of datasets or models. The name is not unique."""
 
     id: str
     name: str
 
     @classmethod
     def from_json(cls, entry: Any) -> Self:
-        """Read an entry; raise :class:`AkkioResponseError` without an id."""
+        """Parse an entry; raise :class:`AkkioResponseError` if the ID is missing or invalid."""
         match entry:
-            case {"id": str(identifier)} if identifier:
-                return cls(identifier, str(entry.get("name") or ""))
+            case {"id": str(resource_id)} if resource_id:
+                return cls(resource_id, str(entry.get("name") or ""))
         raise AkkioResponseError("Akkio's list has an entry without an 'id'.")
 
 
 class V1Api:
-    """What is asked alike of datasets and of models.
+    """The operations that datasets and models share.
 
-    :param requester: puts the questions.
-    :param kind: one of them, in messages, such as ``dataset``; Akkio's path and list have its plural.
+    :param kind: ``dataset`` or ``model``.
     """
 
     def __init__(self, requester: Requester, kind: str) -> None:
         self._requester = requester
         self._kind = kind
-        self._plural = f"{kind}s"
+        self._url = requester.config.base_url.url(f"{kind}s", api_version=ApiVersion.V1)
 
     def list(self) -> Flow[list[NamedResource]]:
-        """Return all that the account has.
+        """Return all entries of the account."""
+        key = f"{self._kind}s"
 
-        :raises AkkioUnauthorizedError: if the key is wrong.
-        :raises AkkioUnavailableError: if no answer came for five minutes.
+        def parse(body: Mapping[str, Any]) -> list[NamedResource]:
+            entries = body.get(key)
+            if not isinstance(entries, list):
+                raise AkkioResponseError(f"Akkio's response has no {key!r}.")
+            return [NamedResource.from_json(entry) for entry in entries]
+
+        return self._read(self._get(), f"List of {key}", parse)
+
+    def delete(self, resource_id: str) -> Flow[bool]:
+        """Delete a dataset or model.
+
+        :return: whether it existed.
+        :raises AkkioRequestRejectedError: if Akkio does not delete it.
         """
-
-        def entries(body: Mapping[str, Any]) -> list[NamedResource]:
-            listed = body.get(self._plural)
-            if not isinstance(listed, list):
-                raise AkkioResponseError(f"Akkio's answer has no {self._plural!r}.")
-            return [NamedResource.from_json(one) for one in listed]
-
-        return self._read(self._get(), f"List of {self._plural}", entries)
-
-    def delete(self, identifier: str) -> Flow[bool]:
-        """Delete one; to find it gone already is as good.
-
-        :param identifier: its id.
-        :return: whether it was there.
-        :raises AkkioRequestRejectedError: if Akkio keeps it.
-        :raises AkkioUnavailableError: if no answer came for five minutes.
-        """
+        request = self._change(Method.DELETE, {"id": resource_id})
         try:
-            request = self._send(Method.DELETE, {"id": identifier})
-            yield from self._read(request, f"Deleting {self._kind} {printable(identifier)!r}", lambda _: None)
+            yield from self._read(request, f"Deleting {self._kind} {printable(resource_id)!r}", lambda _: None)
         except (AkkioUnauthorizedError, AkkioForbiddenError):
             raise
         except AkkioNotFoundError:
             return False
         except AkkioRequestRejectedError:
-            # How Akkio words that it knows no such id is not documented; its list is.
-            if any(one.id == identifier for one in (yield from self.list())):
+            # Akkio does not document its response to an unknown ID, therefore the list decides.
+            if any(entry.id == resource_id for entry in (yield from self.list())):
                 raise
             return False
         return True
 
-    def _get(self, identifier: str | None = None) -> Request:
-        url = self._requester.config.base_url.url(self._plural, api_version=ApiVersion.V1)
-        query = "" if identifier is None else f"?id={quote(identifier, safe='')}"
-        return Request(Method.GET, url + query, api_version=ApiVersion.V1)
+    def _get(self, resource_id: str | None = None) -> Request:
+        query = "" if resource_id is None else f"?id={quote(resource_id, safe='')}"
+        return Request(Method.GET, self._url + query, api_version=ApiVersion.V1)
 
-    def _send(self, method: Method, body: Mapping[str, Any]) -> Request:
-        url = self._requester.config.base_url.url(self._plural, api_version=ApiVersion.V1)
-        return Request(method, url, body, api_version=ApiVersion.V1)
+    def _change(self, method: Method, body: Mapping[str, Any]) -> Request:
+        return Request(method, self._url, body, api_version=ApiVersion.V1)
 
-    def _ask(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Read]) -> Flow[Read]:
-        def read(body: Mapping[str, Any]) -> Read:
-            _refuse_unless_success(self._requester.config.connection_id, purpose, body)
-            return reader(body)
+    def _send(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
+        def parse_success(body: Mapping[str, Any]) -> Value:
+            _raise_unless_success(self._requester.config.connection_id, purpose, body)
+            return parse(body)
 
-        return self._requester.ask(request, purpose, read)
+        return self._requester.send(request, purpose, parse_success)
 
-    def _read(self, request: Request, purpose: str, reader: Callable[[Mapping[str, Any]], Read]) -> Flow[Read]:
-        return self._requester.read(lambda: self._ask(request, purpose, reader))
+    def _read(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
+        return self._requester.read(lambda: self._send(request, purpose, parse))
 
 
-def _refuse_unless_success(connection: str, purpose: str, body: Mapping[str, Any]) -> None:
-    said = body.get("status")
-    if not isinstance(said, str):
-        raise AkkioResponseError("Akkio's answer has no 'status'.")
-    if said == "success":
+def _raise_unless_success(connection_id: str, purpose: str, body: Mapping[str, Any]) -> None:
+    status = body.get("status")
+    if not isinstance(status, str):
+        raise AkkioResponseError("Akkio's response has no 'status'.")
+    if status == "success":
         return
-    if _KEY.search(said):
+    reason = printable(status).rstrip(".")
+    if _ABOUT_API_KEY.search(status):
         raise AkkioUnauthorizedError(
-            f"{purpose}: Akkio does not take the API key in the password of connection {connection!r}: {printable(said)}"
+            f"{purpose}: Akkio rejected the API key: {reason}. Check the password of connection {connection_id!r}."
         )
-    raise AkkioRequestRejectedError(f"{purpose}: Akkio refused the request: {printable(said)}")
+    raise AkkioRequestRejectedError(f"{purpose}: Akkio rejected the request: {reason}.")

@@ -1,1 +1,1 @@
-"""Bytes: a blocking and an asynchronous client, which drive the conversations of :mod:`airflow_provider_akkio.api`."""
+"""Send HTTP requests: a blocking and an asynchronous client, which drive the flows of the ``api`` package."""

@@ -1,25 +1,19 @@
-"""One time limit for a whole blocking request; the limits of ``requests`` are for each single read from the network."""
+"""Send requests from the calling thread, with ``requests``."""
 
 from __future__ import annotations
 
 import io
 import json
-import logging
-import re
-import socket
+import threading
 import time
-import warnings
-from collections.abc import Mapping
-from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Self
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.utils import get_environ_proxies, select_proxy
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
-from urllib3.util import Timeout, parse_url
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
 
 from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.api.http import (
@@ -36,118 +30,44 @@ from airflow_provider_akkio.api.http import (
 from airflow_provider_akkio.api.requester import NO_METRICS, Metrics
 from airflow_provider_akkio.api.trainings import AkkioApi
 from airflow_provider_akkio.client.rate_limit import get_rate_limiter
-from airflow_provider_akkio.client.tls import ssl_context_for
+from airflow_provider_akkio.client.tls import certificates_path, proxy_for, ssl_context_for, warn_if_unverified
 from airflow_provider_akkio.exceptions import AkkioUntrustedUrlError
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-
-class PunctualAdapter(HTTPAdapter):
-    """Gives each request one time limit: half of it at most to connect, all of it until the answer's last byte.
-
-    What the network libraries cannot interrupt or count together is bounded apart: a name is looked up for as long as
-    the system says, each address of a name has its half to connect, and so has the tunnel through a proxy.
-
-    :param seconds: the limit.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request; this adapter's limit takes the place of the request's own ``timeout``."""
-        limit = Timeout(connect=self._seconds / 2, total=self._seconds)
-        return super().send(request, *args, **kwargs | {"timeout": limit})
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
-        """Return the pool for a request; its connections keep to the limit, but for those through a SOCKS proxy."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _PUNCTUAL.get(pool.ConnectionCls, pool.ConnectionCls)
-        return cast("ConnectionPool", pool)
-
-
-class _PunctualReader(io.RawIOBase):
-    """Reads from a socket until a time, however often something arrives."""
-
-    def __init__(self, sock: socket.socket, seconds: float, reader: io.RawIOBase) -> None:
-        self._sock = sock
-        self._seconds = seconds
-        self._ends_at = time.monotonic() + seconds
-        self._reader = reader
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-        return cast("int | None", self._reader.readinto(buffer))
-
-    def close(self) -> None:
-        if not self.closed:
-            self._sock.settimeout(self._seconds)  # what was left is too little to send the next request with
-            self._reader.close()
-        super().close()
-
-
-class _PunctualResponse(HTTPResponse):
-    """Reads its head and its body within what is the socket's time limit when the reading begins."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_PunctualReader(sock, sock.gettimeout() or 0.0, self.fp.detach()))
-
-
-class _PunctualConnection(HTTPConnection):
-    response_class = _PunctualResponse
-
-
-class _PunctualTLSConnection(HTTPSConnection):
-    response_class = _PunctualResponse
-
-
-_PUNCTUAL: dict[type[HTTPConnection], type[HTTPConnection]] = {
-    HTTPConnection: _PunctualConnection,
-    HTTPSConnection: _PunctualTLSConnection,
-}
-
-
 _CHUNK_BYTES = 64 * 1024
-_KEY_IN_QUERY = re.compile(r"(api_key=)[^&\s]*")
 
 
 class BlockingClient:
-    """Drives conversations in the calling thread.
+    """Drive flows in the calling thread; use it as a context manager.
 
-    :param config: whose Akkio to talk to.
-    :param metrics: takes the numbers; default nobody.
+    A request may take ``config.timeout`` seconds in total, at most half of it per address to connect. The response
+    head is read in a thread that is abandoned at the deadline; the body is read until the deadline. One last read
+    that begins just before the deadline can take another ``config.timeout`` seconds.
+
+    :param config: the client configuration.
+    :param metrics: receives counts and durations; default: they are discarded.
+    :raises AkkioConfigurationError: if the certificates or the proxy are invalid.
     """
 
     def __init__(self, config: ClientConfig, metrics: Metrics = NO_METRICS) -> None:
         self.api = AkkioApi(config, metrics=metrics)
         self._config = config
-        self._allowance = get_rate_limiter(config)
+        self._rate_limiter = get_rate_limiter(config)
         self._session = open_session(config)
-        self._session.mount(f"{config.base_url.origin}/", PunctualAdapter(config.timeout))
 
-    def __enter__(self) -> BlockingClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def run(self, conversation: Flow[Outcome]) -> Outcome:
-        """Do what a conversation asks for until it returns; raise what it raises."""
+    def run(self, flow: Flow[Outcome]) -> Outcome:
+        """Execute the steps of a flow; return its outcome, or raise its error."""
         reply: Response | TransportError | None = None
         while True:
             try:
-                step = conversation.send(reply)
-            except StopIteration as end:
-                outcome: Outcome = end.value
+                step = flow.send(reply)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
                 return outcome
             if isinstance(step, Sleep):
                 time.sleep(step.seconds)
@@ -156,38 +76,46 @@ class BlockingClient:
                 reply = self._exchange(step)
 
     def _exchange(self, request: Request) -> Response | TransportError:
-        taken_at = self._allowance.wait()
-        answer: Response | TransportError | None = None
+        acquired_at = self._rate_limiter.acquire()
+        response: Response | TransportError | None = None
         try:
-            answer = self._send(request)
+            response = self._send(request)
         finally:
-            self._allowance.give_back(taken_at, answer)
-        return answer
+            self._rate_limiter.release(acquired_at, response)
+        return response
 
     def _send(self, request: Request) -> Response | TransportError:
+        # A v1 GET request has the key in its URL, which urllib3 logs at DEBUG. AkkioHook therefore masks the key, also
+        # as it is percent-encoded, in Airflow's logs.
         request = authenticate(request, self._config)
+        timeout = self._config.timeout
+        deadline = time.monotonic() + timeout
         body = None if request.json is None else _Body(request.json)
-        headers = None if body is None else {"Content-Type": "application/json"}
+        head = _run_in_thread(
+            partial(
+                self._session.request,
+                request.method,
+                request.url,
+                data=body,
+                headers=None if body is None else {"Content-Type": "application/json"},
+                timeout=(timeout / 2, timeout),
+                stream=True,
+            )
+        )
         try:
-            response = self._session.request(request.method, request.url, data=body, headers=headers, stream=True)
-        except requests.RequestException as error:
+            response = head.result(timeout)
+        except (requests.RequestException, TimeoutError) as error:
+            head.add_done_callback(_close_late_response)
             return TransportError(_root_cause(error), was_sent=body is None or body.was_sent)
+        finally:
+            if body is not None:
+                body.close()
         with response:
-            return _read(response)
-
-
-def _take_keys_out(record: logging.LogRecord) -> bool:
-    """Take the keys of legacy calls out of the addresses that urllib3 logs at DEBUG."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(_KEY_IN_QUERY.sub(r"\1***", one) if isinstance(one, str) else one for one in record.args)
-    return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_take_keys_out)
+            return _read(response, deadline)
 
 
 class _Body(io.BytesIO):
-    """A request body that knows whether it was sent: without its body, Akkio cannot have acted on it."""
+    """A request body that records whether its sending has begun: Akkio cannot act on a request without its body."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         super().__init__(json.dumps(body).encode())
@@ -198,85 +126,94 @@ class _Body(io.BytesIO):
         return super().read(size)
 
 
-class _NoOtherOrigin(BaseAdapter):
-    """Stands where a session would reach another origin than the account's, and refuses."""
+def _run_in_thread(call: Callable[[], requests.Response]) -> Future[requests.Response]:
+    # Not an executor: the interpreter would wait at exit for a response head that never ends.
+    future: Future[requests.Response] = Future()
 
-    def __init__(self, config: ClientConfig) -> None:
-        super().__init__()
-        self._config = config
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for the future
+            future.set_exception(error)
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        raise AkkioUntrustedUrlError(
-            f"The session of connection {self._config.connection_id!r} carries its API key, and so reaches "
-            f"{self._config.base_url.origin} alone, not {request.url!r}."
-        )
-
-    def close(self) -> None:
-        """Hold nothing, and so free nothing."""
+    threading.Thread(target=run, name="akkio-request", daemon=True).start()
+    return future
 
 
-class _Session(requests.Session):
-    """A session that the environment cannot lead astray, nor an answer."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find no target in any answer: ``requests`` would take the API key along to another host."""
-
-    def merge_environment_settings(
-        self,
-        url: str | bytes | None,
-        proxies: Any,
-        stream: bool | None,
-        verify: bool | str | None,
-        cert: Any,
-    ) -> Any:
-        """Put the session's ``verify`` above ``REQUESTS_CA_BUNDLE``, which otherwise overrides it."""
-        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
+def _close_late_response(head: Future[requests.Response]) -> None:
+    if head.exception() is None:
+        head.result().close()
 
 
-def open_session(config: ClientConfig) -> requests.Session:
-    """Return a session that sends the account's key, to the account's origin alone and never along a redirect.
-
-    :param config: whose key.
-    :raises AkkioConfigurationError: if the certificates that it trusts cannot be read.
-    """
-    session = _Session()
-    session.verify = config.verify
-    if not ssl_context_for(config):
-        _keep_urllib3_from_repeating_it(config.base_url.origin)
-    session.headers.update(request_headers(config))
-    for prefix in list(session.adapters):
-        session.mount(prefix, _NoOtherOrigin(config))
-    session.mount(f"{config.base_url.origin}/", HTTPAdapter())
-    return session
-
-
-def _keep_urllib3_from_repeating_it(origin: str) -> None:
-    """Ignore the warning that urllib3 would print at each request, with the name of the proxy if there is one."""
-    for address in filter(None, (origin, select_proxy(origin, get_environ_proxies(origin)))):
-        host = (parse_url(address).host or "").strip("[]")
-        warnings.filterwarnings("ignore", f".* host '{re.escape(host)}'", InsecureRequestWarning)
-
-
-def _read(response: requests.Response) -> Response:
+def _read(response: requests.Response, deadline: float) -> Response:
     body = bytearray()
     defect = None
     try:
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        while defect is None and (chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 defect = "is longer than 32 MiB"
-                break
+            elif time.monotonic() >= deadline:
+                defect = "timed out"
     except ReadTimeoutError:
-        defect = "did not end in time"
-    except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl each have errors of their own for a broken body
+        defect = "timed out"
+    except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl have no common error for a broken body
         defect = f"was cut short ({_root_cause(error)})"
     return Response(response.status_code, bytes(body), response.headers.get("Retry-After"), defect)
 
 
 def _root_cause(error: BaseException) -> str:
-    """Return the innermost reason; the outer ones repeat it in the words of each library that it came through."""
+    """Return the innermost error; the outer errors of requests and urllib3 repeat it."""
     while (inner := error.__cause__ or error.__context__ or getattr(error, "reason", None)) is not None:
         if not isinstance(inner, BaseException):
             break
         error = inner
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error) or 'timed out'}"
+
+
+class _SingleOriginAdapter(HTTPAdapter):
+    """Refuse to send the session's API key to another origin.
+
+    :param config: the configuration with the only origin.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request.
+
+        :raises AkkioUntrustedUrlError: if its URL has another origin.
+        """
+        origin = self._config.base_url.origin
+        if not (request.url or "").startswith(f"{origin}/"):
+            raise AkkioUntrustedUrlError(
+                f"The session of connection {self._config.connection_id!r} sends its API key to {origin} only, not to "
+                f"{request.url!r}."
+            )
+        return super().send(request, *args, **kwargs)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Follow no redirect: requests would send the API key along."""
+
+
+def open_session(config: ClientConfig) -> requests.Session:
+    """Return a session that sends the API key, to the configured origin only; it follows no redirects.
+
+    :param config: the client configuration.
+    :raises AkkioConfigurationError: if the certificates or the proxy are invalid.
+    """
+    ssl_context_for(config)  # requests would report unreadable certificates only with the first request
+    proxy = proxy_for(config)
+    warn_if_unverified(config)
+    session = _Session()
+    session.trust_env = False  # REQUESTS_CA_BUNDLE would override verify, and .netrc would add credentials
+    session.verify = config.verify is not False and certificates_path(config)
+    session.proxies = {} if proxy is None else {"http": str(proxy), "https": str(proxy)}
+    session.headers.update(request_headers(config))
+    for prefix in list(session.adapters):
+        session.mount(prefix, _SingleOriginAdapter(config))
+    return session

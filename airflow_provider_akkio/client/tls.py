@@ -1,4 +1,4 @@
-"""Whom a client takes for Akkio: by which certificates it checks, if it does."""
+"""Certificates and proxy of a connection; both clients use them, so that polls work wherever a submission does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 import ssl
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
-from certifi import where
+import certifi
+from requests.utils import get_environ_proxies, select_proxy
+from yarl import URL
 
 from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.exceptions import AkkioConfigurationError
@@ -17,54 +18,76 @@ from airflow_provider_akkio.exceptions import AkkioConfigurationError
 log = logging.getLogger(__name__)
 
 
-def ssl_context_for(config: ClientConfig) -> ssl.SSLContext | Literal[False]:
-    """Return the certificates that an account trusts, or ``False`` if it trusts anybody, of which the log then warns.
+def certificates_path(config: ClientConfig) -> str:
+    """Return the file or folder of the certificates that a connection trusts.
 
-    :param config: whose client is being opened.
+    The connection's ``verify`` takes precedence over ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE`` and certifi.
+    """
+    if isinstance(config.verify, str):
+        return config.verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+
+
+def ssl_context_for(config: ClientConfig) -> ssl.SSLContext:
+    """Return the TLS settings of a connection: the same object until the certificates are replaced.
+
     :raises AkkioConfigurationError: if the certificates cannot be read.
     """
     if config.verify is False:
-        log.warning(
-            "Connection %r does not check whom it sends its API key to (extra verify is false): whoever answers at %s "
-            "gets it.",
-            config.connection_id,
-            config.base_url.origin,
-        )
-        return False
-    certificates = config.verify if isinstance(config.verify, str) else _usual_certificates()
+        return _unverified_context()
+    path = certificates_path(config)
     try:
-        stamp = Path(certificates).stat()
-        return _read(certificates, stamp.st_mtime_ns, stamp.st_size)
+        status = Path(path).stat()
+        return _verifying_context(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise AkkioConfigurationError(
-            f"Connection {config.connection_id!r}: the certificates in {certificates!r} cannot be read ({error}). Their "
-            "place comes from the connection's extra verify, or else from REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
+            f"Connection {config.connection_id!r}: the certificates in {path!r} cannot be read ({error}). Correct the "
+            "connection's extra verify, or else REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
         ) from None
 
 
-def certificates_stamp(config: ClientConfig) -> tuple[int, int] | None:
-    """Return what changes when the certificates of an account do; ``None`` if there are none, or none to be read."""
+@lru_cache(maxsize=8)
+def _verifying_context(path: str, modified_ns: int, size: int) -> ssl.SSLContext:  # noqa: ARG001 - part of the cache key
+    return ssl.create_default_context(capath=path) if Path(path).is_dir() else ssl.create_default_context(cafile=path)
+
+
+@lru_cache(maxsize=1)
+def _unverified_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def warn_if_unverified(config: ClientConfig) -> None:
+    """Log a warning if a connection does not verify certificates; each client logs it once, when it is opened."""
     if config.verify is False:
+        log.warning(
+            "Connection %r does not verify certificates (extra verify is false): any server that responds at %s "
+            "receives the API key.",
+            config.connection_id,
+            config.base_url.origin,
+        )
+
+
+def proxy_for(config: ClientConfig) -> URL | None:
+    """Return the proxy that the environment sets for a connection, or ``None``.
+
+    :raises AkkioConfigurationError: if it is not an HTTP proxy. A SOCKS proxy works in ``requests`` only: the operator
+        would submit a training that the trigger cannot poll.
+    """
+    origin = config.base_url.origin
+    text = select_proxy(origin, get_environ_proxies(origin))
+    if not text:
         return None
     try:
-        stamp = Path(config.verify if isinstance(config.verify, str) else _usual_certificates()).stat()
-    except OSError:
-        return None
-    return stamp.st_mtime_ns, stamp.st_size
-
-
-def _usual_certificates() -> str:
-    """Return whom ``requests`` trusts: a submission that works must not be followed by polls that fail."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
-
-
-@lru_cache(maxsize=8)
-def _read(certificates: str, *_: int) -> ssl.SSLContext:
-    """Read certificates once, since that takes long enough to be felt on an event loop; again if the file is another.
-
-    :param certificates: the file, or folder, followed by what changes with it.
-    """
-    is_folder = Path(certificates).is_dir()
-    return ssl.create_default_context(
-        cafile=None if is_folder else certificates, capath=certificates if is_folder else None
-    )
+        proxy = URL(text if "://" in text else f"http://{text}")
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        variable = f"{URL(origin).scheme.upper()}_PROXY"
+        raise AkkioConfigurationError(
+            f"Connection {config.connection_id!r}: {variable} (or ALL_PROXY) is not a valid http(s) URL. Set it to an "
+            f"HTTP proxy, or list {URL(origin).host} in NO_PROXY."
+        )
+    return proxy

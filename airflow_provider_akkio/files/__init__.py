@@ -1,4 +1,7 @@
-"""Files of rows: read and checked in bounded memory, and written again with predictions beside the rows.
+"""Files of rows (CSV, JSON Lines, Parquet): validated and read in bounded memory, and written with predictions.
 
-Nothing here knows of HTTP, Akkio's API or Airflow, but for the base classes of the exceptions.
+These modules use neither Airflow, except the base classes of the exceptions, nor the network.
 """
+
+MAX_ROW_SIZE = 4 * 1024 * 1024
+"""Maximum size of a line in bytes, of a row in characters, and of a batch with several rows in characters."""

@@ -1,205 +1,227 @@
-"""Rows from Parquet, a bounded number of them in memory at a time."""
+"""Rows of a Parquet file, and Parquet output. Importing this module needs pyarrow (extra ``parquet``)."""
 
 from __future__ import annotations
 
-import datetime
-import math
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from operator import add
-from typing import TYPE_CHECKING, Any, BinaryIO
+from datetime import date, time
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, BinaryIO, NamedTuple
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.files.cells import Column, Converter, Value, text_of
-from airflow_provider_akkio.files.sources import LARGEST, Source, refuse
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError, AkkioSourceFileError
+from airflow_provider_akkio.files import MAX_ROW_SIZE
+from airflow_provider_akkio.files.reader import RowBatch
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
+try:
+    import pyarrow
+    from pyarrow import parquet, types
+except ImportError as error:
+    raise AkkioParameterError(
+        "Parquet files need pyarrow. Install airflow-provider-akkio[parquet] on the worker."
+    ) from error
 
-_BLOCK = 256 * 1024
-_MOST_ROWS = 1024
-_MOST_CELLS = 100_000
+_BUFFER_SIZE = 256 * 1024
+_MAX_ROWS_IN_MEMORY = 1024
+_MAX_CELLS_IN_MEMORY = 100_000
+_ROW_GROUP_ROWS = 10_000
+_ROW_GROUP_BYTES = 8 * 1024 * 1024
+
+# The types that str() prints, except dictionaries, which are decoded.
+_SUPPORTED_TYPE = re.compile(
+    r"null|bool|u?int\d+|halffloat|float|double|decimal\d+\(.*\)|(large_)?string|string_view"
+    r"|(date|time|timestamp)\d*\[.*\]"
+)
 
 
-class ParquetSource(Source):
-    """A Parquet file whose columns are scalars; rows are counted from 1.
+class ArrowRow(NamedTuple):
+    """The cells of a row: its position in Arrow's data, and the texts that go to Akkio."""
 
-    :param name: the file's name, as messages have it.
-    :param file: its bytes; must be able to seek.
-    :param digest: takes the bytes as they stand in the file.
-    :raises AkkioSourceFileError: if it is no Parquet file, or a column cannot be sent.
-    """
+    record_batch: Any
+    position: int
+    texts: tuple[str | None, ...]
 
-    def __init__(self, name: str, file: BinaryIO, digest: _Hash | None = None) -> None:
-        self.name = name
-        parquet = parquet_module(name)
-        if digest is not None:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        with self._readable():
-            # Without pre_buffer and with a buffer, a column is read as it is decoded, not a row group at once.
-            self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BLOCK)
-            self.schema = self._file.schema_arrow
-        for field in self.schema:
-            if _value_converter(field.type) is None:
-                refuse(
-                    name,
-                    f"the column '{printable(field.name)}' is of the type {printable(str(field.type))}, which cannot be sent",
-                )
-        super().__init__(name, self.schema.names)
 
-    def rows(self) -> Iterator[tuple[Sequence[Any], int]]:
-        """Yield the cells of each row, and about how many characters they have.
+class ParquetRows:
+    """The rows of a Parquet file. The file must be seekable."""
 
-        :raises AkkioSourceFileError: at the first row that is wrong.
-        """
-        before = 0
-        for columns, sizes in self._chunks():
-            if (largest := max(sizes)) > LARGEST:
-                refuse(self.name, f"row {before + 1 + sizes.index(largest)} is larger than 4 MiB")
-            yield from zip(zip(*columns, strict=True), sizes, strict=True)
-            before += len(sizes)
+    def __init__(self, file: BinaryIO) -> None:
+        with _damage_reported():
+            # Without pre_buffer and with a buffer, Arrow streams a column instead of loading its row group.
+            self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_SIZE)
+            schema = self._file.schema_arrow
+        for field in schema:
+            value_type = field.type.value_type if types.is_dictionary(field.type) else field.type
+            if not _SUPPORTED_TYPE.fullmatch(str(value_type)):
+                name, type_name = printable(field.name), printable(str(field.type))
+                raise AkkioSourceFileError(f"the column '{name}' has the type {type_name}, which is not supported")
+        self.fields: tuple[str, ...] = tuple(schema.names)
 
-    def converter(self, position: int) -> Converter:
-        """Return what makes values of the cells of one field.
+    def rows(self) -> Iterator[tuple[ArrowRow, int]]:
+        """Yield the cells and the number of characters of each row."""
+        row_number = 0
+        with _damage_reported():
+            for record_batch in self._file.iter_batches(batch_size=self._rows_at_once(), use_threads=False):
+                columns = [self._to_texts(record_batch, column, row_number) for column in range(len(self.fields))]
+                for position, texts in enumerate(zip(*columns, strict=True)):
+                    row_number += 1
+                    text = "".join(filter(None, texts))
+                    if len(text) > MAX_ROW_SIZE:
+                        raise AkkioSourceFileError(f"row {row_number} is larger than 4 MiB")
+                    if "\0" in text:
+                        raise AkkioSourceFileError(f"row {row_number} has a NUL character")
+                    yield ArrowRow(record_batch, position, texts), len(text)
 
-        :param position: the field's place among the fields.
-        """
-        converter = _value_converter(self.schema.field(position).type)
-        assert converter is not None  # noqa: S101  # others were refused with the schema
-        return converter
-
-    def text_converter(self, position: int) -> Converter:
-        """Return what makes texts of the cells of one field, even where they are numbers.
-
-        :param position: the field's place among the fields.
-        """
-        convert = self.converter(position)
-        return lambda column: [text_of(value) for value in convert(column)]
-
-    def _chunks(self) -> Iterator[tuple[list[list[Any]], list[int]]]:
-        chunks = self._file.iter_batches(batch_size=self._rows_at_once(), use_threads=False)
-        before = 0
-        while True:
-            with self._readable():
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            if chunk.num_rows:
-                columns = [self._cells(column, at, before) for at, column in enumerate(chunk.columns)]
-                yield columns, self._sizes(columns, chunk.num_rows, before)
-            before += chunk.num_rows
+    @staticmethod
+    def to_texts(cells: ArrowRow) -> Sequence[str | None]:
+        """Return the cells as they go to Akkio."""
+        return cells.texts
 
     def _rows_at_once(self) -> int:
-        groups = self._file.metadata
-        size = sum(groups.row_group(at).total_byte_size for at in range(groups.num_row_groups))
-        rows_of_4_mib: int = LARGEST * groups.num_rows // max(size, 1)
-        return max(1, min(_MOST_ROWS, rows_of_4_mib, _MOST_CELLS // max(len(self.fields), 1)))
+        metadata = self._file.metadata
+        size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        rows_in_max_size: int = MAX_ROW_SIZE * metadata.num_rows // max(size, 1)
+        return max(1, min(_MAX_ROWS_IN_MEMORY, rows_in_max_size, _MAX_CELLS_IN_MEMORY // max(len(self.fields), 1)))
 
-    def _cells(self, column: Any, position: int, before: int) -> list[Any]:
-        if _is_in_nanoseconds(column.type):
-            return list(column)
+    def _to_texts(self, record_batch: Any, column: int, rows_before: int) -> list[str | None]:
         try:
-            cells: list[Any] = column.to_pylist()
+            return _column_to_texts(record_batch.column(column))
         except (ValueError, OverflowError):
-            refuse(
-                self.name,
-                f"rows {before + 1} to {before + len(column)} have in the column "
-                f"'{printable(self.fields[position])}' a text that is not UTF-8, or a time out of Python's range",
-            )
-        return cells
-
-    def _sizes(self, columns: list[list[Any]], rows: int, before: int) -> list[int]:
-        sizes = [0] * rows
-        for column, field in zip(columns, self.schema, strict=True):
-            if not _is_text(field.type):
-                sizes = [size + 8 for size in sizes]
-                continue
-            texts = [cell or "" for cell in column]
-            if "\0" in "".join(texts):
-                at = next(at for at, text in enumerate(texts) if "\0" in text)
-                refuse(self.name, f"row {before + at + 1} has a NUL character in '{printable(field.name)}'")
-            sizes = list(map(add, sizes, map(len, texts)))
-        return sizes
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        import pyarrow
-
-        try:
-            yield
-        except pyarrow.ArrowException:
-            refuse(self.name, "the file ends in .parquet, but is no Parquet file, or a broken one")
-        except OSError as error:
-            # Arrow's own complaints about the bytes have no number; those of a disk or a network do.
-            if error.errno is not None:
-                raise
-            refuse(self.name, "the file ends in .parquet, but is no Parquet file, or a broken one")
+            last = rows_before + record_batch.num_rows
+            raise AkkioSourceFileError(
+                f"the column '{printable(self.fields[column])}' has, in rows {rows_before + 1} to {last}, "
+                "a text that is not UTF-8, or a time outside the years 1 to 9999"
+            ) from None
 
 
-def parquet_module(name: str) -> Any:
-    """Return :mod:`pyarrow.parquet`.
-
-    :param name: the name of the file that needs it, as messages have it.
-    :raises AkkioSourceFileError: if it is not installed.
-    """
+@contextmanager
+def _damage_reported() -> Iterator[None]:
     try:
-        from pyarrow import parquet
-    except ImportError:
-        refuse(name, "Parquet needs airflow-provider-akkio[parquet]")
-    return parquet
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        # Arrow reports damaged data without an errno. With one, the error comes from the disk or the network.
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise AkkioSourceFileError(
+            "the extension is .parquet, but the file is damaged or is not a Parquet file"
+        ) from None
 
 
-def _value_converter(type_: Any) -> Converter | None:
-    from pyarrow import types
+def _column_to_texts(column: Any) -> list[str | None]:
+    if types.is_dictionary(column.type):
+        return _column_to_texts(column.dictionary_decode())
+    if types.is_floating(column.type):
+        # Arrow knows the shortest text of a 32-bit float; Python adds the spelling of pandas.
+        texts = column.cast(pyarrow.string()).to_pylist()
+        return [None if text is None or text == "nan" else repr(float(text)) for text in texts]
+    if getattr(column.type, "unit", "") == "ns":
+        return _nanoseconds_to_texts(column)
+    return [_value_to_text(value) for value in column.to_pylist()]
 
-    if types.is_dictionary(type_):
-        return _value_converter(type_.value_type)
-    if _is_in_nanoseconds(type_):
-        return _each(_nanoseconds)
-    kinds: list[tuple[Callable[[Any], bool], Converter]] = [
-        (types.is_integer, _as_they_are),
-        (types.is_null, _as_they_are),
-        (_is_text, _each(lambda cell: cell if cell and not cell.isspace() else None)),
-        (types.is_floating, _each(lambda cell: cell if cell is not None and math.isfinite(cell) else None)),
-        (types.is_decimal, _each(lambda cell: None if cell is None else float(cell))),
-        (types.is_boolean, _each(lambda cell: None if cell is None else "true" if cell else "false")),
-        (types.is_temporal, _each(_iso)),
-    ]
-    if types.is_duration(type_) or types.is_interval(type_):
+
+def _value_to_text(value: Any) -> str | None:
+    match value:
+        case None | "":
+            return None
+        case Decimal():
+            return f"{value:f}"
+        case date() | time():
+            return value.isoformat()
+    return str(value)
+
+
+def _nanoseconds_to_texts(column: Any) -> list[str | None]:
+    """Add the last three digits to ISO 8601 texts, because Python's times end at microseconds."""
+    is_time = types.is_time(column.type)
+    in_microseconds = pyarrow.time64("us") if is_time else pyarrow.timestamp("us", column.type.tz)
+    nanoseconds = column.cast(pyarrow.int64()).to_pylist()
+    microseconds = [None if value is None else value // 1000 for value in nanoseconds]
+    texts: list[str | None] = []
+    for value, rest in zip(pyarrow.array(microseconds, in_microseconds).to_pylist(), nanoseconds, strict=True):
+        text = _value_to_text(value)
+        if text is not None and rest % 1000:
+            begin = value.replace(tzinfo=None).isoformat(timespec="microseconds")
+            offset = value.isoformat(timespec="microseconds").removeprefix(begin)
+            text = f"{begin}{rest % 1000:03}{offset}"
+        texts.append(text)
+    return texts
+
+
+class ParquetOutput:
+    """Write source columns and predictions to a Parquet file.
+
+    With ``keep_cells``, the columns of a Parquet source keep their types; otherwise they are the text sent to Akkio.
+    """
+
+    def __init__(self, file: BinaryIO, *, keep_cells: bool) -> None:
+        self._file = file
+        self._keep_cells = keep_cells
+        self._schema: Any = None
+        self._writer: Any = None
+        self._pending: list[Any] = []
+
+    def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
+        """Write a batch. The first batch defines the types of the prediction columns."""
+        source = _arrow_table(batch.cells) if self._keep_cells else _text_table(batch.rows)
+        names, values = columns[source.num_columns :], list(zip(*predicted, strict=True))
+        if self._writer is None:
+            fields = [pyarrow.field(name, _type_of(column)) for name, column in zip(names, values, strict=True)]
+            self._schema = pyarrow.schema([*source.schema, *fields])
+            self._writer = parquet.ParquetWriter(self._file, self._schema)
+        types_ = self._schema.types[source.num_columns :]
+        arrays = [_predicted_array(*column) for column in zip(names, types_, values, strict=True)]
+        self._pending.append(pyarrow.Table.from_arrays([*source.columns, *arrays], schema=self._schema))
+        if (
+            sum(table.num_rows for table in self._pending) >= _ROW_GROUP_ROWS
+            or sum(table.nbytes for table in self._pending) >= _ROW_GROUP_BYTES
+        ):
+            self._write_row_group()
+
+    def close(self) -> None:
+        """Write the remaining rows and the footer."""
+        if self._writer is not None:
+            with self._writer:
+                self._write_row_group()
+
+    def _write_row_group(self) -> None:
+        if self._pending:
+            self._writer.write_table(pyarrow.concat_tables(self._pending))
+            self._pending = []
+
+
+def _arrow_table(rows: Sequence[ArrowRow]) -> Any:
+    slices = []
+    for _, group in groupby(rows, key=lambda row: id(row.record_batch)):
+        members = list(group)
+        slices.append(members[0].record_batch.slice(members[0].position, len(members)))
+    return pyarrow.Table.from_batches(slices)
+
+
+def _text_table(rows: list[dict[str, str | None]]) -> Any:
+    return pyarrow.Table.from_pylist(rows, pyarrow.schema([(field, pyarrow.string()) for field in rows[0]]))
+
+
+def _type_of(values: Sequence[Any]) -> Any:
+    present = [value for value in values if value is not None]
+    # A column without values becomes text, which can store later values of any type.
+    is_numeric = bool(present) and not any(isinstance(value, str) for value in present)
+    return pyarrow.float64() if is_numeric else pyarrow.string()
+
+
+def _predicted_array(name: str, type_: Any, values: Sequence[Any]) -> Any:
+    if type_ == pyarrow.string():
+        return pyarrow.array([None if value is None else str(value) for value in values], type_)
+    if any(isinstance(value, str) for value in values):
+        raise AkkioResponseError(
+            f"Akkio's predictions in '{printable(name)}' are numbers in the first rows, but text in later rows."
+        )
+    return pyarrow.array([_to_float(value) for value in values], type_)
+
+
+def _to_float(value: float | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
         return None
-    return next((converter for fits, converter in kinds if fits(type_)), None)
-
-
-def _is_text(type_: Any) -> bool:
-    from pyarrow import types
-
-    text = type_.value_type if types.is_dictionary(type_) else type_
-    return bool(types.is_string(text) or types.is_large_string(text) or str(text) == "string_view")
-
-
-def _is_in_nanoseconds(type_: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_temporal(type_) and not types.is_duration(type_) and getattr(type_, "unit", "") == "ns")
-
-
-def _as_they_are(column: Column) -> Sequence[Value]:
-    return column
-
-
-def _each(convert: Callable[[Any], Value]) -> Converter:
-    return lambda column: list(map(convert, column))
-
-
-def _iso(cell: datetime.date | datetime.time | None) -> str | None:
-    return None if cell is None else cell.isoformat()
-
-
-def _nanoseconds(cell: Any) -> str | None:
-    import pyarrow
-
-    type_ = cell.type
-    is_time = pyarrow.types.is_time(type_)
-    coarser = pyarrow.time64("us") if is_time else pyarrow.timestamp("us", type_.tz)
-    return _iso(cell.cast(coarser, safe=False).as_py())

@@ -1,232 +1,272 @@
-"""Rows of a file: read in batches, and checked before the first of them leaves."""
+"""Read files of rows: validate the whole file first, then stream it in batches."""
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.exceptions import AkkioParameterError
-from airflow_provider_akkio.files.cells import Converter, Value
-from airflow_provider_akkio.files.delimited import DelimitedSource
-from airflow_provider_akkio.files.formats import FileKind, Format, kind_of
-from airflow_provider_akkio.files.json_lines import JsonLinesSource
-from airflow_provider_akkio.files.lines import Lines
-from airflow_provider_akkio.files.sources import LARGEST, ReadablePath, Source, opened, refuse
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.files import MAX_ROW_SIZE
+from airflow_provider_akkio.files.csv import CsvRows
+from airflow_provider_akkio.files.json_lines import JsonLinesRows
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["RowBatch", "ReadablePath", "FileSummary", "RowFile", "Value"]
+_BLOCK_SIZE = 256 * 1024
+_JSON_OVERHEAD = 6  # the quotes, colon and comma around a field name and its text
+_CHANGED = "the file has changed since it was validated"
+_OTHER_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # begins with the byte order mark of UTF-16
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
-_TEXT_TYPES = frozenset({"category", "string"})
-_TYPES = _TEXT_TYPES | {"number"}
-_CHUNK = 500
-_FIELD_OVERHEAD = 6
-"""Characters that JSON puts around each cell: quotes, colon, comma."""
+
+class FileFormat(StrEnum):
+    """How a file stores its rows."""
+
+    CSV = "CSV"
+    JSON_LINES = "JSON Lines"
+    PARQUET = "Parquet"
 
 
-@dataclass(frozen=True, slots=True)
-class RowBatch:
-    """Some rows of a file, one after the other.
+_FORMATS = {
+    ".csv": FileFormat.CSV,
+    ".csv.gz": FileFormat.CSV,
+    ".jsonl": FileFormat.JSON_LINES,
+    ".jsonl.gz": FileFormat.JSON_LINES,
+    ".ndjson": FileFormat.JSON_LINES,
+    ".ndjson.gz": FileFormat.JSON_LINES,
+    ".parquet": FileFormat.PARQUET,
+}
 
-    :param rows: the rows as they go to Akkio.
-    :param cells: the same as the source has them, in the order of the fields: in CSV the text, in JSON Lines the
-        scalars, in Parquet Python's values (and Arrow's scalars of times in nanoseconds, which Python cannot hold).
+
+def file_format(name: str) -> FileFormat:
+    """Return the format of a file.
+
+    :param name: its name, path or URL; upper and lower case are equal.
+    :raises AkkioParameterError: if the extension is unknown.
     """
+    for extension, format_ in _FORMATS.items():
+        if name.lower().endswith(extension):
+            return format_
+    raise AkkioParameterError(f"{printable(name)}: the file extension must be one of {', '.join(_FORMATS)}.")
 
-    rows: list[dict[str, Value]]
-    cells: list[Sequence[Any]]
+
+def is_gzipped(name: str) -> bool:
+    """Return whether the extension says that the file is compressed by gzip."""
+    return name.lower().endswith(".gz")
+
+
+class ReadablePath(Protocol):
+    """Location of a file: a :class:`pathlib.Path`, or Airflow's ``ObjectStoragePath``."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+
+    def open(self, mode: Literal["rb"]) -> AbstractContextManager[BinaryIO]:
+        """Open the file for reading bytes."""
+
+
+class _RowSource(Protocol):
+    """An open file whose header has been read; implemented once per format."""
+
+    fields: tuple[str, ...]
+
+    def rows(self) -> Iterator[tuple[Any, int]]: ...
+
+    def to_texts(self, cells: Any) -> Sequence[str | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What is known of a file once all of it has been read.
+    """Result of validating a whole file.
 
-    :param fields: the names of the fields.
-    :param rows: how many rows there are.
-    :param numbers: the fields of which each cell is a number or empty, and not all are empty.
-    :param integers: those of them whose numbers are all integers that have 64 bits.
-    :param digest: the SHA-256 of the file's bytes.
+    :param fields: the field names.
+    :param row_count: number of rows, at least 1.
+    :param digest: SHA-256 of the bytes of the file.
     """
 
     fields: tuple[str, ...]
-    rows: int
-    numbers: frozenset[str]
-    integers: frozenset[str]
+    row_count: int
     digest: str
 
 
-class RowFile:
-    """A file of rows.
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Consecutive rows of a file.
 
-    :param path: where the file is; its ending says which format it has.
-    :param types: Akkio's types of some fields: the cells of a ``category`` or a ``string`` are texts, even if they
-        look like numbers; those of a ``number``, and of fields without a type, are what they look like.
-    :raises AkkioParameterError: if the ending or a type is unknown.
+    :param rows: the rows as they go to Akkio: field name to text, or to ``None`` for an empty cell.
+    :param cells: the same rows as the source stores them. The type depends on the format; see the format's module.
     """
 
-    def __init__(self, path: ReadablePath, types: Mapping[str, str] = {}) -> None:
-        self.kind: FileKind = kind_of(path.name)
+    rows: list[dict[str, str | None]]
+    cells: list[Any]
+
+
+class RowFile:
+    """A file of rows. It is validated by :meth:`inspect` and streamed by :meth:`batches`.
+
+    :param path: location of the file; the extension defines the format.
+    :raises AkkioParameterError: if the extension is unknown.
+    """
+
+    def __init__(self, path: ReadablePath) -> None:
         self._path = path
         self.name = printable(str(path))
-        self._types = dict(types)
-        for field, type_ in types.items():
-            if type_ not in _TYPES:
-                raise AkkioParameterError(
-                    f"The field '{printable(field)}' must have one of the types {', '.join(sorted(_TYPES))}, "
-                    f"not {printable(repr(type_))}."
-                )
+        self.format = file_format(path.name)
 
-    def inspect(self, *, finds_numbers: bool = True) -> FileSummary:
-        """Read the whole file once, and check all of it.
+    def inspect(self) -> FileSummary:
+        """Read and validate the whole file.
 
-        :param finds_numbers: look also for the fields that are numbers, which takes as long again; Parquet that is to
-            be written needs them, and nothing else does.
-        :raises AkkioSourceFileError: if it cannot be used; the message names the file and the line.
+        :raises AkkioSourceFileError: if the file is invalid; the message names the file and the line.
         """
-        digest = hashlib.sha256()
-        with self._source(digest) as source:
-            wanted = source.fields if finds_numbers else ()
-            kinds = _NumberKinds(source, (at for at, field in enumerate(wanted) if not self._is_text(field)))
-            count = 0
-            for group in _groups(source, _CHUNK):
-                count += len(group)
-                kinds.take(group)
-            if not count:
-                refuse(self.name, "the file has no rows")
-            return FileSummary(source.fields, count, kinds.numbers(), kinds.integers(), digest.hexdigest())
+        with self._open() as (source, digest):
+            row_count = sum(1 for _ in source.rows())
+            if not row_count:
+                raise AkkioSourceFileError("the file has no rows")
+            return FileSummary(source.fields, row_count, digest.hexdigest())
 
-    def batches(self, most_rows: int, skip: int = 0, expected: FileSummary | None = None) -> Iterator[RowBatch]:
-        """Read the file, some rows at a time.
+    def batches(self, batch_size: int, skip: int = 0, expected: FileSummary | None = None) -> Iterator[RowBatch]:
+        """Stream the file in batches.
 
-        A batch ends at ``most_rows`` rows, or before it would come to more than about 4 MiB of JSON. The same file is
-        always cut at the same places, also after rows that were left out, if a batch ended there.
+        A batch ends after ``batch_size`` rows, or earlier if the rows would exceed about 4 MiB of text. The same file
+        always has the same batches; ``skip`` does not move their boundaries if it is itself a boundary.
 
-        :param most_rows: most rows of a batch.
-        :param skip: how many rows to leave out at the beginning.
-        :param expected: what an earlier inspection found; default that there was none.
-        :raises AkkioSourceFileError: if the file cannot be used, or is not the one that is expected: other fields are
-            seen before the first batch, other rows after the last.
+        :param batch_size: maximum number of rows in a batch.
+        :param skip: number of rows to leave out at the beginning.
+        :param expected: result of :meth:`inspect`; default: do not check whether the file has changed.
+        :raises AkkioSourceFileError: if the file is invalid, or has changed: changed fields are detected before the
+            first batch, changed rows after the last one.
         """
-        digest = None if expected is None else hashlib.sha256()
-        with self._source(digest) as source:
+        with self._open() as (source, digest):
             if expected is not None and source.fields != expected.fields:
-                refuse(self.name, "it has changed since it was checked")
-            converters = [
-                source.text_converter(at) if self._is_text(field) else source.converter(at)
-                for at, field in enumerate(source.fields)
-            ]
-            for group in _groups(source, most_rows, skip):
-                yield RowBatch(_converted(source.fields, converters, group), group)
-            if expected is not None and digest is not None and digest.hexdigest() != expected.digest:
-                refuse(self.name, "it has changed since it was checked")
-
-    def arrow_schema(self) -> Any:
-        """Return the Arrow schema of a Parquet file; ``None`` for other formats.
-
-        :raises AkkioSourceFileError: if the file cannot be used.
-        """
-        with self._source() as source:
-            return source.schema
-
-    def _is_text(self, field: str) -> bool:
-        return self._types.get(field) in _TEXT_TYPES
+                raise AkkioSourceFileError(_CHANGED)
+            for rows in _split(source, batch_size, skip):
+                yield RowBatch([dict(zip(source.fields, source.to_texts(row), strict=True)) for row in rows], rows)
+            if expected is not None and digest.hexdigest() != expected.digest:
+                raise AkkioSourceFileError(_CHANGED)
 
     @contextmanager
-    def _source(self, digest: _Hash | None = None) -> Iterator[Source]:
-        with opened(self._path, self.name) as file:
-            source = _OPENERS[self.kind.format](self.name, file, self.kind, digest)
-            for field in self._types:
-                if field not in source.fields:
-                    there = printable(", ".join(source.fields))
-                    refuse(self.name, f"there is no field '{printable(field)}'; the fields are {there}")
-            yield source
+    def _open(self) -> Iterator[tuple[_RowSource, _Hash]]:
+        """Open the file, and add its name to the errors of the format's module.
 
-
-class _NumberKinds:
-    """Which fields have nothing but numbers, as far as rows were seen."""
-
-    def __init__(self, source: Source, positions: Iterator[int]) -> None:
-        self._source = source
-        self._candidates = dict.fromkeys(positions, True)
-        self._seen: set[int] = set()
-
-    def take(self, group: Sequence[Sequence[Any]]) -> None:
-        """Look at more rows; a field that had a text is looked at no more."""
-        if not self._candidates:
+        Other errors, such as a lost connection, are not converted: a task retry may succeed.
+        """
+        digest = hashlib.sha256()
+        try:
+            with self._path.open("rb") as file:
+                source = self._read_header(file, digest)
+                _check_field_names(source.fields)
+                yield source, digest
+        except AkkioSourceFileError as error:
+            problem = str(error)
+        except (FileNotFoundError, NotADirectoryError):
+            problem = "the file does not exist"
+        except IsADirectoryError:
+            problem = "the path is a directory, not a file"
+        except PermissionError:
+            problem = "permission to read the file is denied"
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            problem = "the extension is .gz, but the file is damaged or is not compressed by gzip"
+        else:
             return
-        columns = list(zip(*group, strict=True))
-        for position in list(self._candidates):
-            numbers = self._source.numbers(position, columns[position])
-            if numbers is None:
-                del self._candidates[position]
-                continue
-            types = set(map(type, numbers))
-            if types != {type(None)}:
-                self._seen.add(position)
-            if float in types or (int in types and not _have_64_bits(numbers)):
-                self._candidates[position] = False
+        raise AkkioSourceFileError(f"{self.name}: {problem}.")
 
-    def numbers(self) -> frozenset[str]:
-        """Return the fields whose cells are numbers or empty, at least one a number."""
-        return frozenset(self._source.fields[position] for position in self._seen & self._candidates.keys())
+    def _read_header(self, file: BinaryIO, digest: _Hash) -> _RowSource:
+        if self.format is FileFormat.PARQUET:
+            from airflow_provider_akkio.files.parquet import ParquetRows
 
-    def integers(self) -> frozenset[str]:
-        """Return those whose numbers are integers."""
-        integers = {position for position, is_integer in self._candidates.items() if is_integer}
-        return frozenset(self._source.fields[position] for position in self._seen & integers)
+            while block := file.read(_BLOCK_SIZE):
+                digest.update(block)
+            return ParquetRows(file)
+        stream: BinaryIO = io.BufferedReader(_DigestingReader(file, digest), _BLOCK_SIZE)
+        if is_gzipped(self._path.name):
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=stream, mode="rb"), _BLOCK_SIZE)
+        lines = _decode_lines(stream)
+        return CsvRows(lines) if self.format is FileFormat.CSV else JsonLinesRows(lines)
 
 
-def _have_64_bits(numbers: Sequence[Any]) -> bool:
-    present = [number for number in numbers if number is not None] if None in numbers else numbers
-
-    return bool(min(present) >= -(2**63) and max(present) < 2**63)
-
-
-def _groups(source: Source, most_rows: int, skip: int = 0) -> Iterator[list[Sequence[Any]]]:
-    names = sum(map(len, source.fields)) + _FIELD_OVERHEAD * len(source.fields)
-    group: list[Sequence[Any]] = []
-    weight = 0
-    for row, size in islice(source.rows(), skip, None):
-        weight += names + size
-        if len(group) == most_rows or (weight > LARGEST and group):
-            yield group
-            group = []
-            weight = names + size
-        group.append(row)
-    if group:
-        yield group
+def _check_field_names(fields: Sequence[str]) -> None:
+    if not fields:
+        raise AkkioSourceFileError("the file has no fields")
+    seen: set[str] = set()
+    for number, field in enumerate(fields, 1):
+        if not field.strip():
+            raise AkkioSourceFileError(f"field {number} has no name")
+        if field in seen:
+            raise AkkioSourceFileError(f"two fields have the name '{printable(field)}'")
+        seen.add(field)
 
 
-def _converted(
-    fields: Sequence[str], converters: Sequence[Converter], group: list[Sequence[Any]]
-) -> list[dict[str, Value]]:
-    columns = zip(*group, strict=True)
-    values = [convert(column) for convert, column in zip(converters, columns, strict=True)]
-    return [dict(zip(fields, row, strict=True)) for row in zip(*values, strict=True)]
+def _split(source: _RowSource, batch_size: int, skip: int) -> Iterator[list[Any]]:
+    names_size = sum(len(field) + _JSON_OVERHEAD for field in source.fields)
+    batch: list[Any] = []
+    batch_weight = 0
+    for cells, size in islice(source.rows(), skip, None):
+        weight = names_size + size
+        if batch and (len(batch) == batch_size or batch_weight + weight > MAX_ROW_SIZE):
+            yield batch
+            batch, batch_weight = [], 0
+        batch.append(cells)
+        batch_weight += weight
+    if batch:
+        yield batch
 
 
-def _open_csv(name: str, file: BinaryIO, kind: FileKind, digest: _Hash | None) -> Source:
-    return DelimitedSource(name, Lines(file, name, is_gzipped=kind.is_gzipped, digest=digest))
+class _DigestingReader(io.RawIOBase):
+    """Pass the bytes of a file through, and update a digest with them."""
+
+    def __init__(self, file: BinaryIO, digest: _Hash) -> None:
+        self._file = file
+        self._digest = digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader passes a memoryview
+        block = self._file.read(len(buffer))
+        self._digest.update(block)
+        buffer[: len(block)] = block
+        return len(block)
 
 
-def _open_json_lines(name: str, file: BinaryIO, kind: FileKind, digest: _Hash | None) -> Source:
-    return JsonLinesSource(name, Lines(file, name, is_gzipped=kind.is_gzipped, digest=digest))
+def _decode_lines(file: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file without byte order marks, and reject lines longer than 4 MiB."""
+    number = 0
+    while line := file.readline(MAX_ROW_SIZE + 1):
+        number += 1
+        if number == 1:
+            line = _remove_byte_order_marks(line)
+        if len(line) > MAX_ROW_SIZE:
+            raise AkkioSourceFileError(f"line {number} is longer than 4 MiB")
+        if b"\0" in line:
+            raise AkkioSourceFileError(f"line {number} has a NUL byte; the file is not text, or is not UTF-8")
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            raise AkkioSourceFileError(f"line {number} is not valid UTF-8; save the file as UTF-8") from None
+        if text:
+            yield text
 
 
-def _open_parquet(name: str, file: BinaryIO, _kind: FileKind, digest: _Hash | None) -> Source:
-    from airflow_provider_akkio.files.parquet import ParquetSource
-
-    return ParquetSource(name, file, digest)
-
-
-_OPENERS: dict[Format, Callable[[str, BinaryIO, FileKind, _Hash | None], Source]] = {
-    Format.CSV: _open_csv,
-    Format.JSON_LINES: _open_json_lines,
-    Format.PARQUET: _open_parquet,
-}
+def _remove_byte_order_marks(line: bytes) -> bytes:
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if line.startswith(mark):
+            raise AkkioSourceFileError(f"the encoding of the file is {encoding}; save it as UTF-8")
+    while line.startswith(codecs.BOM_UTF8):
+        line = line.removeprefix(codecs.BOM_UTF8)
+    return line

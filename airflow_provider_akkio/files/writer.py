@@ -1,93 +1,197 @@
-"""Rows written again, with Akkio's predictions beside them."""
+"""Write the rows of a file with Akkio's predictions, and replace a file atomically."""
 
 from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_akkio.files.formats import FileKind, Format
-from airflow_provider_akkio.files.predictions import flat, json_of
-from airflow_provider_akkio.files.reader import FileSummary, RowBatch, RowFile
-from airflow_provider_akkio.files.row_writer import RowWriter
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioSourceFileError
+from airflow_provider_akkio.files.json_lines import JsonNumber
+from airflow_provider_akkio.files.reader import FileFormat, FileSummary, RowBatch, RowFile, file_format, is_gzipped
+
+if TYPE_CHECKING:
+    from airflow_provider_akkio.files.parquet import ParquetOutput
+
+_JSON_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
-class _TextWriter(RowWriter):
-    """Writes lines of text, compressed if that was asked for."""
+class PredictionWriter:
+    """Write rows followed by their predictions; created by :func:`open_prediction_writer`."""
 
-    def __init__(self, file: BinaryIO, kind: FileKind, table: RowFile, summary: FileSummary) -> None:
-        super().__init__(table, summary)
-        # Without a time and a name in it, the same rows always make the same bytes.
-        self._gzip = gzip.GzipFile("", "wb", 6, file, mtime=0) if kind.is_gzipped else None
+    def __init__(
+        self, output: _TextOutput | ParquetOutput, source_name: str, fields: tuple[str, ...], *, is_flat: bool
+    ) -> None:
+        self._output = output
+        self._source_name = source_name
+        self._is_flat = is_flat
+        self._fields = fields
+        self._keys: tuple[str, ...] = ()
+        self._columns: tuple[str, ...] = ()
+
+    def write(self, batch: RowBatch, predictions: Sequence[Mapping[str, Any]]) -> None:
+        """Write a batch; the first one defines the prediction columns.
+
+        :param batch: the rows.
+        :param predictions: one prediction per row, in the same order.
+        :raises AkkioSourceFileError: if a prediction cannot be named without a clash with the fields of the source.
+        :raises AkkioResponseError: if a prediction has a key that is missing in the first batch.
+        """
+        if not self._columns:
+            self._keys = tuple(dict.fromkeys(chain.from_iterable(predictions)))
+            self._columns = (*self._fields, *self._prediction_columns(self._keys))
+        for prediction in predictions:
+            if unknown := prediction.keys() - self._keys:
+                raise AkkioResponseError(
+                    f"Akkio's predictions have '{printable(min(unknown))}', which is missing in the first predictions."
+                )
+        predicted = [list(map(prediction.get, self._keys)) for prediction in predictions]
+        if self._is_flat:
+            predicted = [list(map(_to_scalar, values)) for values in predicted]
+        self._output.write(self._columns, batch, predicted)
+
+    def _prediction_columns(self, keys: tuple[str, ...]) -> Iterator[str]:
+        for key in keys:
+            column = f"{key} (predicted)" if key in self._fields else key
+            if column != key and (column in self._fields or column in keys):
+                raise AkkioSourceFileError(
+                    f"{self._source_name}: the prediction '{printable(key)}' cannot be written, because the columns "
+                    f"'{printable(key)}' and '{printable(column)}' both exist. Rename one in the source."
+                )
+            yield column
+
+
+@contextmanager
+def open_prediction_writer(
+    file: BinaryIO, path_name: str, source: RowFile, summary: FileSummary
+) -> Iterator[PredictionWriter]:
+    """Open a writer for an output file. The file itself stays open.
+
+    If source and output have the same format, the source columns are copied unchanged. Otherwise they contain the
+    text that was sent to Akkio.
+
+    :param file: a file open for writing bytes.
+    :param path_name: name of the output; the extension defines the format.
+    :param source: the source of the rows.
+    :param summary: result of inspecting the source.
+    :raises AkkioParameterError: if the extension is unknown, or pyarrow is missing.
+    """
+    format_ = file_format(path_name)
+    keep_cells = format_ is source.format
+    output: _TextOutput | ParquetOutput
+    if format_ is FileFormat.PARQUET:
+        from airflow_provider_akkio.files.parquet import ParquetOutput
+
+        output = ParquetOutput(file, keep_cells=keep_cells)
+    else:
+        output = _TextOutput(file, format_, is_compressed=is_gzipped(path_name), keep_cells=keep_cells)
+    with closing(output):
+        is_flat = format_ is not FileFormat.JSON_LINES
+        yield PredictionWriter(output, source.name, summary.fields, is_flat=is_flat)
+
+
+class _TextOutput:
+    """Write CSV or JSON Lines."""
+
+    def __init__(self, file: BinaryIO, format_: FileFormat, *, is_compressed: bool, keep_cells: bool) -> None:
+        # Without a name and a time, equal rows give equal files.
+        self._gzip = gzip.GzipFile("", "wb", 6, file, mtime=0) if is_compressed else None
         self._file = self._gzip or file
-        self._is_as_in_source = kind.format is table.kind.format
+        self._format = format_
+        self._keep_cells = keep_cells
+        self._is_empty = True
+        # The csv module quotes a carriage return in a cell only if its line terminator contains one.
+        self._csv = csv.writer(_LineFeedEncoder, lineterminator="\r\n")
 
-    def _cells(self, batch: RowBatch) -> Iterator[Sequence[Any]]:
-        return iter(batch.cells) if self._is_as_in_source else (tuple(row.values()) for row in batch.rows)
+    def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
+        source = batch.cells if self._keep_cells else (row.values() for row in batch.rows)
+        rows = [[*cells, *values] for cells, values in zip(source, predicted, strict=True)]
+        if self._format is FileFormat.JSON_LINES:
+            lines = [_json_line(columns, row) for row in rows]
+        else:
+            # writerow returns what the write method of the encoder returns.
+            lines = [self._csv.writerow(row) for row in ([columns, *rows] if self._is_empty else rows)]
+        self._file.write("".join(lines).encode(errors="replace"))
+        self._is_empty = False
 
-    def _write_lines(self, lines: Sequence[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
-
-    def _finish(self) -> None:
+    def close(self) -> None:
         if self._gzip is not None:
             self._gzip.close()
 
 
-class _DelimitedWriter(_TextWriter):
-    """Writes CSV."""
-
-    def _begin(self, names: tuple[str, ...], predicted: list[list[Any]]) -> None:  # noqa: ARG002 - text has no types
-        self._write_rows([names])
-
-    def _write(self, batch: RowBatch, predicted: list[list[Any]]) -> None:
-        pairs = zip(self._cells(batch), predicted, strict=True)
-        self._write_rows([[*cells, *map(flat, values)] for cells, values in pairs])
-
-    def _write_rows(self, rows: Sequence[Sequence[Any]]) -> None:
-        lines = _LinesOfCsv()
-        # csv quotes a carriage return only if the line ends have one.
-        csv.writer(lines, lineterminator="\r\n").writerows(rows)
-        self._write_lines(lines.lines)
+class _LineFeedEncoder:
+    @staticmethod
+    def write(line: str) -> str:
+        return line.removesuffix("\r\n") + "\n"
 
 
-class _LinesOfCsv:
-    """Takes lines from :mod:`csv`, without their ends."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def write(self, line: str) -> None:
-        """Take one line."""
-        self.lines.append(line[:-2])
+def _json_line(columns: Sequence[str], values: Sequence[Any]) -> str:
+    members = [f"{_to_json(column)}: {_to_json(value)}" for column, value in zip(columns, values, strict=True)]
+    return f"{{{', '.join(members)}}}\n"
 
 
-class _JsonLinesWriter(_TextWriter):
-    """Writes JSON Lines."""
-
-    def _begin(self, names: tuple[str, ...], predicted: list[list[Any]]) -> None:  # noqa: ARG002 - text has no types
-        self._names_of_columns = names
-
-    def _write(self, batch: RowBatch, predicted: list[list[Any]]) -> None:
-        names = self._names_of_columns
-        pairs = zip(self._cells(batch), predicted, strict=True)
-        self._write_lines([json_of(dict(zip(names, (*cells, *values), strict=True))) for cells, values in pairs])
+def _to_json(value: Any) -> str:
+    if isinstance(value, JsonNumber):
+        return str(value)
+    return _JSON_ENCODER.encode(_replace_non_finite(value))
 
 
-def writer_for(file: BinaryIO, kind: FileKind, table: RowFile, summary: FileSummary) -> RowWriter:
-    """Return what writes the rows of a table to a file.
+def _replace_non_finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _replace_non_finite(member) for key, member in value.items()}
+        case list():
+            return [_replace_non_finite(member) for member in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
-    Each column keeps what the source has where the kinds agree; elsewhere it has what went to Akkio.
 
-    :param file: an open file, to write bytes to.
-    :param kind: what it is to become.
-    :param table: where the rows come from.
-    :param summary: what its inspection found.
-    :raises AkkioSourceFileError: if it is to become Parquet, and what that needs is not installed.
+def _to_scalar(value: Any) -> str | int | float | None:
+    """Convert a prediction to a cell: text, numbers, null for NaN and infinity, JSON for all other values."""
+    match value:
+        case None | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case int() if not isinstance(value, bool):
+            return value
+    return _to_json(value)
+
+
+@contextmanager
+def atomic_write(path: Any, token: object, previous_tokens: Iterable[object] = ()) -> Iterator[BinaryIO]:
+    """Write to a hidden temporary file in the same directory, and rename it once it is complete.
+
+    On any error the temporary file is deleted and an existing target stays as it is.
+
+    :param path: the target, an ``ObjectStoragePath``; missing local directories are created.
+    :param token: identifies the writer, such as task and attempt; part of the name of the temporary file.
+    :param previous_tokens: tokens of earlier writers that have ended; their temporary files are deleted.
     """
-    if kind.format is Format.PARQUET:
-        from airflow_provider_akkio.files.parquet_writing import ParquetRowWriter
+    if path.protocol in ("", "file", "local"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for previous_token in previous_tokens:
+        with suppress(OSError):
+            _temporary_path(path, previous_token).unlink()
+    temporary = _temporary_path(path, token)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.move(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
-        return ParquetRowWriter(file, table, summary)
-    writer = _DelimitedWriter if kind.format is Format.CSV else _JsonLinesWriter
-    return writer(file, kind, table, summary)
+
+def _temporary_path(path: Any, token: object) -> Any:
+    digest = hashlib.sha256(repr(token).encode()).hexdigest()[:16]
+    return path.parent / f".{path.name}.{digest}.part"

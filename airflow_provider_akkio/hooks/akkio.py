@@ -1,12 +1,14 @@
-"""An Airflow connection of the type ``akkio``, and what can be asked with it."""
+"""The hook: an Airflow connection of the type ``akkio``, and the calls that it allows."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from asyncio import AbstractEventLoop, Semaphore, get_running_loop
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
@@ -26,134 +28,141 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
+    from airflow_provider_akkio.api.config import ClientConfig
     from airflow_provider_akkio.api.datasets import Dataset
     from airflow_provider_akkio.api.http import Flow, Outcome
     from airflow_provider_akkio.api.parameters import TrainRequest
+    from airflow_provider_akkio.api.requester import MetricName
     from airflow_provider_akkio.api.trainings import AkkioApi, OnStatus
     from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
     from airflow_provider_akkio.api.v1 import NamedResource
     from airflow_provider_akkio.client.asynchronous import AsynchronousClient
     from airflow_provider_akkio.client.blocking import BlockingClient
 
-DEFAULT_CONNECTION = "akkio_default"
+DEFAULT_CONNECTION_ID = "akkio_default"
 
-_CLIENT = "airflow_provider_akkio.client.asynchronous"
-_AT_ONCE = 8
-_semaphores: WeakKeyDictionary[AbstractEventLoop, Semaphore] = WeakKeyDictionary()
+_ASYNCHRONOUS_CLIENT = "airflow_provider_akkio.client.asynchronous"
+_MAX_CLIENTS_OPENING = 8
+_opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class AkkioHook(BaseHook):
-    """Talks to Akkio with the key of an Airflow connection.
+    """Calls Akkio with the API key of an Airflow connection.
 
-    The connection's password is the API key, its host Akkio's site (default ``https://api.akkio.com``). Its extra may
-    hold ``timeout``, the seconds that one request may take (default 30); ``verify``: true (default), false to take
-    anybody for Akkio, or the path of the certificates to check by; and ``requests_per_second``, how many of Akkio's
-    five for the whole account this process may use (default 5; of a number above one, the whole part counts). Each
-    method about a training has an asynchronous form, whose name has an ``a`` in front, for use on an event loop; for
-    the others, :meth:`arun` takes their conversation.
+    The connection's password is the API key. Its host is Akkio's base URL (default ``https://api.akkio.com``). Its
+    extra may contain:
 
-    :param akkio_conn_id: id of the connection.
+    - ``timeout``: seconds that one request may take (default 30);
+    - ``verify``: ``true`` (default), ``false`` to accept any certificate, or the path of a CA bundle;
+    - ``requests_per_second``: maximum requests per second of this process (default 5, which is Akkio's limit for the
+      whole account).
+
+    Methods about trainings have an asynchronous form with the prefix ``a``. For all other calls, use :meth:`arun`.
+
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     """
 
     conn_name_attr = "akkio_conn_id"
-    default_conn_name = DEFAULT_CONNECTION
+    default_conn_name = DEFAULT_CONNECTION_ID
     conn_type = "akkio"
     hook_name = "Akkio"
 
-    def __init__(self, akkio_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+    def __init__(self, akkio_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.akkio_conn_id = akkio_conn_id
-        self.site: BaseUrl | None = None
-        """Where the connection leads, once it has been read."""
+        self._config: ClientConfig | None = None
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the connection form of Airflow 2 names its fields."""
+        """Return the labels and placeholders of the connection form, for Airflow 2."""
         from airflow_provider_akkio.hooks.connection_form import hook_behaviour
 
         return hook_behaviour()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the fields that the connection form of Airflow 2 has besides."""
+        """Return the additional fields of the connection form, for Airflow 2."""
         from airflow_provider_akkio.hooks.connection_form import hook_widgets
 
         return hook_widgets()
 
     def get_conn(self) -> requests.Session:
-        """Return a session that sends the API key, and reaches the connection's own site alone.
+        """Return a session that sends the API key to the connection's base URL only.
 
-        :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
+        :raises AkkioConfigurationError: if the connection is invalid.
         """
         from airflow_provider_akkio.client.blocking import open_session
 
         return open_session(self.get_client_config())
 
     def test_connection(self) -> tuple[bool, str]:
-        """Find out whether Akkio can be reached and takes the key; nothing is started.
+        """Check whether Akkio is reachable and accepts the API key. Nothing is started.
 
-        :return: whether it does, and a sentence for the person who asked.
+        :return: whether it does, and a message for the user.
         """
         try:
-            self.run(lambda akkio: akkio.check())
+            self.run(lambda api: api.test_connection())
         except AkkioUnauthorizedError as error:
             return False, f"Wrong API key. {error}"
         except AkkioForbiddenError as error:
-            return False, f"The API key may not be used for this. {error}"
+            return False, f"The API key lacks permission. {error}"
         except AkkioUnavailableError as error:
-            return False, f"Akkio cannot be reached. {error}"
+            return False, f"Akkio is unreachable. {error}"
         except (AkkioError, AirflowNotFoundException) as error:
             return False, str(error)
-        return True, "Akkio answers, and takes the API key."
+        return True, "Akkio is reachable and accepts the API key."
 
     def submit_training(self, request: TrainRequest) -> SubmittedTraining:
-        """Ask Akkio for a training.
+        """Submit a training.
 
-        A failure after which no training can have been started, or one that ``force=False`` makes harmless, is tried
-        again up to five times; while Akkio asks for fewer requests, for up to an hour.
+        A failed request is retried up to five times if no training can have started, or if ``force=False`` makes a
+        second submission harmless. While Akkio responds with HTTP 429, it is retried for up to an hour.
 
         :param request: what to train.
         :return: the accepted training.
-        :raises AkkioRequestRejectedError: if Akkio refuses it (401, 403, 404, 422).
-        :raises AkkioSubmissionUnknownError: if ``force`` is set and no answer tells whether a training was started.
-        :raises AkkioUnavailableError: if Akkio could not be had.
+        :raises AkkioRequestRejectedError: if Akkio rejects the request (HTTP 401, 403, 404, 422).
+        :raises AkkioSubmissionUnknownError: if ``force`` is set and a training may or may not have started.
+        :raises AkkioUnavailableError: if Akkio is unavailable.
         """
-        return self.run(lambda akkio: akkio.submit(request))
+        return self.run(lambda api: api.submit(request))
 
     async def asubmit_training(self, request: TrainRequest) -> SubmittedTraining:
-        """Do what :meth:`submit_training` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.submit(request))
+        """Submit a training; see :meth:`submit_training`."""
+        return await self.arun(lambda api: api.submit(request))
 
     def get_training_status(self, akkio_task_id: str) -> TrainingState:
-        """Ask how a training is doing; while Akkio cannot be had, for five minutes.
+        """Return the state of a training; while Akkio is unavailable, retry for five minutes.
 
-        :param akkio_task_id: id of the training.
-        :return: its state.
-        :raises AkkioNotFoundError: if Akkio does not know it, or no longer.
-        :raises AkkioUnavailableError: if Akkio could not be had.
+        :param akkio_task_id: ID of the training.
+        :raises AkkioNotFoundError: if Akkio does not know the training (any more).
+        :raises AkkioUnavailableError: if Akkio is unavailable.
         """
-        return self.run(lambda akkio: akkio.status(parse_id("akkio_task_id", akkio_task_id)))
+        return self.run(lambda api: api.status(parse_id("akkio_task_id", akkio_task_id)))
 
     async def aget_training_status(self, akkio_task_id: str) -> TrainingState:
-        """Do what :meth:`get_training_status` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.status(parse_id("akkio_task_id", akkio_task_id)))
+        """Return the state of a training; see :meth:`get_training_status`."""
+        return await self.arun(lambda api: api.status(parse_id("akkio_task_id", akkio_task_id)))
 
-    def get_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
-        """Fetch what a training made; while Akkio cannot be had, for five minutes.
+    def get_training_result(
+        self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
+    ) -> TrainingResult:
+        """Return the model of a training that succeeded.
 
-        :param akkio_task_id: id of the training.
-        :param location: where Akkio said that the result lies; default the documented place.
-        :return: the model's id and statistics.
+        :param akkio_task_id: ID of the training.
+        :param location: where the result is, according to Akkio's status; default the documented URL.
+        :param deadline: until when to retry while Akkio is unavailable, in seconds since the epoch; default in five
+            minutes.
         :raises AkkioNotFoundError: if there is no result.
-        :raises AkkioUntrustedUrlError: if ``location`` leads away from Akkio.
-        :raises AkkioUnavailableError: if Akkio could not be had.
+        :raises AkkioUntrustedUrlError: if ``location`` is not below the connection's base URL.
+        :raises AkkioUnavailableError: if Akkio is unavailable.
         """
-        return self.run(lambda akkio: akkio.result(parse_id("akkio_task_id", akkio_task_id), location))
+        return self.run(lambda api: api.result(parse_id("akkio_task_id", akkio_task_id), location, deadline))
 
-    async def aget_training_result(self, akkio_task_id: str, location: str | None = None) -> TrainingResult:
-        """Do what :meth:`get_training_result` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.result(parse_id("akkio_task_id", akkio_task_id), location))
+    async def aget_training_result(
+        self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
+    ) -> TrainingResult:
+        """Return the model of a training; see :meth:`get_training_result`."""
+        return await self.arun(lambda api: api.result(parse_id("akkio_task_id", akkio_task_id), location, deadline))
 
     def poll_until_done(
         self,
@@ -162,37 +171,21 @@ class AkkioHook(BaseHook):
         timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> TrainingResult:
-        """Wait until a training has ended, and fetch what it made.
+    ) -> TrainingState:
+        """Poll a training until it has succeeded.
 
-        :param training: what :meth:`submit_training` returned.
+        :param training: the training, as :meth:`submit_training` returned it.
         :param timeout: seconds to wait, counted from the submission; default a day.
-        :param poll_interval: seconds between two questions; by default what
-            :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll` makes of what is known.
-        :param on_status: hears each answer to the question for the status; default nobody does.
-        :return: the model's id and statistics.
-        :raises AkkioTrainingFailedError: if Akkio reports that it failed.
-        :raises AkkioTrainingTimeoutError: if it did not end in time.
-        :raises AkkioNotFoundError: if Akkio does not know it, or no longer.
+        :param poll_interval: seconds between two polls; default the polling schedule of
+            :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll`.
+        :param on_status: receives the response of each poll; default nothing does.
+        :return: the final state, from which :meth:`get_training_result` takes the location.
+        :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
+        :raises AkkioTrainingTimeoutError: if the training is not done in time.
+        :raises AkkioNotFoundError: if Akkio does not know the training (any more).
         """
-        _, result = self.run(_finish(training, timeout, poll_interval, on_status))
-        return result
-
-    def get_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
-        """Find out what has become of a training that was submitted some time ago.
-
-        :param training: what :meth:`submit_training` returned then.
-        :return: its state, not known if Akkio cannot be had now; ``None`` if no model can come of it any more: it
-            failed, or was pending for over a day.
-        :raises AkkioNotFoundError: if Akkio knows neither a status nor a result of it.
-        :raises AkkioRequestRejectedError: if Akkio refuses to answer.
-        :raises AkkioUntrustedUrlError: if it answers with a redirect.
-        """
-        return self.run(lambda akkio: akkio.revisit(training))
-
-    async def aget_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
-        """Do what :meth:`get_resumable_state` does, on the event loop."""
-        return await self.arun(lambda akkio: akkio.revisit(training))
+        deadline = training.submitted_at + timeout
+        return self.run(lambda api: api.poll_until_done(training, deadline, poll_interval, on_status))
 
     async def apoll_until_done(
         self,
@@ -201,169 +194,196 @@ class AkkioHook(BaseHook):
         timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> TrainingResult:
-        """Do what :meth:`poll_until_done` does, on the event loop."""
-        _, result = await self.arun(_finish(training, timeout, poll_interval, on_status))
-        return result
+    ) -> TrainingState:
+        """Poll a training until it has succeeded; see :meth:`poll_until_done`."""
+        deadline = training.submitted_at + timeout
+        return await self.arun(lambda api: api.poll_until_done(training, deadline, poll_interval, on_status))
+
+    def get_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
+        """Return the state of a training that was submitted earlier.
+
+        :param training: the training.
+        :return: its state, which is unknown if Akkio is unavailable; ``None`` if it can no longer bring a model: it
+            failed, or it was pending for more than a day.
+        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
+        :raises AkkioRequestRejectedError: if Akkio rejects the request.
+        """
+        return self.run(lambda api: api.get_resumable_state(training))
 
     def list_datasets(self) -> list[NamedResource]:
-        """Return the datasets of the account, by id and name.
+        """Return the ID and the name of each dataset.
 
-        :raises AkkioUnavailableError: if no answer came for five minutes; so do the methods that follow.
+        :raises AkkioUnavailableError: if Akkio is unavailable for five minutes, as in all methods that follow.
         """
-        return self.run(lambda akkio: akkio.datasets.list())
+        return self.run(lambda api: api.datasets.list())
 
     def get_dataset(self, dataset_id: str) -> Dataset:
-        """Return a dataset's name, number of rows and fields.
+        """Return the name, the number of rows and the fields of a dataset.
 
-        :param dataset_id: its id.
-        :raises AkkioNotFoundError: if there is none.
+        :param dataset_id: its ID.
+        :raises AkkioNotFoundError: if Akkio does not know the dataset.
         """
-        return self.run(lambda akkio: akkio.datasets.get(parse_id("dataset_id", dataset_id)))
+        return self.run(lambda api: api.datasets.get(parse_id("dataset_id", dataset_id)))
 
     def create_dataset(self, name: str) -> str:
-        """Make an empty dataset, one even if the answer to the first request is lost.
+        """Create an empty dataset, and only one even if the first response is lost.
 
         :param name: its name.
-        :return: its id.
-        :raises AkkioUploadIncompleteError: if it cannot be told which of several new ones it is.
+        :return: its ID.
+        :raises AkkioUploadIncompleteError: if several new datasets have this name.
         """
-        dataset_id, _ = self.run(lambda akkio: akkio.datasets.create(parse_id("dataset_name", name)))
+        dataset_id, _ = self.run(lambda api: api.datasets.create(parse_id("dataset_name", name)))
         return dataset_id
 
     def append_rows(self, dataset_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to a dataset, each once: after an unknown outcome its number of rows tells whether they came.
+        """Append rows to a dataset exactly once, in one request.
 
-        All go in one request; a thousand at a time is what
-        :class:`~airflow_provider_akkio.operators.akkio.AkkioUploadDatasetOperator` sends.
+        If the outcome of the request is unknown, the number of rows of the dataset decides whether it is repeated.
 
-        :param dataset_id: its id.
-        :param rows: field name to text, number or ``None``.
-        :raises AkkioUploadIncompleteError: if it cannot be told whether they came, since something else adds rows, too.
-        :raises AkkioRequestRejectedError: if Akkio refuses them.
+        :param dataset_id: its ID.
+        :param rows: field name to value; up to about a thousand rows per call.
+        :raises AkkioUploadIncompleteError: if the outcome remains unknown because something else appends rows, too.
+        :raises AkkioRequestRejectedError: if Akkio rejects the rows.
         """
 
-        def append(akkio: AkkioApi) -> Flow[None]:
-            already = (yield from akkio.datasets.get(dataset_id)).rows
-            yield from akkio.datasets.append(dataset_id, rows, already)
+        def append(api: AkkioApi) -> Flow[None]:
+            rows_before = (yield from api.datasets.get(dataset_id)).rows
+            yield from api.datasets.append(dataset_id, rows, rows_before)
 
         parse_id("dataset_id", dataset_id)
         self.run(append)
 
-    def set_field_types(self, dataset_id: str, types: Mapping[str, str]) -> None:
+    def set_field_types(self, dataset_id: str, field_types: Mapping[str, str]) -> None:
         """Set the types of some fields of a dataset.
 
-        :param dataset_id: its id.
-        :param types: field name to ``category``, ``string`` or ``number``.
-        :raises AkkioRequestRejectedError: if Akkio refuses one.
+        :param dataset_id: its ID.
+        :param field_types: field name to ``category``, ``string`` or ``number``.
+        :raises AkkioRequestRejectedError: if Akkio rejects a type.
         """
-        self.run(lambda akkio: akkio.datasets.set_types(parse_id("dataset_id", dataset_id), types))
+        self.run(lambda api: api.datasets.set_field_types(parse_id("dataset_id", dataset_id), field_types))
 
     def delete_dataset(self, dataset_id: str) -> bool:
         """Delete a dataset.
 
-        :param dataset_id: its id.
-        :return: whether it was there.
+        :param dataset_id: its ID.
+        :return: whether it existed.
         """
-        return self.run(lambda akkio: akkio.datasets.delete(parse_id("dataset_id", dataset_id)))
+        return self.run(lambda api: api.datasets.delete(parse_id("dataset_id", dataset_id)))
 
     def list_models(self) -> list[NamedResource]:
-        """Return the models of the account, by id and name."""
-        return self.run(lambda akkio: akkio.models.list())
+        """Return the ID and the name of each model."""
+        return self.run(lambda api: api.models.list())
 
     def predict(
         self, model_id: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
     ) -> list[dict[str, Any]]:
-        """Return a model's predictions, one for each row and in their order; all rows go in one request.
+        """Return one prediction per row, in the order of the rows. All rows are sent in one request.
 
-        :param model_id: its id.
-        :param rows: field name to text, number or ``None``.
-        :param explain: let Akkio add what led to each prediction; default no.
-        :raises AkkioPredictionMismatchError: if they are not as many as the rows.
-        :raises AkkioNotFoundError: if there is no such model.
+        :param model_id: ID of the model.
+        :param rows: field name to value.
+        :param explain: whether Akkio adds the factors of each prediction; default no.
+        :raises AkkioPredictionMismatchError: if the numbers of predictions and rows differ.
+        :raises AkkioNotFoundError: if Akkio does not know the model.
         """
-        return self.run(lambda akkio: akkio.models.predict(parse_id("model_id", model_id), rows, explain=explain))
+        return self.run(lambda api: api.models.predict(parse_id("model_id", model_id), rows, explain=explain))
 
     def delete_model(self, model_id: str) -> bool:
         """Delete a model.
 
-        :param model_id: its id.
-        :return: whether it was there.
+        :param model_id: its ID.
+        :return: whether it existed.
         """
-        return self.run(lambda akkio: akkio.models.delete(parse_id("model_id", model_id)))
+        return self.run(lambda api: api.models.delete(parse_id("model_id", model_id)))
 
     def open_client(self) -> BlockingClient:
-        """Return a client for several conversations over the same connections, to be used as a context manager.
+        """Return a client for several calls over the same connections; use it as a context manager.
 
-        :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
+        :raises AkkioConfigurationError: if the connection is invalid.
         """
         from airflow_provider_akkio.client.blocking import BlockingClient
-        from airflow_provider_akkio.metrics import AirflowMetrics
 
         return BlockingClient(self.get_client_config(), AirflowMetrics(self.akkio_conn_id))
 
     def run(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
-        """Hold one conversation of :class:`~airflow_provider_akkio.api.trainings.AkkioApi`.
+        """Run one flow of :class:`~airflow_provider_akkio.api.trainings.AkkioApi` to its end.
 
-        :param start: begins the conversation.
-        :return: its outcome.
-        :raises AkkioConfigurationError: if the connection is incomplete or contradicts itself.
+        :param start: starts the flow, such as ``lambda api: api.models.list()``.
+        :return: what the flow returns.
+        :raises AkkioConfigurationError: if the connection is invalid.
         """
         with self.open_client() as client:
             return client.run(start(client.api))
 
     async def arun(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
-        """Do what :meth:`run` does, on the event loop.
+        """Run one flow on the event loop; see :meth:`run`.
 
-        Of many that begin at once, a few connect at a time: all together would hold up the loop.
+        Only a few clients open at the same time: opening hundreds at once would block the event loop.
         """
+        opening = _opening.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_MAX_CLIENTS_OPENING))
         async with AsyncExitStack() as stack:
-            async with _few_at_once():
-                client = await stack.enter_async_context(await self._aclient())
+            async with opening:
+                client = await stack.enter_async_context(await self._aopen_client())
             return await client.run(start(client.api))
 
-    async def _aclient(self) -> AsynchronousClient:
-        from asgiref.sync import sync_to_async
-
-        if not hasattr(sys.modules.get(_CLIENT), "AsynchronousClient"):
-            # To import it takes long enough to hold up the loop; another thread may have imported half of it.
-            await sync_to_async(import_module, thread_sensitive=False)(_CLIENT)
+    async def _aopen_client(self) -> AsynchronousClient:
+        if not hasattr(sys.modules.get(_ASYNCHRONOUS_CLIENT), "AsynchronousClient"):
+            # The first import takes long enough to block the event loop.
+            await asyncio.to_thread(import_module, _ASYNCHRONOUS_CLIENT)
         from airflow_provider_akkio.client.asynchronous import AsynchronousClient
-        from airflow_provider_akkio.metrics import AirflowMetrics
 
         return AsynchronousClient(await self.aget_client_config(), AirflowMetrics(self.akkio_conn_id))
 
     def get_client_config(self) -> ClientConfig:
-        """Return what the connection says; its key is masked in Airflow's logs from then on.
+        """Return the settings of the connection, and mask the API key in Airflow's logs.
 
-        :raises AirflowNotFoundException: if there is no such connection.
-        :raises AkkioConfigurationError: if it is incomplete or contradicts itself.
+        :raises AirflowNotFoundException: if the connection does not exist.
+        :raises AkkioConfigurationError: if the connection is invalid.
         """
-        connection = self.get_connection(self.akkio_conn_id)
-        config = _client_config(connection, connection.extra_dejson)
-        mask_secret(config.api_key)
-        self.site = config.base_url
-        return config
+        if self._config is None:
+            connection = self.get_connection(self.akkio_conn_id)
+            self._config = _client_config(connection, connection.extra_dejson)
+            _mask(self._config.api_key)
+        return self._config
 
     async def aget_client_config(self) -> ClientConfig:
-        """Do what :meth:`get_client_config` does, on the event loop."""
+        """Return the settings of the connection; see :meth:`get_client_config`."""
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
         from asgiref.sync import sync_to_async
 
         connection = await get_async_connection(self.akkio_conn_id, hook=self)
         config = _client_config(connection, await get_async_extra_dejson(connection))
-        await sync_to_async(mask_secret, thread_sensitive=False)(config.api_key)
+        # Airflow's triggerer serves a blocking call only from a thread that asgiref has started.
+        await sync_to_async(_mask, thread_sensitive=False)(config.api_key)
         return config
 
 
-def _finish(
-    training: SubmittedTraining, timeout: float, poll_interval: float | None, on_status: OnStatus | None
-) -> Callable[[AkkioApi], Flow[tuple[TrainingState, TrainingResult]]]:
-    return lambda akkio: akkio.finish(training, training.submitted_at + timeout, poll_interval, on_status)
+class AirflowMetrics:
+    """Sends metrics through Airflow's ``Stats`` to StatsD, Datadog or OpenTelemetry.
+
+    :param akkio_conn_id: ID of the connection, which becomes a tag.
+    """
+
+    def __init__(self, akkio_conn_id: str) -> None:
+        self._tags = {"akkio_conn_id": akkio_conn_id}
+
+    def increment(self, metric: MetricName) -> None:
+        """Add one to a counter."""
+        from airflow.providers.common.compat.sdk import Stats
+
+        Stats.incr(metric, tags=self._tags)
+
+    def timing(self, metric: MetricName, seconds: float) -> None:
+        """Record a duration, which Airflow sends in milliseconds."""
+        from airflow.providers.common.compat.sdk import Stats
+
+        Stats.timing(metric, timedelta(seconds=seconds), tags=self._tags)
 
 
-def _few_at_once() -> Semaphore:
-    return _semaphores.setdefault(get_running_loop(), Semaphore(_AT_ONCE))
+def _mask(api_key: str) -> None:
+    mask_secret(api_key)
+    # The v1 calls carry the key in the query of a GET, and urllib3 logs that URL at DEBUG.
+    if (in_url := quote(api_key, safe="")) != api_key:
+        mask_secret(in_url)
 
 
 def _client_config(connection: Connection, extra: Any) -> ClientConfig:

@@ -1,229 +1,384 @@
-"""The wait for a training, as the operator and the sensor share it."""
+"""What the train operator and the sensor share: the wait for a training, and the push of its result to XCom."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+    BaseOperator,
+)
 
+from airflow_provider_akkio.api.parameters import is_literal, naming_task
 from airflow_provider_akkio.api.polling import READ_TIMEOUT
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, still_running
-from airflow_provider_akkio.exceptions import AkkioError
+from airflow_provider_akkio.exceptions import (
+    AkkioError,
+    AkkioParameterError,
+    AkkioResponseError,
+    AkkioUnavailableError,
+)
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.operators._durable import delete_xcom
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
+from airflow_provider_akkio.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult
+    from airflow_provider_akkio.api.config import BaseUrl
+    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
     from airflow_provider_akkio.triggers.akkio import TrainingEvent
-    from airflow_provider_akkio.triggers.status import StatusReporter
 
-    _Base = BaseOperator
-else:
-    _Base = object
+DEFERRAL_MARGIN = 60.0
+"""Margin in seconds between the trigger's deadline and Airflow's deferral timeout, so that the trigger's message wins."""
 
-DEFERRAL_GRACE = READ_TIMEOUT + 60.0
-"""Seconds by which Airflow's own limit of a deferral lies behind the trigger's.
+MIN_DEFERRAL = 8.0
+"""Seconds after its deferral before which a task is not resumed.
 
-So the trigger's message wins, and a result that takes its time to come is waited for.
+Airflow's supervisor may notice the end of the deferring process up to ``[workers] min_heartbeat_interval`` (5 s) late.
+The scheduler takes a task that has resumed by then for a killed one, and fails it (seen on Airflow 3.3.2 in
+``SchedulerJobRunner.process_executor_events``).
 """
 
-SHORTEST_DEFERRAL = 8.0
-"""Seconds before which no deferred task is resumed.
+RESULT_TIMEOUT = 30.0
+"""Seconds for which a worker retries to fetch a result before the task defers again."""
 
-Airflow's supervisor may notice the end of the process that deferred a task as late as ``[workers]
-min_heartbeat_interval`` (5 s) afterwards. The scheduler takes a task that runs again by then for one that was killed,
-and fails it (``SchedulerJobRunner.process_executor_events``, seen on Airflow 3.3.2). No training of Akkio's is shorter.
-"""
+RESULT_RETRY_INTERVAL = 60.0
+"""Seconds between two attempts of a deferred task to fetch a result."""
 
 
-class TrainingWaiter(_Base):
-    """A task that waits for one training, in the triggerer or in its worker, and leaves the result in XCom."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentTraining:
+    """The training of the running process.
 
-    akkio_conn_id: str
-    deferrable: bool
-    poll_interval: float | None
-    _awaited: str | None = None
-    _kept: dict[str, Any] | None = None
-    _hook: AkkioHook | None = None
-    _result: TrainingResult | None = None
+    :param base_url: base URL of the connection.
+    :param akkio_task_id: ID of the training.
+    :param result: its result, once it has been fetched.
+    """
 
-    def open_hook(self) -> AkkioHook:
-        """Return a hook, of which the task remembers where it leads."""
-        self._hook = AkkioHook(self.akkio_conn_id)
-        return self._hook
+    base_url: BaseUrl
+    akkio_task_id: str
+    result: TrainingResult | None = None
 
-    def await_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
-        """Wait until the training has ended; when ``deferrable``, the wait happens in the triggerer.
 
-        :param context: the task's context.
-        :param training: which training.
-        :param deadline: until when to wait, in seconds since the epoch.
-        :return: the model's id.
-        :raises AkkioTrainingFailedError: if Akkio reports that it failed.
-        :raises AkkioTrainingTimeoutError: if it did not end in time.
-        """
-        self._awaited = training.akkio_task_id
-        if self.deferrable:
-            self._defer_until_trained(context, training, deadline)
-        result = self.open_hook().poll_until_done(
-            training,
-            timeout=deadline - training.submitted_at,
-            poll_interval=self.poll_interval,
-            on_status=self.watch(context, training),
-        )
-        return self.push_result(context, result)
+class AkkioTrainingOperator(BaseOperator):
+    """Base class of operators that wait for a training.
+
+    :param akkio_conn_id: ID of the Airflow connection.
+    :param deferrable: whether to wait in the triggerer instead of the worker.
+    :param poll_interval: seconds between two polls; ``None`` uses the polling schedule.
+    """
+
+    operator_extra_links = TRAINING_LINKS
+
+    current_training: CurrentTraining | None = None
+    """For :meth:`on_kill` and OpenLineage, which Airflow calls without arguments."""
+
+    def __init__(self, *, akkio_conn_id: str, deferrable: bool, poll_interval: float | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.akkio_conn_id = akkio_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
 
     def execute_complete(self, context: Context, event: Any = None) -> str:
-        """Go on after the trigger: fetch the result, or raise what ended the wait.
-
-        Airflow 3.0 and the first of 3.1 resume a later try with the event of the earlier one (apache/airflow#56704).
-        Such a try begins anew, unless there is a result.
+        """Push the result of a training, or raise the error that ended the wait.
 
         :param context: the task's context.
         :param event: the payload of the trigger's event.
-        :return: the model's id.
+        :return: the model ID.
         """
         from airflow_provider_akkio.triggers.akkio import TrainingEvent, WaitOutcome
 
-        with self.telling_why(context):
+        with self.pushing_errors(context):
             ended = TrainingEvent.from_payload(event)
-            if self._is_of_an_earlier_try(context, ended):
-                delete_xcom(context, ERROR_KEY)  # which Airflow leaves to a task that is resumed
-                if self._may_begin_anew(context, ended):
-                    self.log.info("Beginning anew: this try was told how try %s has ended.", ended.try_number)
+            if _is_of_previous_attempt(context, ended):
+                delete_xcom(context, ERROR_KEY)  # Airflow clears no XComs before it resumes a task
+                if _may_start_over(context, ended):
+                    self.log.info(
+                        "Starting over: Airflow resumed this attempt with the event of attempt %s.", ended.try_number
+                    )
                     return str(self.execute(context))
-            self._awaited = ended.akkio_task_id or None
-            if ended.ending is WaitOutcome.OUT_OF_EXECUTION_TIME:
-                reason = f"The task's execution_timeout ended the wait. {ended.message}"
-                self._tell(context, ERROR_KEY, reason)
+            if ended.outcome is WaitOutcome.EXECUTION_TIMEOUT:
+                reason = f"execution_timeout ended the wait. {ended.message}"
+                self.push(context, ERROR_KEY, reason)
                 raise AirflowTaskTimeout(reason)
-            if ended.ending is WaitOutcome.FAILED:
-                raise ended.as_exception()
-            result = self.open_hook().get_training_result(ended.akkio_task_id, ended.location)
-            return self.push_result(context, result)
+            if ended.outcome is WaitOutcome.FAILED:
+                raise ended.to_exception()
+            return self._fetch_or_defer(context, ended)
 
-    def _is_of_an_earlier_try(self, context: Context, ended: TrainingEvent) -> bool:
-        return AIRFLOW_V_3_0_PLUS and ended.try_number is not None and ended.try_number < context["ti"].try_number
+    def wait_for_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
+        """Wait until a training is done, in the triggerer or in this worker, and push its result.
 
-    def _may_begin_anew(self, context: Context, ended: TrainingEvent) -> bool:
-        """Return whether another training may be asked for: not for a result, nor past the task's ``retries``.
-
-        The scheduler can give a task that it has lost another number without having tried it.
+        :param context: the task's context.
+        :param training: the training.
+        :param deadline: until when to wait, in seconds since the epoch.
+        :return: the model ID.
+        :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
+        :raises AkkioTrainingTimeoutError: if the training is not done in time.
         """
-        from airflow_provider_akkio.triggers.akkio import WaitOutcome
+        hook = AkkioHook(self.akkio_conn_id)
+        self.set_current_training(hook, training.akkio_task_id)
+        if self.deferrable:
+            self._defer(context, training, deadline, resume_in=MIN_DEFERRAL)
+        state = hook.poll_until_done(
+            training,
+            timeout=deadline - training.submitted_at,
+            poll_interval=self.poll_interval,
+            on_status=self.status_reporter(context, training),
+        )
+        return self.fetch_result(context, hook, training, state, deadline)
 
-        is_final = ended.ending is WaitOutcome.SUCCEEDED or isinstance(ended.as_exception(), AirflowFailException)
-        return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
+    def fetch_result(
+        self, context: Context, hook: AkkioHook, training: SubmittedTraining, state: TrainingState, deadline: float
+    ) -> str:
+        """Fetch the result of a training that succeeded, and push it to XCom.
 
-    @contextmanager
-    def telling_why(self, context: Context) -> Iterator[None]:
-        """Leave in XCom why the task fails, if it does: an exception reaches Airflow's page as a traceback in a log.
+        The model is paid for. So Akkio is given at least five minutes, even if the deadline is closer.
 
-        Not where Airflow's own timer ends it: it rings once, and nothing would end a write that hangs.
+        :param context: the task's context.
+        :param hook: the hook.
+        :param training: the training.
+        :param state: its final state.
+        :param deadline: until when to retry, in seconds since the epoch.
+        :return: the model ID.
         """
         try:
-            yield
-        except (AkkioError, AirflowNotFoundException) as error:
-            self._tell(context, ERROR_KEY, str(error))
-            raise
+            result = hook.get_training_result(
+                training.akkio_task_id, state.location, max(deadline, time.time() + READ_TIMEOUT)
+            )
+        except AkkioUnavailableError as error:
+            raise _result_unavailable(training.akkio_task_id, error) from error
+        return self.push_result(context, hook, training.akkio_task_id, result)
 
-    def watch(self, context: Context, training: SubmittedTraining) -> StatusReporter:
-        """Return what hears the answers about a training, and leaves in XCom how it stands."""
+    def push_result(self, context: Context, hook: AkkioHook, akkio_task_id: str, result: TrainingResult) -> str:
+        """Push a result to XCom, add it to the asset events, and log the model.
+
+        :param context: the task's context.
+        :param hook: the hook.
+        :param akkio_task_id: ID of the training.
+        :param result: its result.
+        :return: the model ID.
+        """
+        from airflow_provider_akkio.api.statistics import log_model
+
+        self.set_current_training(hook, akkio_task_id, result)
+        if self.do_xcom_push:
+            for key, value in result.to_xcoms().items():
+                context["ti"].xcom_push(key=key, value=value)
+        _add_to_asset_events(context, self.outlets, result)
+        log_model(self.log, result)
+        return result.model_id
+
+    def set_current_training(self, hook: AkkioHook, akkio_task_id: str, result: TrainingResult | None = None) -> None:
+        """Remember the training for :meth:`on_kill` and OpenLineage.
+
+        :param hook: the hook.
+        :param akkio_task_id: ID of the training.
+        :param result: its result, once it has been fetched.
+        """
+        base_url = hook.get_client_config().base_url
+        self.current_training = CurrentTraining(base_url=base_url, akkio_task_id=akkio_task_id, result=result)
+
+    def status_reporter(self, context: Context, training: SubmittedTraining) -> Any:
+        """Return a callback for polls that pushes ``akkio_status`` to XCom."""
         from airflow_provider_akkio.triggers.status import StatusReporter
 
-        return StatusReporter(training, lambda entry: self._tell(context, STATUS_KEY, entry))
+        return StatusReporter(training, lambda value: self.push(context, STATUS_KEY, value))
 
-    def _tell(self, context: Context, key: str, value: Any) -> None:
+    def push(self, context: Context, key: str, value: Any) -> None:
+        """Push a value that is not essential to XCom: a failing XCom backend is logged, and does not fail the task."""
         if not self.do_xcom_push:
             return
         try:
             context["ti"].xcom_push(key=key, value=value)
-        except Exception:  # an XCom backend may be any service; the training counts, and not what is said of it
-            self.log.warning("The XCom %r could not be written.", key, exc_info=True)
+        except Exception:  # an XCom backend may raise any error
+            self.log.warning("Could not push the XCom %r.", key, exc_info=True)
+
+    @contextmanager
+    def pushing_errors(self, context: Context) -> Iterator[None]:
+        """Push the message of an error to the XCom ``akkio_error``, and raise the error again.
+
+        ``AirflowTaskTimeout`` is not pushed: Airflow's timer fires once, and would not interrupt a push that hangs.
+        """
+        try:
+            yield
+        except (AkkioError, AirflowNotFoundException) as error:
+            self.push(context, ERROR_KEY, str(error))
+            raise
 
     def on_kill(self) -> None:
-        """Say that the training goes on, since Akkio has no call to cancel it."""
-        if self._awaited is not None and self._result is None:
-            self.log.warning(still_running(self._awaited))
+        """Log that the training continues: Akkio has no call to cancel it."""
+        if self.current_training is not None and self.current_training.result is None:
+            self.log.warning(still_running(self.current_training.akkio_task_id))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage's signature
-        """Return the dataset that was read and the model that was made, for OpenLineage, which alone calls this.
+        """Return the dataset and the model of this task. OpenLineage calls this method in a forked process.
 
-        It is called in a process that was forked off the worker and must not ask Airflow for anything, so it is made
-        of what the task remembers.
-
-        :param task_instance: the task's instance.
+        :param task_instance: the task instance.
         """
         from airflow_provider_akkio.lineage import training_lineage
 
-        site = None if self._hook is None else self._hook.site
-        return training_lineage(site, getattr(self, "dataset_id", None), self._awaited, self._result)
+        current = self.current_training
+        return training_lineage(
+            None if current is None else current.base_url,
+            getattr(self, "dataset_id", None),
+            None if current is None else current.akkio_task_id,
+            None if current is None else current.result,
+        )
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Return what is known of a training whose task failed.
+        """Return what is known about a training whose task failed.
 
-        :param task_instance: the task's instance.
+        :param task_instance: the task instance.
         """
         return self.get_openlineage_facets_on_complete(task_instance)
 
-    def _defer_until_trained(self, context: Context, training: SubmittedTraining, deadline: float) -> None:
+    def _fetch_or_defer(self, context: Context, event: TrainingEvent) -> str:
+        """Fetch a result; while Akkio is unavailable, defer again until the deadline."""
+        from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState, TrainingStatus
+
+        hook = AkkioHook(self.akkio_conn_id)
+        training = SubmittedTraining(event.akkio_task_id, event.submitted_at, event.duration)
+        state = TrainingState(TrainingStatus.SUCCEEDED, location=event.location)
+        now = time.time()
+        if event.deadline - now <= READ_TIMEOUT:
+            return self.fetch_result(context, hook, training, state, event.deadline)
+        try:
+            result = hook.get_training_result(training.akkio_task_id, state.location, now + RESULT_TIMEOUT)
+        except AkkioResponseError as error:
+            raise _result_unavailable(training.akkio_task_id, error) from error
+        except AkkioUnavailableError as error:
+            self.log.warning("%s Deferring again for %.0f s.", error, RESULT_RETRY_INTERVAL)
+            self._defer(context, training, event.deadline, resume_in=RESULT_RETRY_INTERVAL)
+        return self.push_result(context, hook, training.akkio_task_id, result)
+
+    def _defer(self, context: Context, training: SubmittedTraining, deadline: float, *, resume_in: float) -> NoReturn:
+        """Defer to the trigger. The deferral is bounded by ``execution_timeout``, too, which Airflow does not do."""
         from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 
+        now = time.time()
         execution_deadline = None
         if self.execution_timeout is not None:
-            # Airflow 2's task instance may have no start: its column is nullable.
+            # In Airflow 2, the start date of a task instance may be missing.
             started_at = getattr(context["ti"].start_date, "timestamp", time.time)()
             execution_deadline = started_at + self.execution_timeout.total_seconds()
-        now = time.time()
-        last_moment = deadline if execution_deadline is None else min(deadline, execution_deadline)
+        ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
         self.defer(
             trigger=AkkioTrainTrigger(
                 akkio_task_id=training.akkio_task_id,
                 submitted_at=training.submitted_at,
                 deadline=deadline,
-                resume_at=now + SHORTEST_DEFERRAL,
+                akkio_conn_id=self.akkio_conn_id,
+                resume_at=now + resume_in,
                 execution_deadline=execution_deadline,
                 duration=training.duration,
                 poll_interval=self.poll_interval,
-                akkio_conn_id=self.akkio_conn_id,
-                kept=self._kept,
-                tells_status=self.do_xcom_push,
+                push_status=self.do_xcom_push,
                 try_number=context["ti"].try_number,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, last_moment - now) + DEFERRAL_GRACE),
+            timeout=timedelta(seconds=max(0.0, ends_at - now) + resume_in + DEFERRAL_MARGIN),
         )
 
-    def push_result(self, context: Context, result: TrainingResult) -> str:
-        """Leave a result in XCom, and return the model's id as the task's return value."""
-        from airflow_provider_akkio.api.summary import log_model
 
-        self._result = result
-        if self.do_xcom_push:
-            for key, value in result.parts().items():
-                context["ti"].xcom_push(key=key, value=value)
-        self._describe_assets(context, result)
-        log_model(self.log, result)
-        return result.model_id
+def delete_xcom(context: Context, key: str) -> None:
+    """Delete an XCom of the running task (Airflow 3).
 
-    def _describe_assets(self, context: Context, result: TrainingResult) -> None:
-        """Put the model and its main_metric metric into the events of the task's assets."""
-        from airflow.providers.common.compat.sdk import Asset
+    :param context: the task's context.
+    :param key: key of the XCom.
+    """
+    from airflow.providers.common.compat.sdk import XCom
 
-        from airflow_provider_akkio.api.statistics import main_metric
+    ti = context["ti"]
+    XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
-        assets = [one for one in self.outlets or () if isinstance(one, Asset)]
-        found = main_metric(result.stats) if assets else None
-        extra: dict[str, Any] = {"model_id": result.model_id}
-        if found is not None:
-            extra |= {"metric": found.metric, "value": found.value, "field_name": found.field_name}
-        for asset in assets:
-            context["outlet_events"][asset].extra.update(extra)
+
+def validate_literals(operator: BaseOperator, parsers: Mapping[str, Callable[[str, Any], Any]]) -> None:
+    """Validate the parameters whose values are known when Airflow parses the DAG file.
+
+    :param operator: the operator, whose constructor has set the attributes.
+    :param parsers: parameter name to the function that parses its value.
+    :raises AkkioParameterError: if a value is invalid; the message names the task.
+    """
+    with naming_task(operator.task_id):
+        for name, parse in parsers.items():
+            value = getattr(operator, name)
+            if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
+                parse(name, value)
+
+
+def as_list(callbacks: Any) -> list[Any]:
+    """Return an operator's callbacks as a list: Airflow 2 keeps a single callback, or ``None``, as it was given."""
+    if callbacks is None or isinstance(callbacks, Sequence):
+        return list(callbacks or ())
+    return [callbacks]
+
+
+def parse_path(name: str, value: Any) -> ObjectStoragePath:
+    """Return the path of a path parameter.
+
+    :param name: name of the parameter.
+    :param value: a path, or its text.
+    :raises AkkioParameterError: if it is not a path, or no library for its scheme is installed.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if isinstance(value, ObjectStoragePath):
+        return value
+    if not isinstance(value, str | os.PathLike) or str(value).strip() in ("", "None"):
+        raise AkkioParameterError(
+            f"{name} must be a path, such as /data/leads.csv or s3://bucket/leads.csv, not {value!r}."
+        )
+    try:
+        path = ObjectStoragePath(str(value).strip())
+        path.fs  # noqa: B018 - loads the library of the file system
+    except (ImportError, ValueError) as error:
+        raise AkkioParameterError(f"{name} {str(value)!r} is not accessible: {error}") from error
+    return path
+
+
+def _is_of_previous_attempt(context: Context, event: TrainingEvent) -> bool:
+    """Return whether Airflow 3.0 or 3.1 resumed a task with an old event (apache/airflow#56704)."""
+    return AIRFLOW_V_3_0_PLUS and event.try_number is not None and event.try_number < context["ti"].try_number
+
+
+def _may_start_over(context: Context, event: TrainingEvent) -> bool:
+    """Return whether the attempt may submit again: not after a success, and not beyond the task's ``retries``.
+
+    The scheduler can increase the number of a task that it has lost without another attempt.
+    """
+    from airflow_provider_akkio.triggers.akkio import WaitOutcome
+
+    is_final = event.outcome is WaitOutcome.SUCCEEDED or isinstance(event.to_exception(), AirflowFailException)
+    return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
+
+
+def _result_unavailable(akkio_task_id: str, error: AkkioUnavailableError) -> AkkioUnavailableError:
+    return type(error)(
+        f"Training {akkio_task_id} succeeded, but its result could not be fetched: {error} A retry of this task, or "
+        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}), fetches it later."
+    )
+
+
+def _add_to_asset_events(context: Context, outlets: Any, result: TrainingResult) -> None:
+    """Add the model and its main metric to the events of the task's assets."""
+    from airflow.providers.common.compat.sdk import Asset
+
+    from airflow_provider_akkio.api.statistics import main_metric
+
+    assets = [outlet for outlet in outlets or () if isinstance(outlet, Asset)]
+    metric = main_metric(result.stats) if assets else None
+    extra: dict[str, Any] = {"model_id": result.model_id}
+    if metric is not None:
+        extra |= {"metric": metric.metric, "value": metric.value, "field_name": metric.field_name}
+    for asset in assets:
+        context["outlet_events"][asset].extra.update(extra)

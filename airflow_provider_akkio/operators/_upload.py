@@ -1,4 +1,4 @@
-"""How far a long task has come, in its log."""
+"""Send the rows of a file to Akkio in batches, and add each row to a dataset exactly once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +16,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
     AkkioUploadIncompleteError,
 )
-from airflow_provider_akkio.operators._durable import remove, store_of
+from airflow_provider_akkio.operators._durable import delete_record, task_state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -27,45 +26,61 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PROGRESS_INTERVAL = 30.0
+"""Seconds between two log lines about the progress."""
 
-SECONDS_BETWEEN = 30.0
+UPLOAD_KEY = "akkio_upload"
+"""Key of the stored upload in the task state store; the record is deleted when Airflow has recorded the success."""
 
 
-class ProgressLog:
-    """Says from time to time how many rows are done.
+def track_progress(
+    batches: Iterable[RowBatch], what: str, total: int, is_stopped: Callable[[], bool], done: int = 0
+) -> Iterator[RowBatch]:
+    """Yield batches, and log the progress every 30 seconds.
 
-    :param say: a log's method, which is told.
-    :param what: what is done with them, such as ``"Rows in dataset D1"``.
-    :param total: how many there are.
+    :param batches: batches of rows; a batch counts as done when the next one is requested.
+    :param what: start of the log line, such as ``"Upload to dataset D1"``.
+    :param total: row count of the file.
+    :param is_stopped: returns whether Airflow stopped the task.
+    :param done: number of rows that a previous attempt finished; default 0.
+    :raises AkkioError: between two batches, if Airflow stopped the task.
     """
-
-    def __init__(self, say: Callable[..., None], what: str, total: int) -> None:
-        self._say = say
-        self._what = what
-        self._total = total
-        self._said_at = time.monotonic()
-
-    def reached(self, rows: int) -> None:
-        """Take how many rows are done; every half minute it is said."""
-        if time.monotonic() - self._said_at >= SECONDS_BETWEEN:
-            self._said_at = time.monotonic()
-            self._say("%s: %s of %s.", self._what, f"{rows:,}", f"{self._total:,}")
-
-
-KEY = "akkio_upload"
-"""Under which an upload lies in the task's state store until Airflow has recorded its success."""
+    logged_at = time.monotonic()
+    for batch in batches:
+        if is_stopped():
+            raise AkkioError(f"{what}: Airflow stopped the task after {done:,} of {total:,} rows.")
+        yield batch
+        done += len(batch.rows)
+        if time.monotonic() - logged_at >= PROGRESS_INTERVAL:
+            logged_at = time.monotonic()
+            log.info("%s: %s of %s rows.", what, f"{done:,}", f"{total:,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """How far an upload has come.
+class UploadPlan:
+    """The validated parameters of the upload operator, which documents them."""
 
-    :param fingerprint: tells whether a later try uploads the same; see :meth:`Plan.fingerprint`.
-    :param dataset_id: into which dataset.
-    :param is_new: whether the dataset was made for it.
-    :param rows_before: how many rows the dataset had.
-    :param rows_arrived: how many rows of the file are in it for certain.
-    :param was_in_doubt: whether a request had no answer, or a try ended while one was on its way: it may arrive late.
+    akkio_conn_id: str
+    dataset_name: str | None
+    dataset_id: str | None
+    field_types: Mapping[str, str]
+    batch_size: int
+
+    def fingerprint(self, digest: str) -> str:
+        """Return a hash that is equal only for the same rows in the same batches to the same destination."""
+        return hashlib.sha256(json.dumps([asdict(self), digest], sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUpload:
+    """The progress of an upload, which the task state store keeps for a task retry.
+
+    :param fingerprint: :meth:`UploadPlan.fingerprint` of the upload.
+    :param dataset_id: ID of the dataset.
+    :param is_new: whether the operator created the dataset, and so may delete it.
+    :param rows_before: row count of the dataset before the upload.
+    :param rows_arrived: number of rows of the file that are in the dataset for certain.
+    :param was_uncertain: whether the outcome of any request was unknown, so that its rows may arrive late.
     """
 
     fingerprint: str
@@ -73,252 +88,192 @@ class Upload:
     is_new: bool
     rows_before: int
     rows_arrived: int = 0
-    was_in_doubt: bool = False
+    was_uncertain: bool = False
 
     @classmethod
-    def from_entry(cls, entry: Any) -> Self | None:
-        """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
-        match entry:
-            case {
-                "fingerprint": str(fingerprint),
-                "dataset_id": str(dataset_id),
-                "is_new": bool(is_new),
-                "rows_before": int(rows_before),
-                "rows_arrived": int(rows_arrived),
-            }:
-                return cls(
-                    fingerprint=fingerprint,
-                    dataset_id=dataset_id,
-                    is_new=is_new,
-                    rows_before=rows_before,
-                    rows_arrived=rows_arrived,
-                    was_in_doubt=entry.get("was_in_doubt") is True,
-                )
-        return None
-
-    def to_entry(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return asdict(self)
+    def from_json(cls, record: Any) -> Self | None:
+        """Parse a stored record; return ``None`` if it is missing or invalid."""
+        try:
+            return cls(**record)
+        except TypeError:
+            return None
 
     @property
-    def rows_in_dataset(self) -> int:
-        """How many rows the dataset has if nobody else adds any."""
+    def expected_row_count(self) -> int:
+        """Row count of the dataset if nothing else adds rows."""
         return self.rows_before + self.rows_arrived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be uploaded, and where to.
-
-    :param akkio_conn_id: id of the connection.
-    :param dataset_name: name of the dataset to make; ``None`` if there is one.
-    :param dataset_id: id of the dataset to append to; ``None`` if one is made.
-    :param types: field name to Akkio's type.
-    :param batch_size: most rows of a request.
-    """
-
-    akkio_conn_id: str
-    dataset_name: str | None
-    dataset_id: str | None
-    types: Mapping[str, str]
-    batch_size: int
-
-    def fingerprint(self, summary: FileSummary) -> str:
-        """Return a text that is the same for the same rows, cut in the same way and sent to the same place, alone."""
-        return hashlib.sha256(json.dumps([asdict(self), summary.digest], sort_keys=True).encode()).hexdigest()
-
-
 class Uploader:
-    """Takes a file's rows into a dataset, and goes on where an earlier try of the task ended.
+    """Upload the rows of a file, or resume the upload of a previous attempt.
 
-    :param context: the task's context.
-    :param client: speaks to Akkio.
-    :param plan: what to upload.
-    :param table: the file.
-    :param summary: what is known of it.
-    :param is_stopped: asked between two requests whether the task has been told to end.
+    :param context: Airflow's context, whose task state store keeps the progress since Airflow 3.3.
+    :param client: client of the connection.
+    :param plan: parameters of the upload.
+    :param file: the source file.
+    :param summary: result of the inspection of the file.
+    :param is_stopped: returns whether Airflow stopped the task.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        client: BlockingClient,
-        plan: Plan,
-        table: RowFile,
-        summary: FileSummary,
-        *,
-        is_stopped: Callable[[], bool],
-    ) -> None:
-        self._context = context
-        self._client = client
-        self._datasets = client.api.datasets
-        self._store = store_of(context)
-        self._plan = plan
-        self._table = table
-        self._summary = summary
-        self._is_stopped = is_stopped
-        self._in_flight = 0
+    context: Context
+    client: BlockingClient
+    plan: UploadPlan
+    file: RowFile
+    summary: FileSummary
+    is_stopped: Callable[[], bool]
 
     def run(self) -> str:
-        """Upload all rows, and return the dataset's id.
+        """Upload all rows.
 
-        :raises AkkioUploadIncompleteError: if some arrived, and to go on could add rows twice.
-        :raises AkkioError: if it failed, and a later try begins anew or goes on.
+        :return: ID of the dataset.
+        :raises AkkioUploadIncompleteError: if rows arrived, and a retry could add some of them twice.
+        :raises AkkioError: if the upload failed, and a task retry can safely resume or repeat it.
         """
-        earlier = self._earlier()
-        self._upload = self._begin() if earlier is None else replace(earlier, was_in_doubt=True)
-        with self._undoing():
-            self._keep()
-            self._send(is_resumed=earlier is not None)
-            self._check()
-            if self._plan.types:
-                self._client.run(self._datasets.set_types(self._upload.dataset_id, self._plan.types))
-        log.info("Dataset %s has %s rows more.", self._upload.dataset_id, f"{self._summary.rows:,}")
-        return self._upload.dataset_id
+        fingerprint = self.plan.fingerprint(self.summary.digest)
+        previous = self._load_resumable(fingerprint)
+        upload = self._start(fingerprint) if previous is None else replace(previous, was_uncertain=True)
+        rows_in_flight = 0
+        try:
+            self._store(upload)
+            batches = self.file.batches(self.plan.batch_size, skip=upload.rows_arrived, expected=self.summary)
+            what = f"Upload to dataset {upload.dataset_id}"
+            progress = track_progress(batches, what, self.summary.row_count, self.is_stopped, done=upload.rows_arrived)
+            for number, batch in enumerate(progress):
+                rows_in_flight = len(batch.rows)
+                # Only the first batch of a resumed upload can have been in flight when the previous attempt ended.
+                is_repeated = previous is not None and number == 0
+                was_uncertain = self._append(upload, batch, is_repeated=is_repeated) or upload.was_uncertain
+                arrived = upload.rows_arrived + rows_in_flight
+                upload = replace(upload, rows_arrived=arrived, was_uncertain=was_uncertain)
+                rows_in_flight = 0
+                self._store(upload)
+            self._verify_row_count(upload)
+            if self.plan.field_types:
+                datasets = self.client.api.datasets
+                self.client.run(datasets.set_field_types(upload.dataset_id, self.plan.field_types))
+        except BaseException as error:
+            if upload.is_new:
+                self._delete_incomplete(upload, error)
+            else:
+                self._report_arrived_rows(upload, rows_in_flight, error)
+            raise
+        log.info("Added %s rows to dataset %s.", f"{self.summary.row_count:,}", upload.dataset_id)
+        return upload.dataset_id
 
-    def _begin(self) -> Upload:
-        fingerprint = self._plan.fingerprint(self._summary)
-        if self._plan.dataset_id is not None:
-            dataset = self._client.run(self._datasets.get(self._plan.dataset_id))
-            return Upload(fingerprint=fingerprint, dataset_id=dataset.id, is_new=False, rows_before=dataset.rows)
-        dataset_id, was_in_doubt = self._client.run(self._datasets.create(self._plan.dataset_name or ""))
-        # One that may be somebody else's is never deleted.
-        return Upload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=not was_in_doubt, rows_before=0)
+    def _start(self, fingerprint: str) -> StoredUpload:
+        datasets = self.client.api.datasets
+        if self.plan.dataset_id is not None:
+            dataset = self.client.run(datasets.get(self.plan.dataset_id))
+            return StoredUpload(fingerprint=fingerprint, dataset_id=dataset.id, is_new=False, rows_before=dataset.rows)
+        dataset_id, was_uncertain = self.client.run(datasets.create(self.plan.dataset_name or ""))
+        # After an unknown outcome the dataset may be from another client, so the operator must never delete it.
+        return StoredUpload(fingerprint=fingerprint, dataset_id=dataset_id, is_new=not was_uncertain, rows_before=0)
 
-    def _earlier(self) -> Upload | None:
-        """Return the upload that an earlier try began, if this one can go on with it."""
-        upload = None if self._store is None else Upload.from_entry(self._store.get(KEY))
-        if upload is None:
+    def _load_resumable(self, fingerprint: str) -> StoredUpload | None:
+        """Return the upload of a previous attempt if this attempt can resume it."""
+        datasets, store = self.client.api.datasets, task_state_store(self.context)
+        stored = None if store is None else StoredUpload.from_json(store.get(UPLOAD_KEY))
+        if stored is None or (stored.is_new and not self._exists(stored.dataset_id)):
             return None
-        if upload.is_new and not self._is_there(upload.dataset_id):
-            return None
-        if upload.fingerprint == self._plan.fingerprint(self._summary):
+        if stored.fingerprint == fingerprint:
             log.info(
-                "Going on with dataset %s, into which an earlier try took %s rows.",
-                upload.dataset_id,
-                f"{upload.rows_arrived:,}",
+                "Resuming the upload to dataset %s after %s of %s rows.",
+                stored.dataset_id,
+                f"{stored.rows_arrived:,}",
+                f"{self.summary.row_count:,}",
             )
-            return upload
-        if upload.is_new:
-            log.warning("The file or the parameters have changed; dataset %s is deleted.", upload.dataset_id)
-            self._client.run(self._datasets.delete(upload.dataset_id))
+            return stored
+        if stored.is_new:
+            log.warning(
+                "Deleting dataset %s from the previous attempt: the file or the parameters changed.", stored.dataset_id
+            )
+            self.client.run(datasets.delete(stored.dataset_id))
             return None
-        if (
-            upload.rows_arrived == 0
-            and self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_before + 1))
-            == upload.rows_before
-        ):
-            return None
+        if stored.rows_arrived == 0:
+            row_count = self.client.run(datasets.wait_for_row_count(stored.dataset_id, stored.rows_before + 1))
+            if row_count == stored.rows_before:
+                return None
         raise AkkioUploadIncompleteError(
-            f"The file or the parameters have changed since an earlier try of this task added {upload.rows_arrived:,} "
-            f"rows or more to dataset {upload.dataset_id}, which had {upload.rows_before:,} before. Nothing was added "
-            "now. See what is in the dataset; clear the task to add all rows of the file as it is."
+            f"The file or the parameters changed after a previous attempt added at least {stored.rows_arrived:,} rows "
+            f"to dataset {stored.dataset_id}, which had {stored.rows_before:,} rows before. This attempt added none. "
+            "Check the rows of the dataset. To add all rows of the current file, clear the task."
         )
 
-    def _is_there(self, dataset_id: str) -> bool:
-        return any(one.id == dataset_id for one in self._client.run(self._datasets.list()))
+    def _exists(self, dataset_id: str) -> bool:
+        return any(dataset.id == dataset_id for dataset in self.client.run(self.client.api.datasets.list()))
 
-    def _send(self, *, is_resumed: bool) -> None:
-        dataset_id = self._upload.dataset_id
-        progress = ProgressLog(log.info, f"Rows in dataset {dataset_id}", self._summary.rows)
-        for batch in self._table.batches(self._plan.batch_size, self._upload.rows_arrived, self._summary):
-            if self._is_stopped():
-                raise AkkioError("The task was told to end while it uploaded rows.")
-            self._in_flight = len(batch.rows)
-            self._append(dataset_id, batch, may_be_there=is_resumed)
-            is_resumed = False
-            self._upload = replace(self._upload, rows_arrived=self._upload.rows_arrived + self._in_flight)
-            self._in_flight = 0
-            self._keep()
-            progress.reached(self._upload.rows_arrived)
+    def _append(self, upload: StoredUpload, batch: RowBatch, *, is_repeated: bool) -> bool:
+        """Append a batch unless a previous attempt did; return whether the outcome was unknown for a while."""
+        datasets, dataset_id, rows_before = self.client.api.datasets, upload.dataset_id, upload.expected_row_count
+        if is_repeated and self.client.run(datasets.rows_arrived(dataset_id, rows_before, len(batch.rows))):
+            return True
+        return self.client.run(datasets.append(dataset_id, batch.rows, rows_before))
 
-    def _append(self, dataset_id: str, batch: RowBatch, *, may_be_there: bool) -> None:
-        already, count = self._upload.rows_in_dataset, len(batch.rows)
-        if may_be_there and self._client.run(self._datasets.has_arrived(dataset_id, already, count)):
-            return
-        if self._client.run(self._datasets.append(dataset_id, batch.rows, already)):
-            self._upload = replace(self._upload, was_in_doubt=True)
-
-    def _check(self) -> None:
-        """See that the dataset has as many rows as it should."""
-        upload = self._upload
-        rows = self._client.run(self._datasets.settled_count(upload.dataset_id, upload.rows_in_dataset))
-        if rows == upload.rows_in_dataset:
+    def _verify_row_count(self, upload: StoredUpload) -> None:
+        expected = upload.expected_row_count
+        row_count = self.client.run(self.client.api.datasets.wait_for_row_count(upload.dataset_id, expected))
+        if row_count == expected:
             return
         message = (
-            f"Dataset {upload.dataset_id} has {rows:,} rows, where {upload.rows_before:,} from before and "
-            f"{upload.rows_arrived:,} of the file make {upload.rows_in_dataset:,}."
+            f"Dataset {upload.dataset_id} has {row_count:,} rows, expected {expected:,}: {upload.rows_before:,} from "
+            f"before the upload and {upload.rows_arrived:,} from the file."
         )
-        if rows < upload.rows_in_dataset or upload.is_new or upload.was_in_doubt:
-            raise AkkioUploadIncompleteError(f"{message} See what is in it before you add rows again.")
-        log.warning("%s Something else adds rows, too.", message)
+        if row_count < expected or upload.is_new or upload.was_uncertain:
+            raise AkkioUploadIncompleteError(message)
+        log.warning("%s Something else adds rows to the dataset.", message)
 
-    @contextmanager
-    def _undoing(self) -> Iterator[None]:
-        """Delete a new dataset that fails half way, which nothing may take for whole; say how far an append came."""
+    def _delete_incomplete(self, upload: StoredUpload, error: BaseException) -> None:
+        """Delete a new dataset, so that no task uses it as if it were complete."""
         try:
-            yield
-        except BaseException as error:
-            if not self._upload.is_new:
-                self._tell_what_arrived(error)
-            elif self._has_deleted(self._upload.dataset_id) and isinstance(error, AkkioUploadIncompleteError):
-                raise AkkioError(f"{error} The dataset is deleted, so nothing is there twice.") from error
-            raise
-
-    def _tell_what_arrived(self, error: BaseException) -> None:
-        """Say which rows of an append arrived, and fail for good if a later try could not know it."""
-        upload, first = self._upload, self._upload.rows_arrived + 1
-        is_in_doubt = self._in_flight > 0 and _may_have_acted(error)
-        is_final = isinstance(error, AkkioUploadIncompleteError)
-        if not (upload.rows_arrived or is_in_doubt or is_final):
+            self.client.run(self.client.api.datasets.delete(upload.dataset_id))
+        except AkkioError as failure:
+            log.warning("Could not delete the incomplete dataset %s. Delete it. %s", upload.dataset_id, failure)
             return
-        said = (
-            f"Of the file's {self._summary.rows:,} rows, the first {upload.rows_arrived:,} are in dataset "
-            f"{upload.dataset_id}, which had {upload.rows_before:,} before."
+        log.info("Deleted the incomplete dataset %s.", upload.dataset_id)
+        delete_record(self.context, UPLOAD_KEY)
+        if isinstance(error, AkkioUploadIncompleteError):
+            # With the dataset gone, a task retry cannot add a row twice, so it must not be prevented.
+            raise AkkioError(f"{error} The operator deleted the dataset; you can retry the task.") from error
+
+    def _report_arrived_rows(self, upload: StoredUpload, rows_in_flight: int, error: BaseException) -> None:
+        """Report which rows arrived, and prevent a task retry that could not know it."""
+        may_have_arrived = rows_in_flight > 0 and _may_have_acted(error)
+        is_final = isinstance(error, AkkioUploadIncompleteError)
+        if not (upload.rows_arrived or may_have_arrived or is_final):
+            return
+        arrived, total = upload.rows_arrived, self.summary.row_count
+        message = (
+            f"Dataset {upload.dataset_id} had {upload.rows_before:,} rows before the upload. Akkio accepted the first "
+            f"{arrived:,} of the {total:,} rows of the file."
         )
-        if is_in_doubt:
-            said += f" Whether rows {first:,} to {upload.rows_arrived + self._in_flight:,} arrived is not known."
-        if self._store is not None and not is_final:
-            log.warning("%s A later try goes on there.", said)
+        if may_have_arrived:
+            message += f" It is unknown whether rows {arrived + 1:,} to {arrived + rows_in_flight:,} arrived."
+        if task_state_store(self.context) is not None and not is_final:
+            log.warning("%s If you retry or clear the task, it resumes after them.", message)
             return
         raise AkkioUploadIncompleteError(
-            f"{error} {said} To run or clear the task again adds all rows of the file, these once more."
+            f"{error} {message} Check the dataset before you run or clear the task again: it then adds all rows of the "
+            "file, including these."
         ) from error
 
-    def _has_deleted(self, dataset_id: str) -> bool:
-        try:
-            self._client.run(self._datasets.delete(dataset_id))
-        except AkkioError as error:
-            log.warning("Dataset %s, which has not all rows, could not be deleted. %s", dataset_id, error)
-            return False
-        log.info("Dataset %s, which has not all rows, is deleted.", dataset_id)
-        remove(self._context, KEY)
-        return True
-
-    def _keep(self) -> None:
-        if self._store is not None:
-            self._store.set(KEY, self._upload.to_entry())
+    def _store(self, upload: StoredUpload) -> None:
+        if (store := task_state_store(self.context)) is not None:
+            store.set(UPLOAD_KEY, asdict(upload))
 
 
 def _may_have_acted(error: BaseException) -> bool:
-    """Return whether Akkio may have acted on the request that an error ended."""
     if isinstance(error, AkkioUnavailableError):
         return error.outcome_is_unknown
     return not isinstance(error, AkkioRequestRejectedError)
 
 
-def forget(context: Context) -> None:
-    """Remove what was kept; as a callback on success, so that clearing a finished task uploads again.
-
-    :param context: the task's context.
-    """
-    remove(context, KEY)
+def delete_stored_upload(context: Context) -> None:
+    """Delete the stored upload; as a callback on success, so that a cleared task uploads again."""
+    delete_record(context, UPLOAD_KEY)
 
 
-def forget_what_a_person_clears(context: Context) -> None:
-    """Remove what was kept if the task failed with an error after which a person decides.
-
-    :param context: the task's context, with its exception.
-    """
+def delete_unresumable_upload(context: Context) -> None:
+    """Delete the stored upload if a task failed with :class:`AkkioUploadIncompleteError`; as a callback on failure."""
     if isinstance(context.get("exception"), AkkioUploadIncompleteError):
-        forget(context)
+        delete_record(context, UPLOAD_KEY)

@@ -1,115 +1,176 @@
-"""Take rows into a dataset of Akkio's."""
+"""Operators that upload and delete datasets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import count, is_literal, listed, naming, parse_id
-from airflow_provider_akkio.exceptions import AkkioParameterError
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.operators._upload import Plan, Uploader, forget, forget_what_a_person_clears
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import FieldType
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
+from airflow_provider_akkio.operators._base import as_list, parse_path, validate_literals
+from airflow_provider_akkio.operators._upload import (
+    Uploader,
+    UploadPlan,
+    delete_stored_upload,
+    delete_unresumable_upload,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
 class AkkioUploadDatasetOperator(BaseOperator):
-    """Take the rows of a file into a new dataset, or append them to one: each exactly once.
+    """Upload the rows of a file to a new dataset, or append them to a dataset, each row exactly once.
 
-    The file is read twice, in bounded memory: to check all of it before anything is sent, and to send it. It is CSV
-    (``.csv``), JSON Lines (``.jsonl``, ``.ndjson``), either also with ``.gz``, or Parquet (``.parquet``; extra
-    ``parquet``). In CSV, a plain number is a number, an empty cell null, and everything else text, such as ``007``.
+    The file is CSV (``.csv``) or JSON Lines (``.jsonl``, ``.ndjson``), optionally with ``.gz``, or Parquet
+    (``.parquet``; extra ``parquet``). The operator reads it twice in bounded memory: it validates the whole file before
+    the first request, then sends it. It sends every cell as text, and an empty cell as null.
 
-    Adding rows is not idempotent. So after an unknown outcome the dataset's own number of rows tells whether they
-    arrived, and a later try goes on after the last that did, by Airflow's task state store (3.3 and newer; before,
-    ``retries=0`` keeps an append that is killed from adding rows twice). A new dataset that fails half way is deleted.
+    If the outcome of a request is unknown, the operator compares the row count of the dataset before it sends the rows
+    again. A task retry resumes after the last row that arrived; this needs Airflow's task state store (Airflow 3.3).
+    Before Airflow 3.3, set ``retries=0``, so that a killed task does not append rows twice. If the upload to a new
+    dataset fails, the operator deletes the dataset.
 
-    XComs: ``dataset_id`` and ``rows``, how many were uploaded. The return value is the dataset's id.
+    XComs: ``dataset_id``, ``row_count`` (number of uploaded rows). The return value is the dataset ID.
 
-    :param source: the file: whatever Airflow's ``ObjectStoragePath`` opens, such as ``/data/leads.csv`` or
+    :param source_path: path or URL of the file, as for ``ObjectStoragePath``, such as ``/data/leads.csv`` or
         ``s3://connection@bucket/leads.parquet``.
-    :param dataset_name: name of the dataset to make; several of Akkio's may have the same.
-    :param dataset_id: id of the dataset to append to; one of the two is needed.
-    :param fields: Akkio's types of some fields, ``category``, ``string`` or ``number`` by name; the cells of the first
-        two are sent as the text they are. By default Akkio finds all types itself.
-    :param batch_size: most rows of a request; default 1,000. One with many or long cells takes fewer.
-    :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
-    :raises AkkioParameterError: if a parameter is wrong.
-    :raises AkkioSourceFileError: if the file cannot be used; nothing was sent then.
-    :raises AkkioUploadIncompleteError: if rows arrived, and to go on could add some twice.
+    :param dataset_name: name of the dataset to create; Akkio allows several datasets with the same name.
+    :param dataset_id: ID of the dataset to append to. Set either ``dataset_name`` or ``dataset_id``.
+    :param field_types: field name to Akkio field type: ``category``, ``string`` or ``number``. By default Akkio infers
+        all types.
+    :param batch_size: maximum number of rows per request; default 1,000. Requests with large rows have fewer.
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
+    :raises AkkioParameterError: if a parameter is invalid.
+    :raises AkkioSourceFileError: if the file is invalid; the operator has sent nothing.
+    :raises AkkioUploadIncompleteError: if some rows arrived, and a retry could add rows twice.
     """
 
     template_fields: Sequence[str] = (
-        "source",
+        "source_path",
         "dataset_name",
         "dataset_id",
-        "fields",
+        "field_types",
         "batch_size",
         "akkio_conn_id",
     )
-    _is_stopped = False
+    _is_stopped = False  # Airflow calls on_kill() while execute() runs, so an attribute is the only way to pass this on
 
     def __init__(
         self,
         *,
-        source: str | os.PathLike[str],
+        source_path: str | os.PathLike[str],
         dataset_name: str | None = None,
         dataset_id: str | None = None,
-        fields: Mapping[str, str] | None = None,
+        field_types: Mapping[str, str] | None = None,
         batch_size: int | str = 1000,
-        akkio_conn_id: str = DEFAULT_CONNECTION,
+        akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.on_success_callback = [*listed(self.on_success_callback), forget]
-        self.on_failure_callback = [*listed(self.on_failure_callback), forget_what_a_person_clears]
-        self.source = source
+        self.on_success_callback = [*as_list(self.on_success_callback), delete_stored_upload]
+        self.on_failure_callback = [*as_list(self.on_failure_callback), delete_unresumable_upload]
+        self.source_path = source_path
         self.dataset_name = dataset_name
         self.dataset_id = dataset_id
-        self.fields = fields
+        self.field_types = field_types
         self.batch_size = batch_size
         self.akkio_conn_id = akkio_conn_id
-        with naming(self.task_id):
-            self._refuse_wrong_literals()
+        validate_literals(self, _UPLOAD_PARSERS)
+        if is_literal(dataset_name) and is_literal(dataset_id):
+            with naming_task(self.task_id):
+                _check_destination(dataset_name, dataset_id)
 
     def execute(self, context: Context) -> str:
-        """Check the file, and upload its rows."""
+        """Validate the file, and upload its rows."""
         from airflow_provider_akkio.files.reader import RowFile
-        from airflow_provider_akkio.files.storage import path_of
 
-        plan = self._plan()
-        table = RowFile(path_of("source", self.source), plan.types)
-        summary = table.inspect(finds_numbers=False)
-        self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.rows:,}", len(summary.fields))
+        _check_destination(self.dataset_name, self.dataset_id)
+        plan = UploadPlan(**{name: parse(name, getattr(self, name)) for name, parse in _UPLOAD_PARSERS.items()})
+        file = RowFile(parse_path("source_path", self.source_path))
+        summary = file.inspect()
+        if unknown := sorted(plan.field_types.keys() - set(summary.fields)):
+            raise AkkioSourceFileError(
+                f"{file.name} has no field '{printable(unknown[0])}', which field_types names. Its fields are "
+                f"{printable(', '.join(summary.fields))}."
+            )
+        self.log.info("%s has %s rows and %d fields.", file.name, f"{summary.row_count:,}", len(summary.fields))
         with AkkioHook(plan.akkio_conn_id).open_client() as client:
-            dataset_id = Uploader(context, client, plan, table, summary, is_stopped=lambda: self._is_stopped).run()
+            dataset_id = Uploader(
+                context=context,
+                client=client,
+                plan=plan,
+                file=file,
+                summary=summary,
+                is_stopped=lambda: self._is_stopped,
+            ).run()
         if self.do_xcom_push:
             context["ti"].xcom_push(key="dataset_id", value=dataset_id)
-            context["ti"].xcom_push(key="rows", value=summary.rows)
+            context["ti"].xcom_push(key="row_count", value=summary.row_count)
         return dataset_id
 
     def on_kill(self) -> None:
-        """End between two requests, so that a new dataset can be deleted."""
+        """Stop the upload between two requests, so that the operator can delete an incomplete new dataset."""
         self._is_stopped = True
 
-    def _plan(self) -> Plan:
-        if (self.dataset_name is None) == (self.dataset_id is None):
-            raise AkkioParameterError("One of dataset_name, for a new dataset, and dataset_id, to append, is needed.")
-        if self.fields is not None and not isinstance(self.fields, Mapping):
-            raise AkkioParameterError(f"fields must be field names with their types, not {self.fields!r}.")
-        return Plan(
-            akkio_conn_id=parse_id("akkio_conn_id", self.akkio_conn_id),
-            dataset_name=None if self.dataset_name is None else parse_id("dataset_name", self.dataset_name),
-            dataset_id=None if self.dataset_id is None else parse_id("dataset_id", self.dataset_id),
-            types=dict(self.fields or {}),
-            batch_size=count("batch_size", self.batch_size),
-        )
 
-    def _refuse_wrong_literals(self) -> None:
-        values = [getattr(self, name) for name in self.template_fields if name not in ("source", "fields")]
-        if all(is_literal(value) for value in values):
-            self._plan()
+class AkkioDeleteDatasetOperator(BaseOperator):
+    """Delete a dataset; succeed if it does not exist.
+
+    :param dataset_id: ID of the dataset.
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
+    :raises AkkioParameterError: if a parameter is invalid.
+    """
+
+    template_fields: Sequence[str] = ("dataset_id", "akkio_conn_id")
+
+    def __init__(self, *, dataset_id: str, akkio_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset_id = dataset_id
+        self.akkio_conn_id = akkio_conn_id
+        validate_literals(self, {"dataset_id": parse_id, "akkio_conn_id": parse_id})
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow passes it as a keyword
+        """Delete the dataset."""
+        dataset_id = parse_id("dataset_id", self.dataset_id)
+        existed = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id)).delete_dataset(dataset_id)
+        self.log.info("Deleted dataset %s." if existed else "Dataset %s does not exist.", dataset_id)
+
+
+def _parse_optional_id(name: str, value: Any) -> str | None:
+    return None if value is None else parse_id(name, value)
+
+
+def _parse_field_types(name: str, value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise AkkioParameterError(f"{name} must map field names to types, not {printable(repr(value))}.")
+    types = [str(type_) for type_ in FieldType]
+    for field, type_ in value.items():
+        if type_ not in types:
+            raise AkkioParameterError(
+                f"{name}: the type of field {printable(repr(field))} must be one of {', '.join(types)}, "
+                f"not {printable(repr(type_))}."
+            )
+    return dict(value)
+
+
+def _check_destination(dataset_name: str | None, dataset_id: str | None) -> None:
+    if (dataset_name is None) == (dataset_id is None):
+        raise AkkioParameterError("Set either dataset_name, to create a dataset, or dataset_id, to append to one.")
+
+
+_UPLOAD_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "dataset_name": _parse_optional_id,
+    "dataset_id": _parse_optional_id,
+    "field_types": _parse_field_types,
+    "batch_size": parse_row_count,
+    "akkio_conn_id": parse_id,
+}

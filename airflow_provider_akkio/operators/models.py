@@ -1,227 +1,190 @@
-"""Have a model predict for the rows of a file."""
+"""Operators that predict with models, promote them and delete them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_akkio.api.parameters import count, is_literal, listed, naming, number, parse_flag, parse_id
+from airflow_provider_akkio.api.parameters import naming_task, parse_flag, parse_id, parse_number, parse_row_count
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.exceptions import AkkioError, AkkioModelRejectedError, AkkioParameterError
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.operators._durable import remove, store_of
-from airflow_provider_akkio.operators._upload import ProgressLog
+from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
+from airflow_provider_akkio.operators._base import as_list, parse_path, validate_literals
+from airflow_provider_akkio.operators._durable import delete_record, task_state_store
+from airflow_provider_akkio.operators._upload import track_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
 
     from airflow_provider_akkio.api.statistics import ModelMetric
-    from airflow_provider_akkio.files.reader import FileSummary, RowFile
+
+OUTPUT_KEY = "akkio_output"
+"""Key in the task state store of the output path, from just before the file is renamed until Airflow has recorded the
+success. It shows a task retry that the existing output is from a previous attempt of the same task."""
 
 
-KEY = "akkio_output"
-"""Under which the output lies in the task's state store, from its last moment aside until Airflow knows the success."""
-
-
-def forget(context: Context) -> None:
-    """Remove what was kept; as a callback on success.
-
-    :param context: the task's context.
-    """
-    remove(context, KEY)
+def delete_stored_output(context: Context) -> None:
+    """Delete the stored output path; as a callback on success, so that a cleared task protects the output again."""
+    delete_record(context, OUTPUT_KEY)
 
 
 class AkkioPredictOperator(BaseOperator):
-    """Stream the rows of a file through a model, and write them with Akkio's predictions beside them.
+    """Predict for the rows of a file, and write the rows with the predictions to another file.
 
-    Both files are CSV (``.csv``), JSON Lines (``.jsonl``, ``.ndjson``), either also with ``.gz``, or Parquet
-    (``.parquet``; extra ``parquet``). The columns of the output are the source's, and then Akkio's: the predicted
-    field, and each class's probability. One that the source has, too, is called ``… (predicted)``.
+    Both files are CSV (``.csv``) or JSON Lines (``.jsonl``, ``.ndjson``), optionally with ``.gz``, or Parquet
+    (``.parquet``; extra ``parquet``). The operator validates the whole source before the first request, and sends every
+    cell as text, and an empty cell as null. The output has the columns of the source, then those of Akkio: the
+    predicted field and the probability of each class. A column that exists in both gets the suffix ``(predicted)``.
 
-    The output is there whole or not at all. A retry is safe, since nothing changes at Akkio; before Airflow 3.3 it
-    needs ``overwrite=True`` where a worker dies just after it has written the output.
+    The output appears only when it is complete. Task retries are safe, because predictions change nothing at Akkio.
+    Before Airflow 3.3, set ``overwrite=True`` if a retry must succeed after a worker died just after the rename.
 
-    XComs: ``rows``, how many there are, and ``output``. The return value is the output's path.
+    XComs: ``row_count``, ``output_path``. The return value is the output path.
 
-    :param model_id: the model.
-    :param source: the file with the rows: whatever Airflow's ``ObjectStoragePath`` opens.
-    :param output: the file to write, likewise; its ending says in which format.
-    :param explain: let Akkio add what led to each prediction; default no.
-    :param batch_size: most rows of a request; default 500. One with many or long cells takes fewer.
-    :param overwrite: replace an output that exists; default no, which fails the task before anything is sent.
-    :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
-    :raises AkkioParameterError: if a parameter is wrong, or the output exists.
-    :raises AkkioSourceFileError: if the source cannot be used; nothing was sent then.
-    :raises AkkioPredictionMismatchError: if Akkio answers with more or fewer predictions than rows.
-    :raises AkkioNotFoundError: if the model is gone.
+    :param model_id: ID of the model.
+    :param source_path: path or URL of the file with the rows, as for ``ObjectStoragePath``.
+    :param output_path: path or URL of the file to write; its extension selects the format.
+    :param explain: have Akkio explain each prediction; default ``False``.
+    :param batch_size: maximum number of rows per request; default 500. Requests with large rows have fewer.
+    :param overwrite: replace an existing output; default ``False``, which fails the task before the first request.
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
+    :raises AkkioParameterError: if a parameter is invalid, or the output exists.
+    :raises AkkioSourceFileError: if the source is invalid; the operator has sent nothing.
+    :raises AkkioPredictionMismatchError: if Akkio returns more or fewer predictions than rows.
+    :raises AkkioNotFoundError: if the model does not exist.
     """
 
     template_fields: Sequence[str] = (
         "model_id",
-        "source",
+        "source_path",
         "output_path",
         "explain",
         "batch_size",
         "overwrite",
         "akkio_conn_id",
     )
-    _is_stopped = False
+    _is_stopped = False  # Airflow calls on_kill() while execute() runs, so an attribute is the only way to pass this on
 
     def __init__(
         self,
         *,
         model_id: str,
-        source: str | os.PathLike[str],
-        output: str | os.PathLike[str],
+        source_path: str | os.PathLike[str],
+        output_path: str | os.PathLike[str],
         explain: bool | str = False,
         batch_size: int | str = 500,
         overwrite: bool | str = False,
-        akkio_conn_id: str = DEFAULT_CONNECTION,
+        akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.on_success_callback = [*listed(self.on_success_callback), forget]
+        self.on_success_callback = [*as_list(self.on_success_callback), delete_stored_output]
         self.model_id = model_id
-        self.source = source
-        self.output_path = output  # a task's ``output`` is its return value, for those that follow
+        self.source_path = source_path
+        self.output_path = output_path
         self.explain = explain
         self.batch_size = batch_size
         self.overwrite = overwrite
         self.akkio_conn_id = akkio_conn_id
-        with naming(self.task_id):
-            self._refuse_wrong_literals()
+        validate_literals(
+            self,
+            {
+                "model_id": parse_id,
+                "explain": parse_flag,
+                "batch_size": parse_row_count,
+                "overwrite": parse_flag,
+                "akkio_conn_id": parse_id,
+            },
+        )
 
     def execute(self, context: Context) -> str:
-        """Check both files, ask for the predictions, and write them."""
-        from airflow_provider_akkio.files.formats import Format, kind_of
-        from airflow_provider_akkio.files.reader import RowFile
-        from airflow_provider_akkio.files.storage import path_of
+        """Validate both files, predict, and write the output."""
+        from airflow_provider_akkio.files.reader import RowFile, file_format
+        from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
 
-        parse_id("model_id", self.model_id)
-        output = path_of("output", self.output_path)
-        kind = kind_of(output.name)
-        if output.is_dir():
-            raise AkkioParameterError(f"output {str(self.output_path)!r} is a folder; it must be a file.")
-        self._refuse_existing(context, output)
-        table = RowFile(path_of("source", self.source))
-        summary = table.inspect(finds_numbers=kind.format is Format.PARQUET)
-        self.log.info("%s has %s rows of %d fields.", self.source, f"{summary.rows:,}", len(summary.fields))
-        self._predict(context, table, summary, output)
-        self.log.info("%s has the predictions of model %s.", self.output_path, self.model_id)
+        model_id = parse_id("model_id", self.model_id)
+        explain = parse_flag("explain", self.explain)
+        batch_size = parse_row_count("batch_size", self.batch_size)
+        hook = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id))
+        output = parse_path("output_path", self.output_path)
+        file_format(output.name)
+        self._check_output(output, task_state_store(context))
+
+        source = RowFile(parse_path("source_path", self.source_path))
+        summary = source.inspect()
+        self.log.info("%s has %s rows and %d fields.", source.name, f"{summary.row_count:,}", len(summary.fields))
+        token, previous_tokens = _file_tokens(context)
+        with (
+            hook.open_client() as client,
+            atomic_write(output, token, previous_tokens) as file,
+            open_prediction_writer(file, output.name, source, summary) as writer,
+        ):
+            batches = source.batches(batch_size, expected=summary)
+            what = f"Predictions of model {model_id}"
+            for batch in track_progress(batches, what, summary.row_count, lambda: self._is_stopped):
+                writer.write(batch, client.run(client.api.models.predict(model_id, batch.rows, explain=explain)))
+            if (store := task_state_store(context)) is not None:
+                store.set(OUTPUT_KEY, str(self.output_path))
+        self.log.info("Wrote the predictions of model %s to %s.", model_id, self.output_path)
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="rows", value=summary.rows)
-            context["ti"].xcom_push(key="output", value=str(self.output_path))
+            context["ti"].xcom_push(key="row_count", value=summary.row_count)
+            context["ti"].xcom_push(key="output_path", value=str(self.output_path))
         return str(self.output_path)
 
     def on_kill(self) -> None:
-        """End between two requests, so that nothing is left aside."""
+        """Stop between two requests, so that the operator can delete the temporary file."""
         self._is_stopped = True
 
-    def _predict(self, context: Context, table: RowFile, summary: FileSummary, output: ObjectStoragePath) -> None:
-        from airflow_provider_akkio.files.formats import kind_of
-        from airflow_provider_akkio.files.storage import written_whole
-        from airflow_provider_akkio.files.writer import writer_for
-
-        explain = parse_flag("explain", self.explain)
-        progress, done = ProgressLog(self.log.info, f"Predictions of model {self.model_id}", summary.rows), 0
-        with (
-            AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id)).open_client() as client,
-            written_whole(output, context) as file,
-            writer_for(file, kind_of(output.name), table, summary) as writer,
-        ):
-            for batch in table.batches(count("batch_size", self.batch_size), expected=summary):
-                if self._is_stopped:
-                    raise AkkioError("The task was told to end while it asked for predictions.")
-                models = client.api.models
-                writer.write(batch, client.run(models.predict(self.model_id, batch.rows, explain=explain)))
-                done += len(batch.rows)
-                progress.reached(done)
-            self._note(context)
-
-    def _refuse_existing(self, context: Context, output: ObjectStoragePath) -> None:
-        """Refuse to replace a file that was there before the task, unless that is wanted."""
+    def _check_output(self, output: ObjectStoragePath, store: Any) -> None:
+        if output.is_dir():
+            raise AkkioParameterError(f"output_path {str(self.output_path)!r} is a folder; set the path of a file.")
         if parse_flag("overwrite", self.overwrite) or not output.exists():
             return
-        store = store_of(context)
-        if store is not None and store.get(KEY) == str(self.output_path):
-            self.log.info("%s is of an earlier try of this task, and is written anew.", self.output_path)
-            return
-        raise AkkioParameterError(f"output {str(self.output_path)!r} exists; overwrite=True replaces it.")
-
-    def _note(self, context: Context) -> None:
-        """Note that the output is this task's own, for a try that comes after it is there."""
-        if (store := store_of(context)) is not None:
-            store.set(KEY, str(self.output_path))
-
-    def _refuse_wrong_literals(self) -> None:
-        for name in ("model_id", "akkio_conn_id"):
-            if is_literal(value := getattr(self, name)):
-                parse_id(name, value)
-        for name in ("explain", "overwrite"):
-            if is_literal(value := getattr(self, name)):
-                parse_flag(name, value)
-        if is_literal(self.batch_size):
-            count("batch_size", self.batch_size)
-
-
-_EVENTS_LOOKED_AT = 100
-_ERRORS = frozenset({"rmse", "mae", "mse", "mape", "false positives", "false negatives"})
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """The model in use, as the event tells that made it so.
-
-    :param model_id: its id.
-    :param extra: all that the event says.
-    """
-
-    model_id: str
-    extra: dict[str, Any]
-
-    def value_of(self, new: ModelMetric) -> float:
-        """Return its value of a measure.
-
-        :raises AkkioParameterError: if it was promoted by another one.
-        """
-        value = self.extra.get("value")
-        field_name = self.extra.get("field_name", new.field_name)
-        by = (self.extra.get("metric"), field_name, self.extra.get("class_name"))
-        if by != (new.metric, new.field_name, new.class_name) or isinstance(value, bool | None | str):
-            shown = ", ".join(printable(str(key)) for key in self.extra)
+        if store is None or store.get(OUTPUT_KEY) != str(self.output_path):
             raise AkkioParameterError(
-                f"Champion {self.model_id} was not promoted by {_named(new)}: its event has {shown}, by "
-                f"metric {printable(str(by[0]))!r}. Compare by that, or begin a new asset."
+                f"output_path {str(self.output_path)!r} exists. Set overwrite=True to replace it, or change the path."
             )
-        return float(value)
+        self.log.info("Replacing %s, which a previous attempt of this task wrote.", self.output_path)
+
+
+def _file_tokens(context: Context) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
+    """Return what identifies the temporary file of this attempt, and those of the previous attempts."""
+    ti = context["ti"]
+    *previous, current = [
+        (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, try_number) for try_number in range(1, ti.try_number + 1)
+    ]
+    return current, previous
+
+
+_MAX_EVENTS = 100
+_ERROR_METRICS = frozenset({"rmse", "mae", "mse", "mape", "false positives", "false negatives"})
 
 
 class AkkioPromoteModelOperator(BaseOperator):
-    """Let a new model take the champion's place if it is better, and say so with an asset event.
+    """Promote a model to champion with an asset event if it is better than the current champion.
 
-    The champion is the model that the newest event of ``asset`` names. Where the new one is better, the task succeeds
-    with an event whose ``extra`` has ``model_id``, ``metric``, ``value``, ``field_name``, ``class_name``, ``champion``
-    (the model that it replaces, ``None`` for the first) and ``champion_value``: a DAG with ``schedule=[asset]`` starts,
-    and reads the model from ``triggering_asset_events``. Where it is not, the task is skipped, and so is what follows.
+    The champion is the model of the newest event of ``asset``. If the new model is better, the task succeeds with an
+    event whose ``extra`` has ``model_id``, ``metric``, ``value``, ``field_name``, ``class_name``, ``champion`` (ID of
+    the replaced model; ``None`` for the first) and ``champion_value``. The event starts DAGs with
+    ``schedule=[asset]``, which read the model from ``triggering_asset_events``. Otherwise the task is skipped.
 
-    The return value is the model's id.
+    The return value is the model ID.
 
-    :param model_id: the new model.
-    :param stats: its statistics, such as ``train.output["stats"]``.
-    :param metric: what to compare by, as Akkio names it; default ``f1``. Any number of the statistics will do.
-    :param class_name: the class whose metric counts; default all, each with the weight of its frequency.
-    :param field_name: the predicted field whose metric counts; needed if the model predicts several.
-    :param min_value: what the metric must reach in any case (with ``lower_is_better``: not exceed); default nothing.
-    :param min_delta: by how much it must be better than the champion's; default 0. An equal one is never better.
-    :param asset: the asset that stands for the model in use; it becomes the task's inlet and outlet.
-    :param lower_is_better: compare the other way round, as for an error; default no.
-    :param fail_if_worse: fail the task rather than skip it; default no.
-    :raises AkkioParameterError: if a parameter is wrong, or the metric is missing; the message lists those there are.
-    :raises AkkioModelRejectedError: if it is not better, with ``fail_if_worse``.
+    :param model_id: ID of the new model.
+    :param stats: statistics of the new model, such as ``train.output["stats"]``.
+    :param metric: metric to compare, with Akkio's name; default ``f1``.
+    :param class_name: class whose metric counts; default all classes, weighted by their frequency.
+    :param field_name: predicted field whose metric counts; required if the model predicts several fields.
+    :param min_value: lowest accepted value of the metric (highest with ``lower_is_better``); default no limit.
+    :param min_delta: required difference to the champion; default 0. An equal value is never better.
+    :param asset: asset that represents the model in use; the operator adds it to the inlets and outlets of the task.
+    :param lower_is_better: whether a lower value is better, as for an error; default ``False``.
+    :param fail_if_worse: fail the task instead of skipping it; default ``False``.
+    :raises AkkioParameterError: if a parameter is invalid or the metric does not exist; the message lists the metrics.
+    :raises AkkioModelRejectedError: if the model is not better and ``fail_if_worse`` is set.
     """
 
     template_fields: Sequence[str] = (
@@ -262,102 +225,150 @@ class AkkioPromoteModelOperator(BaseOperator):
         self.asset = asset
         self.lower_is_better = lower_is_better
         self.fail_if_worse = fail_if_worse
-        with naming(self.task_id):
-            self._refuse_wrong_literals()
-        self.inlets = _with(self.inlets, asset)
-        self.outlets = _with(self.outlets, asset)
+        with naming_task(self.task_id):
+            if not hasattr(asset, "uri"):
+                raise AkkioParameterError(f"asset must be an Asset, not {printable(repr(asset))}.")
+        validate_literals(self, {"model_id": parse_id, "fail_if_worse": parse_flag, **_CONDITION_PARSERS})
+        self.inlets = _with_asset(self.inlets, asset)
+        self.outlets = _with_asset(self.outlets, asset)
 
     def execute(self, context: Context) -> str:
         """Compare the new model with the champion."""
-        from airflow_provider_akkio.api.statistics import measure, parse_statistics
+        from airflow_provider_akkio.api.statistics import get_metric, parse_statistics
 
         model_id = parse_id("model_id", self.model_id)
-        new = measure(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
-        champion = self._champion(context, model_id)
-        champion_value = None if champion is None else champion.value_of(new)
-        self._compare(model_id, new, champion, champion_value)
+        fail_if_worse = parse_flag("fail_if_worse", self.fail_if_worse)
+        conditions = {name: parse(name, getattr(self, name)) for name, parse in _CONDITION_PARSERS.items()}
+        new = get_metric(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
+        if new.metric.lower() in _ERROR_METRICS and not conditions["lower_is_better"]:
+            raise AkkioParameterError(f"A lower {new.metric} is better; set lower_is_better=True.")
+
+        champion = self._find_champion(context, model_id)
+        champion_id = None if champion is None else champion["model_id"]
+        champion_value = None if champion is None else _champion_value(champion, new)
+        comparison = f"{_describe(new)} is {new.value:.6g}"
+        if champion_value is not None:
+            comparison += f", champion {printable(str(champion_id))} has {champion_value:.6g}"
+        unmet = _unmet_condition(new.value, champion_value, **conditions)
+        if champion_id == model_id:
+            unmet = "it is already the champion"
+        if unmet is not None:
+            message = f"Model {model_id} was rejected: {comparison}; {unmet}"
+            self.log.info(message)
+            raise AkkioModelRejectedError(message) if fail_if_worse else AirflowSkipException(message)
+
+        self.log.info("Model %s was promoted%s: %s", model_id, "" if champion else " as the first champion", comparison)
         context["outlet_events"][self.asset].extra = {
             "model_id": model_id,
             "metric": new.metric,
             "value": new.value,
             "field_name": new.field_name,
             "class_name": new.class_name,
-            "champion": None if champion is None else champion.model_id,
+            "champion": champion_id,
             "champion_value": champion_value,
         }
         return model_id
 
-    def _compare(
-        self, model_id: str, new: ModelMetric, champion: Champion | None, champion_value: float | None
-    ) -> None:
-        sign = -1.0 if parse_flag("lower_is_better", self.lower_is_better) else 1.0
-        if sign > 0 and new.metric.lower() in _ERRORS:
-            raise AkkioParameterError(f"Of {new.metric}, less is better: lower_is_better=True is needed.")
-        least = None if self.min_value is None else number("min_value", self.min_value)
-        gain = number("min_delta", self.min_delta)
-        said = f"Model {model_id} has {new.value:.6g} ({_named(new)})"
-        if champion is not None and champion_value is not None:
-            said += f"; champion {champion.model_id} has {champion_value:.6g}"
-            if champion.model_id == model_id:
-                self._refuse(f"{said}. It is the champion already.")
-            better_by = sign * (new.value - champion_value)
-            if not (better_by > 0 and better_by >= gain):
-                wanted = "be less" if sign < 0 else "be more"
-                self._refuse(f"{said}. To take its place, it must {wanted}{f' by at least {gain:g}' if gain else ''}.")
-        if least is not None and sign * new.value < sign * least:
-            self._refuse(f"{said}. It must be {least:g} at {'most' if sign < 0 else 'least'}.")
-        self.log.info("%s. It is promoted%s.", said, "" if champion else ", the first champion")
-
-    def _refuse(self, message: str) -> None:
-        self.log.info("%s It is not promoted.", message)
-        if parse_flag("fail_if_worse", self.fail_if_worse):
-            raise AkkioModelRejectedError(message)
-        raise AirflowSkipException(message)
-
-    def _champion(self, context: Context, new_model_id: str) -> Champion | None:
-        """Return the model of the newest event that names one; people and other tasks can make events, too."""
+    def _find_champion(self, context: Context, new_model_id: str) -> dict[str, Any] | None:
+        """Return the ``extra`` of the newest event with a model; users and other tasks can create events, too."""
         try:
             events = context["inlet_events"][self.asset]
         except KeyError:
             raise AkkioParameterError(
-                "A mapped task needs its asset as inlet and outlet, too: .partial(inlets=[asset], outlets=[asset], …)."
+                "A mapped task needs the asset as inlet and outlet: .partial(inlets=[asset], outlets=[asset], …)."
             ) from None
         for event in _newest_first(events):
             extra = dict(event.extra or {})
             model_id = extra.get("model_id")
             if model_id == new_model_id and "champion" not in extra:
-                continue  # its own training's event
+                continue  # the train operator created this event for the new model
             if isinstance(model_id, str) and model_id:
-                return Champion(model_id, extra)
-            self.log.warning("An event of %s names no model; looking at the one before.", self.asset)
+                return extra
+            self.log.warning("Ignoring an event of %s: its extra has no model_id.", self.asset)
         return None
 
-    def _refuse_wrong_literals(self) -> None:
-        if not hasattr(self.asset, "uri"):
-            raise AkkioParameterError(f"asset must be an Asset, not {printable(repr(self.asset))}.")
-        if is_literal(self.model_id):
-            parse_id("model_id", self.model_id)
-        for name in ("min_value", "min_delta"):
-            value = getattr(self, name)
-            if value is not None and is_literal(value):
-                number(name, value)
-        for name in ("lower_is_better", "fail_if_worse"):
-            if is_literal(value := getattr(self, name)):
-                parse_flag(name, value)
+
+def _parse_optional_number(name: str, value: Any) -> float | None:
+    return None if value is None else parse_number(name, value)
+
+
+_CONDITION_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "min_value": _parse_optional_number,
+    "min_delta": parse_number,
+    "lower_is_better": parse_flag,
+}
+
+
+def _unmet_condition(
+    value: float,
+    champion_value: float | None,
+    *,
+    min_value: float | None,
+    min_delta: float,
+    lower_is_better: bool,
+) -> str | None:
+    sign, direction, limit = (-1.0, "lower", "at most") if lower_is_better else (1.0, "higher", "at least")
+    if champion_value is not None:
+        improvement = sign * (value - champion_value)
+        if improvement <= 0 or improvement < min_delta:
+            by_delta = f" by at least {min_delta:g}" if min_delta > 0 else ""
+            return f"the new model must be {direction}{by_delta}"
+    if min_value is not None and sign * value < sign * min_value:
+        return f"the new model must have {limit} {min_value:g}"
+    return None
+
+
+def _champion_value(champion: Mapping[str, Any], new: ModelMetric) -> float:
+    """Return the champion's value of the same metric, field and class from the event of its promotion."""
+    from airflow_provider_akkio.api.statistics import finite
+
+    value = finite(champion.get("value"))
+    metric = champion.get("metric")
+    measured = (metric, champion.get("field_name", new.field_name), champion.get("class_name"))
+    if value is None or measured != (new.metric, new.field_name, new.class_name):
+        raise AkkioParameterError(
+            f"Champion {printable(champion['model_id'])} has no value for {_describe(new)}: its asset event has metric "
+            f"{printable(str(metric))!r} and the keys {', '.join(printable(str(key)) for key in champion)}. Compare by "
+            "that metric, or use a new asset."
+        )
+    return value
 
 
 def _newest_first(events: Any) -> Iterable[Any]:
     if hasattr(events, "ascending"):
-        latest: Iterable[Any] = events.ascending(False).limit(_EVENTS_LOOKED_AT)
-        return latest
-    return list(events[-_EVENTS_LOOKED_AT:])[::-1]  # Airflow 2 and 3.0 have them in the order in which they came
+        newest: Iterable[Any] = events.ascending(False).limit(_MAX_EVENTS)
+        return newest
+    return list(events[-_MAX_EVENTS:])[::-1]  # Airflow 2 and 3.0 return the events in ascending order
 
 
-def _named(new: ModelMetric) -> str:
-    of_class = "" if new.class_name is None else f" for class {printable(new.class_name)!r}"
-    return f"{printable(new.metric)} of {printable(new.field_name)!r}{of_class}"
+def _describe(metric: ModelMetric) -> str:
+    of_class = "" if metric.class_name is None else f" (class {printable(metric.class_name)!r})"
+    return f"{printable(metric.metric)} of {printable(metric.field_name)!r}{of_class}"
 
 
-def _with(assets: Any, asset: Any) -> list[Any]:
-    listed = list(assets or ())
-    return listed if asset in listed else [*listed, asset]
+def _with_asset(assets: Any, asset: Any) -> list[Any]:
+    present = list(assets or ())
+    return present if asset in present else [*present, asset]
+
+
+class AkkioDeleteModelOperator(BaseOperator):
+    """Delete a model; succeed if it does not exist.
+
+    :param model_id: ID of the model.
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
+    :raises AkkioParameterError: if a parameter is invalid.
+    """
+
+    template_fields: Sequence[str] = ("model_id", "akkio_conn_id")
+
+    def __init__(self, *, model_id: str, akkio_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model_id = model_id
+        self.akkio_conn_id = akkio_conn_id
+        validate_literals(self, {"model_id": parse_id, "akkio_conn_id": parse_id})
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow passes it as a keyword
+        """Delete the model."""
+        model_id = parse_id("model_id", self.model_id)
+        existed = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id)).delete_model(model_id)
+        self.log.info("Deleted model %s." if existed else "Model %s does not exist.", model_id)

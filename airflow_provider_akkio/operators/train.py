@@ -1,4 +1,4 @@
-"""Train a model at Akkio."""
+"""Train a model."""
 
 from __future__ import annotations
 
@@ -7,83 +7,79 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_akkio.api.parameters import (
     TrainRequest,
     check_disjoint,
     is_literal,
-    listed,
-    naming,
+    naming_task,
     parse_id,
     parse_parameter,
-    seconds,
+    parse_seconds,
 )
-from airflow_provider_akkio.api.types import ERROR_KEY, MAX_TRAINING_SECONDS, STATUS_KEY, TrainingStatus
-from airflow_provider_akkio.exceptions import AkkioNotFoundError
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION, AkkioHook
-from airflow_provider_akkio.operators._base import TrainingWaiter
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, TrainingStatus
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
+from airflow_provider_akkio.operators._base import AkkioTrainingOperator, as_list
 from airflow_provider_akkio.operators._durable import (
-    Handover,
-    forget,
-    forget_what_a_person_clears,
+    Fail,
+    Reattach,
+    RecordStore,
+    Submit,
+    decide,
+    delete_on_failure,
+    delete_on_success,
+    fingerprint_of,
 )
+from airflow_provider_akkio.operators._links import TRAINING_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState
+    from airflow_provider_akkio.api.types import TrainingState
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
-XCOM_KEYS = (
-    "akkio_task_id",
-    STATUS_KEY,
-    ERROR_KEY,
-    "model_id",
-    "stats",
-    "field_importance",
-    "data_story",
-    "return_value",
-)
-"""All that a task leaves."""
 
+class AkkioTrainOperator(AkkioTrainingOperator):
+    """Train a model on a dataset, and wait for it without occupying a worker.
 
-class AkkioTrainOperator(TrainingWaiter, BaseOperator):
-    """Train a model on a dataset of Akkio's, and wait for it without holding a worker.
+    A task retry reattaches to the training that a previous attempt submitted with the same parameters, unless Akkio
+    reports that it failed. This needs Airflow 3.3 or newer. With an older Airflow each attempt submits again, and
+    Akkio then returns the existing model unless ``force`` is set.
 
-    A new try, also of a task that was cleared before it succeeded, goes on with the training that an earlier try
-    submitted with the same parameters, unless Akkio failed it. That needs Airflow 3.3 or newer; before, each try
-    submits anew, for which Akkio gives the same model unless ``force`` is set.
+    XComs: ``akkio_task_id`` as soon as Akkio has accepted the training; ``akkio_status`` during the wait; at the end
+    ``model_id``, ``stats``, ``field_importance`` and ``data_story`` as Akkio sent them, or ``akkio_error``. The return
+    value is the model ID. Source of the API facts: Akkio's Training page and its OpenAPI document.
 
-    XComs: ``akkio_task_id`` as soon as Akkio has accepted the training; ``akkio_status`` while it waits; at the end
-    ``model_id``, ``stats``, ``field_importance`` and ``data_story`` just as Akkio sent them, or ``akkio_error``, which
-    says why there is no model. The return value is the model's id. Source of the API's facts: Akkio's Training page and
-    its OpenAPI document.
+    ``deferrable`` does not follow ``[operators] default_deferrable``: a training would occupy a worker for up to half
+    an hour.
 
-    :param dataset_id: id of the dataset to train on.
-    :param predict_fields: name or names of the fields to predict, case sensitive; ``None`` (default) leaves the choice
-        to Akkio.
-    :param ignore_fields: name or names of the fields to leave out of the model; default none.
+    .. code-block:: python
+
+        train = AkkioTrainOperator(task_id="train", dataset_id="YTV32jCdVf5DbcMxzvX5", predict_fields="Positive Lead")
+
+    :param dataset_id: ID of the dataset.
+    :param predict_fields: name or names of the fields to predict, case sensitive; default Akkio's choice.
+    :param ignore_fields: name or names of the fields to exclude from the model; default none.
     :param duration: seconds that Akkio spends on the training: 10 (default), 60, 300 or 1800.
-    :param extra_attention: help the model with rare cases; default no.
-    :param force: train (and bill) a new model even if one with these very parameters exists; by default Akkio answers
-        with the model that it has. Before Airflow 3.3, each try of the task then trains anew: ``retries=0`` keeps it
-        to one there.
-    :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
-    :param deferrable: wait in the triggerer (default) or in the worker.
-    :param poll_interval: seconds between two questions for the status; by default few, around the expected end: see
+    :param extra_attention: whether Akkio gives extra attention to rare cases; default no.
+    :param force: whether Akkio trains (and bills) a new model even if one with the same parameters exists; default no.
+        Before Airflow 3.3, use ``retries=0`` with it, because each attempt trains a new model there.
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
+    :param deferrable: whether to wait in the triggerer (default) instead of the worker.
+    :param poll_interval: seconds between two polls; default the polling schedule of
         :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll`.
-    :param timeout: seconds or a timedelta after which the task fails, counted from the submission, or from the
-        beginning of a later try; default a day, as Akkio takes a training that has run for longer as failed.
-    :param wait_for_completion: wait for the end (default); else the task ends with ``akkio_task_id`` as its return
-        value once Akkio has accepted the training, for an
-        :class:`~airflow_provider_akkio.sensors.akkio.AkkioTrainSensor` to wait for.
-    :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
-        task before anything is sent.
+    :param timeout: seconds or a timedelta after which the task fails, counted from the submission, or from the start
+        of a task retry; default a day, after which Akkio takes a training as failed.
+    :param wait_for_completion: whether to wait for the model (default). Otherwise the task ends once Akkio has accepted
+        the training, and returns ``akkio_task_id`` for an
+        :class:`~airflow_provider_akkio.sensors.akkio.AkkioTrainSensor`.
+    :param durable: whether a task retry reattaches to the training of a previous attempt; default yes.
+    :raises AkkioParameterError: if a literal is invalid (when the DAG is parsed), or a rendered value is invalid
+        (before anything is sent).
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    operator_extra_links = TRAINING_LINKS
 
     def __init__(
         self,
@@ -94,82 +90,74 @@ class AkkioTrainOperator(TrainingWaiter, BaseOperator):
         duration: int | str = 10,
         extra_attention: bool | str = False,
         force: bool | str = False,
-        akkio_conn_id: str = DEFAULT_CONNECTION,
+        akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         deferrable: bool = True,
         poll_interval: float | None = None,
         timeout: float | timedelta = MAX_TRAINING_SECONDS,
         wait_for_completion: bool = True,
+        durable: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.on_success_callback = [*listed(self.on_success_callback), forget]
-        self.on_failure_callback = [*listed(self.on_failure_callback), forget_what_a_person_clears]
+        with naming_task(kwargs.get("task_id", "")):
+            poll_interval = None if poll_interval is None else parse_seconds("poll_interval", poll_interval)
+            timeout = parse_seconds("timeout", timeout)
+        super().__init__(akkio_conn_id=akkio_conn_id, deferrable=deferrable, poll_interval=poll_interval, **kwargs)
+        self.on_success_callback = [*as_list(self.on_success_callback), delete_on_success]
+        self.on_failure_callback = [*as_list(self.on_failure_callback), delete_on_failure]
         self.dataset_id = dataset_id
         self.predict_fields = predict_fields
         self.ignore_fields = ignore_fields
         self.duration = duration
         self.extra_attention = extra_attention
         self.force = force
-        self.akkio_conn_id = akkio_conn_id
-        self.deferrable = deferrable
+        self.timeout = timeout
         self.wait_for_completion = wait_for_completion
-        with naming(self.task_id):
-            self.poll_interval = None if poll_interval is None else seconds("poll_interval", poll_interval)
-            self.timeout = seconds("timeout", timeout)
-            self._refuse_wrong_literals()
+        self.durable = durable
+        with naming_task(self.task_id):
+            self._validate_literals()
 
     def execute(self, context: Context) -> str:
-        """Submit the training, or go on with the one of an earlier try; publish its id, and wait for it."""
-        with self.telling_why(context):
-            return self._train(context)
+        """Submit a training, or reattach to the one of a previous attempt; then wait for the model."""
+        with self.pushing_errors(context):
+            parse_id("akkio_conn_id", self.akkio_conn_id)
+            request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
+            hook = AkkioHook(self.akkio_conn_id)
+            fingerprint = fingerprint_of(request, self.akkio_conn_id)
+            store = RecordStore(context, durable=self.durable)
+            state: TrainingState | None = None
+            decision = decide(store.load(), request, fingerprint, hook.get_resumable_state, time.time())
+            match decision:
+                case Submit():
+                    training = self._submit(hook, store, request, fingerprint)
+                    wait_started_at = training.submitted_at
+                case Reattach():
+                    training, state = decision.training, decision.state
+                    wait_started_at = time.time()
+                case Fail():
+                    raise decision.error
+            self.set_current_training(hook, training.akkio_task_id)
+            store.save(fingerprint, training)
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
+            if not self.wait_for_completion:
+                return training.akkio_task_id
+            deadline = wait_started_at + self.timeout
+            if state is not None and state.known is TrainingStatus.SUCCEEDED:
+                self.status_reporter(context, training)(state)
+                return self.fetch_result(context, hook, training, state, deadline)
+            return self.wait_for_training(context, training, deadline)
 
-    def _train(self, context: Context) -> str:
-        parse_id("akkio_conn_id", self.akkio_conn_id)
-        request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
-        hook = self.open_hook()
-        handover = Handover(context, request, self.akkio_conn_id)
-        training, state = self._adopt(hook, handover)
-        waits_from = time.time()
-        if training is None:
-            with handover.submitting():
-                training = hook.submit_training(request)
-            self._awaited = training.akkio_task_id
-            waits_from = training.submitted_at
-        has_succeeded = state is not None and state.known is TrainingStatus.SUCCEEDED
-        handover.keep(training)
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
-        if not self.wait_for_completion:
-            return training.akkio_task_id
-        if state is not None and has_succeeded:
-            self.watch(context, training)(state)
-            return self.push_result(context, hook.get_training_result(training.akkio_task_id, state.location))
-        return self.await_training(context, training, waits_from + self.timeout)
+    def _submit(
+        self, hook: AkkioHook, store: RecordStore, request: TrainRequest, fingerprint: str
+    ) -> SubmittedTraining:
+        if not request.force:  # a second submission returns the same model
+            return hook.submit_training(request)
+        with store.during_submission(fingerprint, time.time()):
+            return hook.submit_training(request)
 
-    def _adopt(self, hook: AkkioHook, handover: Handover) -> tuple[SubmittedTraining | None, TrainingState | None]:
-        training = handover.earlier_training()
-        if training is None:
-            return None, None
-        try:
-            state = hook.get_resumable_state(training)
-        except AkkioNotFoundError:
-            if handover.is_billed_again and time.time() - training.submitted_at < MAX_TRAINING_SECONDS:
-                raise
-            state = None
-        if state is None:
-            self.log.warning(
-                "Training %s, which an earlier try submitted, brings no model; training anew.", training.akkio_task_id
-            )
-            return None, None
-        self.log.info("Going on with training %s, which an earlier try submitted.", training.akkio_task_id)
-        return training, state
-
-    def _refuse_wrong_literals(self) -> None:
+    def _validate_literals(self) -> None:
         if is_literal(self.akkio_conn_id):
             parse_id("akkio_conn_id", self.akkio_conn_id)
-        known = {
-            name: parse_parameter(name, getattr(self, name))
-            for name in _REQUEST_FIELDS
-            if is_literal(getattr(self, name))
-        }
-        check_disjoint(known.get("predict_fields"), known.get("ignore_fields", ()))
+        literals = {name: value for name in _REQUEST_FIELDS if is_literal(value := getattr(self, name))}
+        parsed = {name: parse_parameter(name, value) for name, value in literals.items()}
+        check_disjoint(parsed.get("predict_fields"), parsed.get("ignore_fields", ()))

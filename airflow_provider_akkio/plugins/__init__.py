@@ -1,1 +1,1 @@
-"""What Airflow finds of the package by itself."""
+"""What Airflow discovers through the entry point group ``airflow.plugins``."""

@@ -1,29 +1,34 @@
-"""A local Akkio that really trains, to try and to test DAGs against; needs the extra ``sandbox``.
+"""A local Akkio that really trains models, to try and to test DAGs against. Requires the extra ``sandbox``.
 
-``python -m airflow_provider_akkio.sandbox`` serves it on loopback; :class:`Sandbox` serves it inside a test. It has one
-account, keeps everything in memory, and forgets it on stop. A training takes a second or two on the tables that
-come with it; ``duration`` is only its upper limit. Nothing else in the provider imports this package.
+Run ``python -m airflow_provider_akkio.sandbox`` to serve it on loopback, or use :class:`Sandbox` in a test.
+The sandbox has one account and stores everything in memory. It imports no other part of the provider.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_akkio.sandbox.app import create_app
-    from airflow_provider_akkio.sandbox.serving import Sandbox
+    from airflow_provider_akkio.sandbox.server import Sandbox
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_KEY", "Sandbox", "create_app"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_KEY", "Dialect", "Sandbox"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_KEY = "sandbox-key"
 
-_MODULES = {"Sandbox": "serving", "create_app": "app"}
+
+class Dialect(StrEnum):
+    """The description of the training API that the sandbox follows where Akkio's two descriptions disagree."""
+
+    PAGE = "page"
+    OPENAPI = "openapi"
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for: scikit-learn is slow to load, and only there with the extra."""
-    if name not in _MODULES:
+    """Import :class:`Sandbox` on first use: scikit-learn is slow to import and installed only with the extra."""
+    if name != "Sandbox":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    from airflow_provider_akkio.sandbox.server import Sandbox
+
+    return Sandbox

@@ -1,85 +1,226 @@
-"""The tables that the sandbox can train on: those that come with it, and the CSV files of a folder."""
+"""Datasets of the sandbox: built-in tables, CSV files of a folder, and tables uploaded over HTTP."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import math
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from airflow_provider_akkio.sandbox.leads import LEADS_FIELDS, generate_leads
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+
+Cell = str | int | float | bool | None
+FloatArray = NDArray[np.float64]
 
 LEADS_ID = "YTV32jCdVf5DbcMxzvX5"
 
+_MAX_DISTINCT_NUMBERS_IN_CATEGORY = 10
+_MAX_DISTINCT_TEXTS_IN_CATEGORY = 50
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
-class UnusableDataError(ValueError):
-    """A folder or file of data cannot be served; the message names it and says why."""
+
+class FieldType(StrEnum):
+    """Type of a field, as Akkio names it."""
+
+    CATEGORY = "category"
+    STRING = "string"
+    NUMBER = "number"
+
+
+class NotFoundError(KeyError):
+    """No dataset, task, model or result has this ID."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class InvalidUploadError(ValueError):
+    """Uploaded rows or field types do not fit the dataset."""
+
+
+class InvalidFolderError(ValueError):
+    """A folder or one of its CSV files cannot be served as datasets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A table as it was uploaded.
+    """One version of a table.
 
-    :param id: what a training names it by.
-    :param name: what a person reads.
-    :param fields: the columns' names; the last one is predicted when a training names none.
-    :param rows: the cells as text, an empty text where a value is missing.
-    :param version: how often it was changed since it was made.
+    :param id: ID that a training names.
+    :param name: display name.
+    :param fields: column names; a training that names no field predicts the last one.
+    :param rows: cells as text; an empty text is a missing value.
+    :param types: field types set by a client; the other types are inferred from the cells.
+    :param version: number of changes since the dataset was created.
     """
 
     id: str
     name: str
-    fields: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...] = field(repr=False)
+    fields: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    types: Mapping[str, FieldType] = field(default_factory=dict)
     version: int = 0
 
     def cells(self, name: str) -> list[str]:
-        """Return one column; raise :class:`ValueError` if there is none of that name."""
+        """Return one column."""
         index = self.fields.index(name)
         return [row[index] for row in self.rows]
 
+    def is_numeric(self, name: str) -> bool:
+        """Return whether the cells of a field are read as numbers."""
+        if name in self.types:
+            return self.types[name] is FieldType.NUMBER
+        return are_numbers(self.cells(name))
 
-def collect_datasets(folder: Path | None = None) -> dict[str, Dataset]:
-    """Return everything that the sandbox offers, by id.
+    def field_type(self, name: str) -> FieldType:
+        """Return the type of a field: a numeric field with few distinct values is a category."""
+        if name in self.types:
+            return self.types[name]
+        cells = self.cells(name)
+        if are_numbers(cells):
+            return FieldType.NUMBER if is_continuous(parse_numbers(cells)) else FieldType.CATEGORY
+        return FieldType.CATEGORY if len(set(cells)) <= _MAX_DISTINCT_TEXTS_IN_CATEGORY else FieldType.STRING
 
-    :param folder: a folder whose CSV files are offered too; default none.
-    :raises UnusableDataError: if the folder or one of its files cannot be read, or takes an id that is taken.
+
+class DatasetStore(Mapping[str, Dataset]):
+    """Current version of every dataset by ID; looking up an unknown ID raises :class:`NotFoundError`.
+
+    :param folder: folder whose CSV files are offered in addition to the built-in datasets; default none.
+    :raises InvalidFolderError: if the folder or one of its files cannot be read, or a file has the ID of a
+        built-in dataset.
     """
-    offered = {dataset.id: dataset for dataset in built_in_datasets()}
-    for dataset in read_folder(folder) if folder else ():
-        if dataset.id in offered:
-            raise UnusableDataError(
-                f"{dataset.id!r} is the id of a dataset that comes with the sandbox; rename the file."
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._datasets = {dataset.id: dataset for dataset in _built_in_datasets()}
+        for dataset in read_folder(folder) if folder else ():
+            if dataset.id in self._datasets:
+                raise InvalidFolderError(f"{dataset.id!r} is the ID of a built-in dataset; rename the file.")
+            self._datasets[dataset.id] = dataset
+
+    def __getitem__(self, dataset_id: str) -> Dataset:
+        try:
+            return self._datasets[dataset_id]
+        except KeyError:
+            raise NotFoundError(f"There is no dataset {dataset_id!r}.") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._datasets))
+
+    def __len__(self) -> int:
+        return len(self._datasets)
+
+    def create(self, name: str) -> str:
+        """Create an empty dataset and return its ID."""
+        dataset_id = secrets.token_hex(10)
+        self._datasets[dataset_id] = Dataset(id=dataset_id, name=name)
+        return dataset_id
+
+    def append(self, dataset_id: str, rows: Sequence[Mapping[str, Cell]]) -> None:
+        """Append all rows or none; the first row of an empty dataset defines its fields.
+
+        :raises NotFoundError: if there is no such dataset.
+        :raises InvalidUploadError: if a row has an unknown field, or the first row has no field.
+        """
+        with self._lock:
+            dataset = self[dataset_id]
+            if not rows:
+                return
+            fields = dataset.fields or tuple(rows[0])
+            if not fields:
+                raise InvalidUploadError("The first row defines the fields of the dataset and must not be empty.")
+            for row in rows:
+                _check_fields(row, fields)
+            added = tuple(tuple(cell_text(row.get(name)) for name in fields) for row in rows)
+            self._datasets[dataset_id] = replace(
+                dataset, fields=fields, rows=dataset.rows + added, version=dataset.version + 1
             )
-        offered[dataset.id] = dataset
-    return offered
+
+    def set_types(self, dataset_id: str, types: Mapping[str, FieldType] | None) -> None:
+        """Set the types of some fields; ``None`` makes all types follow from the cells again.
+
+        :raises NotFoundError: if there is no such dataset.
+        :raises InvalidUploadError: if the dataset has no such field.
+        """
+        with self._lock:
+            dataset = self[dataset_id]
+            _check_fields(types or {}, dataset.fields)
+            new_types = {} if types is None else {**dataset.types, **types}
+            # A request that changes nothing must not make the next training a new one.
+            if new_types != dataset.types:
+                self._datasets[dataset_id] = replace(dataset, types=new_types, version=dataset.version + 1)
+
+    def delete(self, dataset_id: str) -> None:
+        """Delete a dataset; raise :class:`NotFoundError` if there is no such dataset."""
+        with self._lock:
+            del self._datasets[self[dataset_id].id]
 
 
-def built_in_datasets() -> list[Dataset]:
-    """Return the generated leads, and the breast cancer, wine and diabetes data that scikit-learn ships."""
-    from sklearn import datasets as shipped
+def _check_fields(names: Mapping[str, object], fields: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in fields:
+            raise InvalidUploadError(f"The dataset has no field {name!r}.")
 
-    cancer, wine, diabetes = shipped.load_breast_cancer(), shipped.load_wine(), shipped.load_diabetes(scaled=False)
-    return [
-        Dataset(id=LEADS_ID, name="Leads (synthetic)", fields=LEADS_FIELDS, rows=generate_leads()),
-        _shipped("breast_cancer", "Breast cancer", cancer, "diagnosis", _names(cancer)),
-        _shipped("wine", "Wine", wine, "cultivar", _names(wine)),
-        _shipped("diabetes", "Diabetes", diabetes, "progression", diabetes.target.tolist()),
-    ]
+
+def cell_text(value: Cell) -> str:
+    """Return an uploaded value as text; ``None`` and blank text become an empty text."""
+    if value is None:
+        return ""
+    return format_number(value) if isinstance(value, float) else str(value).strip()
+
+
+def format_number(number: float) -> str:
+    """Return a number as text, a whole one without ``.0``."""
+    return repr(float(number)).removesuffix(".0")
+
+
+def are_numbers(cells: Sequence[str]) -> bool:
+    """Return whether every cell is a number or missing."""
+    try:
+        for cell in filter(None, cells):
+            float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_numbers(cells: Sequence[str]) -> FloatArray:
+    """Return the cells as numbers; NaN for a missing or invalid number, and for one that exceeds 32-bit floats."""
+    numbers = np.array([_parse_number(cell) for cell in cells], dtype=np.float64)
+    numbers[~(np.abs(numbers) <= _LARGEST_NUMBER)] = np.nan
+    return numbers
+
+
+def _parse_number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def is_continuous(numbers: FloatArray) -> bool:
+    """Return whether there are too many distinct numbers to treat each as a category."""
+    return len(np.unique(numbers[~np.isnan(numbers)])) > _MAX_DISTINCT_NUMBERS_IN_CATEGORY
 
 
 def read_folder(folder: Path) -> list[Dataset]:
-    """Return the CSV files of a folder as datasets, each under the name of its file.
+    """Return the CSV files of a folder as datasets; the ID of each is its file name without the extension.
 
-    :param folder: holds the files; folders in it are not searched.
-    :raises UnusableDataError: if it is no folder, holds no CSV file, or one of them is no table.
+    :raises InvalidFolderError: if there is no such folder, it has no CSV file, or a file is not a table.
     """
     if not folder.is_dir():
-        raise UnusableDataError(f"{folder} is not a folder.")
+        raise InvalidFolderError(f"{folder} is not a folder.")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
     if not paths:
-        raise UnusableDataError(f"{folder} holds no CSV file.")
+        raise InvalidFolderError(f"{folder} contains no CSV file.")
     return [_read_csv(path) for path in paths]
 
 
@@ -88,29 +229,75 @@ def _read_csv(path: Path) -> Dataset:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [tuple(cell.strip() for cell in line) for line in csv.reader(file, strict=True)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnusableDataError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
-    lines = [line for line in lines if any(line)]
-    if not lines:
-        raise UnusableDataError(f"{path} is empty.")
-    names, rows = lines[0], lines[1:]
-    if "" in names or len(set(names)) < len(names):
-        raise UnusableDataError(f"{path} must begin with a line of different field names.")
+        raise InvalidFolderError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+    names, *rows = [line for line in lines if any(line)] or [()]
+    if not names or "" in names or len(set(names)) < len(names):
+        raise InvalidFolderError(f"{path} must start with a line of distinct field names.")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(names):
-            raise UnusableDataError(f"{path} has {len(names)} fields, but its row {number} has {len(row)} cells.")
+            raise InvalidFolderError(f"{path} has {len(names)} fields, but row {number} has {len(row)} cells.")
     return Dataset(id=path.stem, name=path.stem, fields=names, rows=tuple(rows))
 
 
-def _names(bunch: Any) -> list[str]:
-    return [str(bunch.target_names[number]) for number in bunch.target]
+def _built_in_datasets() -> list[Dataset]:
+    leads = generate_leads()
+    cancer, wine, diabetes = load_breast_cancer(), load_wine(), load_diabetes(scaled=False)
+    return [
+        Dataset(
+            id=LEADS_ID,
+            name="Leads (synthetic)",
+            fields=tuple(leads[0]),
+            rows=tuple(tuple(lead.values()) for lead in leads),
+        ),
+        _from_sklearn("breast_cancer", "Breast cancer", cancer, "diagnosis", cancer.target_names[cancer.target]),
+        _from_sklearn("wine", "Wine", wine, "cultivar", wine.target_names[wine.target]),
+        _from_sklearn("diabetes", "Diabetes", diabetes, "progression", diabetes.target),
+    ]
 
 
-def _shipped(identifier: str, name: str, bunch: Any, target: str, outcomes: Sequence[object]) -> Dataset:
-    rows = tuple(
-        (*_texts(numbers), str(outcome)) for numbers, outcome in zip(bunch.data.tolist(), outcomes, strict=True)
+def _from_sklearn(dataset_id: str, name: str, bunch: Any, target: str, outcomes: NDArray[Any]) -> Dataset:
+    rows = (
+        (*(f"{number:.12g}" for number in numbers), str(outcome))
+        for numbers, outcome in zip(bunch.data, outcomes, strict=True)
     )
-    return Dataset(id=identifier, name=name, fields=(*map(str, bunch.feature_names), target), rows=rows)
+    return Dataset(id=dataset_id, name=name, fields=(*map(str, bunch.feature_names), target), rows=tuple(rows))
 
 
-def _texts(numbers: Iterable[float]) -> list[str]:
-    return [format(number, ".12g") for number in numbers]
+_JOB_TITLES = {"Assistant": -1.0, "Analyst": -0.4, "Engineer": 0.0, "Manager": 0.6, "Director": 1.1, "Executive": 1.4}
+_COMPANY_SIZES = ("1-10", "11-50", "51-200", "201-1000", "1000+", "")
+_INDUSTRIES = ("Education", "Finance", "Health", "Manufacturing", "Retail", "Software")
+_LOCATIONS = ("Asia", "Europe", "North America", "South America")
+
+
+def generate_leads(count: int = 2000, seed: int = 13) -> list[dict[str, str]]:
+    """Return synthetic sales leads with the fields from Akkio's Training page; about one in eight is positive."""
+    random = Random(seed)  # noqa: S311 - sample data; the standard library guarantees the same sequence everywhere
+    return [_generate_lead(random) for _ in range(count)]
+
+
+def _generate_lead(random: Random) -> dict[str, str]:
+    title = random.choice(list(_JOB_TITLES))
+    years = random.randint(0, 30)
+    webinars, papers, pages = random.randint(0, 6), random.randint(0, 8), random.randint(1, 40)
+    days = random.randint(0, 90)
+    opened = random.random()
+    clicked = opened * random.random()
+    answered = random.random() < 0.15 + 0.3 * opened
+    interest = _JOB_TITLES[title] + 0.7 * (webinars - 3) + 0.4 * (papers - 4) + 0.06 * (pages - 20)
+    interest += 3 * clicked + 0.8 * answered - 0.03 * days - 3.0 + random.gauss(0, 0.6)
+    positive = random.random() < 1 / (1 + math.exp(-1.5 * interest))
+    return {
+        "Job Title": title,
+        "Years of Experience": str(years),
+        "Company Size": random.choices(_COMPANY_SIZES, weights=(5, 5, 4, 3, 2, 1))[0],
+        "Industry": random.choice(_INDUSTRIES),
+        "Location": random.choice(_LOCATIONS),
+        "Webinars Attended": str(webinars),
+        "Whitepapers Downloaded": str(papers),
+        "Pages Visited": str(pages),
+        "Days Since Last Visit": str(days),
+        "Email Open Rate": str(round(opened, 2)),
+        "Email Click Rate": str(round(clicked, 2)),
+        "Responded to Survey": str(int(answered)),
+        "Positive Lead": str(int(positive)),
+    }

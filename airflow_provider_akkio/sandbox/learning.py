@@ -1,166 +1,305 @@
-"""A training from a dataset to a model: what it predicts, how well, what it goes by, and what the data tell."""
+"""Training of random forests with scikit-learn, and their predictions."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+from sklearn.utils import resample
+from sklearn.utils.class_weight import compute_sample_weight
 
-from airflow_provider_akkio.api.types import Duration
-from airflow_provider_akkio.sandbox.boosting import SEED, Allowance, Lesson, on_one_core
-from airflow_provider_akkio.sandbox.columns import ColumnCode, FloatArray
-from airflow_provider_akkio.sandbox.datasets import Dataset
-from airflow_provider_akkio.sandbox.statistics import compute_statistics
-from airflow_provider_akkio.sandbox.story import tell_story
-from airflow_provider_akkio.sandbox.targets import Target, UntrainableError, find_target, hold_out
+from airflow_provider_akkio.sandbox.datasets import (
+    Cell,
+    Dataset,
+    FieldType,
+    FloatArray,
+    cell_text,
+    format_number,
+    parse_numbers,
+)
+from airflow_provider_akkio.sandbox.statistics import data_story, field_statistics, group_rows
 
-HELD_OUT_SHARE = 0.2
-# What about one core learns from in that time, story and statistics included.
-MOST_CELLS_PER_SECOND = 50_000
+_TREES = {10: 100, 60: 200, 300: 300, 1800: 500}
+"""Number of trees by ``duration``."""
+
+_SEED = 2014
+_HELD_OUT_SHARE = 0.2
+# Bounds the memory, and the time until a training notices that it must stop.
+_MAX_CELLS = 500_000
+_TREES_PER_STEP = 5
+_SHARE_OF_TIME_FOR_TREES = 0.5
+
+_MIN_ROWS = 10
+_MAX_CLASSES = 50
+_MAX_CLASSES_PER_ROW = 0.3
+
+# With one job, which is the default, a forest starts no thread and calls no library that does.
+_FOREST: dict[str, Any] = {
+    "min_samples_leaf": 2,
+    "max_leaf_nodes": 256,
+    "max_features": 0.5,
+    "random_state": _SEED,
+    "warm_start": True,
+}
+
+
+class UntrainableError(ValueError):
+    """The dataset and the parameters do not allow a model."""
+
+
+class TrainingStoppedError(Exception):
+    """The sandbox was stopped during the training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
-    """What makes two trainings the same: everything of a submission but ``force``.
+class TrainingParameters:
+    """Parameters of a training; together with the dataset they determine the model.
 
-    :param dataset_id: id of the dataset to train on.
-    :param predict_fields: the fields to predict.
-    :param ignore_fields: the fields to leave out.
-    :param duration: how many seconds the training may take.
-    :param extra_attention: let rare classes weigh as much as frequent ones; without effect on a number.
+    :param predict_fields: fields to predict.
+    :param ignore_fields: fields to ignore, sorted.
+    :param duration: maximum seconds of the training; a longer one grows more trees.
+    :param extra_attention: weight rare classes as much as frequent ones; no effect on a number.
     """
 
-    dataset_id: str
     predict_fields: tuple[str, ...]
-    ignore_fields: frozenset[str]
-    duration: Duration
-    extra_attention: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predictor:
-    """A model of one field.
-
-    :param target: the field.
-    :param codes: how the cells that the model goes by become its columns, in their order.
-    :param estimator: scikit-learn's model.
-    """
-
-    target: Target
-    codes: tuple[ColumnCode, ...]
-    estimator: Any
+    ignore_fields: tuple[str, ...] = ()
+    duration: int = 10
+    extra_attention: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """What comes out of a training; the last three in the shapes of Akkio's Training page.
+    """Outcome of a training; the last three attributes are in the documented shapes.
 
-    :param predictors: one per predicted field.
-    :param stats: per predicted field how well the held-out rows were predicted.
-    :param field_importance: per field its share of the decision; the shares are not negative, and 1 in all.
-    :param data_story: per predicted field its outcomes and their causes.
+    :param features: fields that the model predicts from.
+    :param encoder: converts the cells of the features to numbers.
+    :param forests: a random forest per predicted field.
+    :param stats: quality of the predictions for held-out rows.
+    :param field_importance: share of each field in the decisions; the shares add up to 1.
+    :param data_story: outcomes of each predicted field and their causes.
     """
 
-    predictors: tuple[Predictor, ...]
+    features: Sequence[str]
+    encoder: ColumnTransformer
+    forests: Mapping[str, Any]
     stats: list[list[dict[str, Any]]]
     field_importance: dict[str, float]
     data_story: list[dict[str, Any]]
 
+    def predict(self, rows: Sequence[Mapping[str, Cell]], *, explain: bool) -> list[dict[str, Any]]:
+        """Return a prediction for each row.
+
+        :param rows: values by field name; a missing field counts as an empty cell, an unknown field is ignored.
+        :param explain: add the effect of each field, compared with the prediction for the row without that field.
+        """
+        predictions: list[dict[str, Any]] = [{} for _ in rows]
+        if not rows:
+            return predictions
+        cells = [[cell_text(row.get(name)) for name in self.features] for row in rows]
+        matrix = self.encoder.transform(np.array(cells, dtype=object))
+        for name, forest in self.forests.items():
+            for prediction, values in zip(predictions, _predict(name, forest, matrix), strict=True):
+                prediction.update(values)
+            if explain:
+                for prediction, effects in zip(predictions, _explain(forest, matrix).tolist(), strict=True):
+                    prediction.setdefault("explanation", {}).update(zip(self.features, effects, strict=True))
+        return predictions
+
+
+def _predict(name: str, forest: Any, matrix: FloatArray) -> list[dict[str, Any]]:
+    if isinstance(forest, RandomForestRegressor):
+        return [{name: number} for number in forest.predict(matrix).tolist()]
+    keys = [f"Probability {name} is {one}" for one in forest.classes_]
+    return [
+        {name: forest.classes_[row.argmax()], **dict(zip(keys, row.tolist(), strict=True))}
+        for row in forest.predict_proba(matrix)
+    ]
+
+
+def _explain(forest: Any, matrix: FloatArray) -> FloatArray:
+    """Return the effect of each column on the predicted number, or on the probability of the predicted class."""
+    is_number = isinstance(forest, RandomForestRegressor)
+    rows = np.arange(len(matrix))
+    predicted = rows if is_number else forest.predict_proba(matrix).argmax(axis=1)
+
+    def output(seen: FloatArray) -> FloatArray:
+        return np.asarray(forest.predict(seen) if is_number else forest.predict_proba(seen)[rows, predicted])
+
+    whole, effects = output(matrix), []
+    for column in range(matrix.shape[1]):
+        without = matrix.copy()
+        without[:, column] = np.nan
+        effects.append(whole - output(without))
+    return np.column_stack(effects)
+
 
 @dataclass(frozen=True, slots=True)
-class _Study:
-    predictor: Predictor
-    stats: list[dict[str, Any]]
-    shares: FloatArray
-    story: dict[str, Any]
+class _Target:
+    """A field to predict: its class names (none for a number), the rows with a value, and these values."""
+
+    name: str
+    classes: tuple[str, ...]
+    rows: NDArray[np.int64]
+    values: NDArray[Any]
 
 
-def learn(dataset: Dataset, parameters: Parameters, stopping: threading.Event) -> TrainedModel:
-    """Train a model for each field to predict; the same arguments give the same one, unless its time runs out.
+def train(dataset: Dataset, parameters: TrainingParameters, stop: threading.Event) -> TrainedModel:
+    """Train a model; the same arguments return the same model unless the duration ends the training early.
 
-    Of a dataset that is too large for the duration, a random sample of the rows is taken.
-
-    :param dataset: the rows.
-    :param parameters: what to predict, from what, and in which time.
-    :param stopping: when it is set, :class:`TrainingStopped` is raised soon.
-    :raises UntrainableError: if no model can come out of it.
+    :param dataset: dataset to train on; of a large one, a random sample of the rows is used.
+    :param parameters: parameters of the training.
+    :param stop: event that makes the training stop soon.
+    :raises UntrainableError: if the dataset and the parameters do not allow a model.
+    :raises TrainingStoppedError: if ``stop`` is set.
     """
+    _check_parameters(dataset, parameters)
+    max_rows = _MAX_CELLS // (len(dataset.fields) * len(parameters.predict_fields))
+    if len(dataset.rows) > max_rows:
+        sample = resample(dataset.rows, replace=False, n_samples=max_rows, random_state=_SEED)
+        dataset = replace(dataset, rows=tuple(sample))
+    targets = [_target(dataset, name) for name in parameters.predict_fields]
+    features = [name for name in dataset.fields if name not in parameters.predict_fields + parameters.ignore_fields]
+    # The encoder returns the numeric columns first.
+    features.sort(key=dataset.is_numeric, reverse=True)
+    encoder = _encoder([dataset.is_numeric(name) for name in features])
+    matrix = encoder.fit_transform(np.column_stack([np.array(dataset.cells(name), object) for name in features]))
+    forests, stats, importances, stories = {}, [], [], []
+    for target in targets:
+        known, (learned, held_out) = matrix[target.rows], _split(target)
+        forest = _grow_forest(target, known[learned], target.values[learned], parameters, stop)
+        predicted = forest.predict(known[held_out])
+        importances.append(_importance(features, forest))
+        forests[target.name] = forest
+        stats.append(
+            field_statistics(
+                dataset.fields.index(target.name), target.name, target.classes, target.values[held_out], predicted
+            )
+        )
+        stories.append(_story(dataset, target, sorted(features, key=importances[-1].__getitem__, reverse=True)))
+    return TrainedModel(
+        features=features,
+        encoder=encoder,
+        forests=forests,
+        stats=stats,
+        field_importance={
+            name: float(np.mean([importance.get(name, 0.0) for importance in importances]))
+            for name in dataset.fields
+            if name not in parameters.ignore_fields
+        },
+        data_story=stories,
+    )
+
+
+def _check_parameters(dataset: Dataset, parameters: TrainingParameters) -> None:
     if not dataset.rows:
         raise UntrainableError(f"Dataset {dataset.id!r} has no rows.")
-    causes = _find_causes(dataset, parameters)
-    dataset = _sample(dataset, parameters)
-    targets = [find_target(dataset, name) for name in parameters.predict_fields]
-    codes = tuple(ColumnCode.learn(name, dataset.cells(name)) for name in causes)
-    with on_one_core():
-        studies = [_study(dataset, target, codes, parameters, stopping) for target in targets]
-    shares = dict(zip(causes, np.mean([study.shares for study in studies], axis=0).tolist(), strict=True))
-    return TrainedModel(
-        predictors=tuple(study.predictor for study in studies),
-        stats=[study.stats for study in studies],
-        field_importance={
-            name: shares.get(name, 0.0) for name in dataset.fields if name not in parameters.ignore_fields
-        },
-        data_story=[study.story for study in studies],
-    )
-
-
-def _find_causes(dataset: Dataset, parameters: Parameters) -> list[str]:
-    """Return the fields to predict from; raise :class:`UntrainableError` if the parameters do not fit the dataset."""
-    predicted, ignored = set(parameters.predict_fields), parameters.ignore_fields
+    predicted, ignored, fields = set(parameters.predict_fields), set(parameters.ignore_fields), set(dataset.fields)
     for parameter, names in (("predict_fields", predicted), ("ignore_fields", ignored)):
-        if unknown := sorted(names - set(dataset.fields)):
-            raise UntrainableError(f"Dataset {dataset.id!r} has no field {_quote(unknown)}, named in {parameter}.")
-    if both := sorted(predicted & ignored):
-        raise UntrainableError(f"Field {_quote(both)} cannot be both predicted and ignored.")
-    causes = [name for name in dataset.fields if name not in predicted | ignored]
-    if not causes:
-        raise UntrainableError(f"Dataset {dataset.id!r} has no field left to predict {_quote(sorted(predicted))} from.")
-    return causes
+        if names - fields:
+            raise UntrainableError(f"Dataset {dataset.id!r} has no field {_quote(names - fields)} ({parameter}).")
+    if predicted & ignored:
+        raise UntrainableError(f"Field {_quote(predicted & ignored)} cannot be both predicted and ignored.")
+    if not fields - predicted - ignored:
+        raise UntrainableError(f"Dataset {dataset.id!r} has no field left to predict {_quote(predicted)} from.")
 
 
-def _sample(dataset: Dataset, parameters: Parameters) -> Dataset:
-    most_cells = MOST_CELLS_PER_SECOND * parameters.duration // len(parameters.predict_fields)
-    most_rows = most_cells // len(dataset.fields)
-    if len(dataset.rows) <= most_rows:
-        return dataset
-    picked = np.random.default_rng(SEED).choice(len(dataset.rows), most_rows, replace=False)
-    return replace(dataset, rows=tuple(dataset.rows[row] for row in np.sort(picked)))
+def _quote(names: set[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
 
 
-def _quote(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))
+def _target(dataset: Dataset, name: str) -> _Target:
+    cells, numbers = dataset.cells(name), parse_numbers(dataset.cells(name))
+    if dataset.field_type(name) is FieldType.NUMBER:
+        rows = np.flatnonzero(~np.isnan(numbers))
+        target = _Target(name, (), rows, numbers[rows])
+    else:
+        classes = sorted(set(cells) - {""})
+        if dataset.is_numeric(name):
+            cells = ["" if np.isnan(number) else format_number(number) for number in numbers]
+            classes = [format_number(number) for number in np.unique(numbers[~np.isnan(numbers)])]
+        labels = np.array(cells, dtype=object)
+        rows = np.flatnonzero(labels != "")
+        target = _Target(name, tuple(classes), rows, labels[rows])
+    _check_target(target)
+    return target
 
 
-def _study(
-    dataset: Dataset,
-    target: Target,
-    codes: tuple[ColumnCode, ...],
-    parameters: Parameters,
-    stopping: threading.Event,
-) -> _Study:
-    lesson = Lesson(
-        target=target,
-        duration=parameters.duration,
-        extra_attention=parameters.extra_attention,
-        is_category=tuple(code.categories is not None for code in codes),
-        allowance=Allowance(parameters.duration / len(parameters.predict_fields), stopping),
+def _check_target(target: _Target) -> None:
+    row_count, class_count = len(target.rows), len(target.classes)
+    max_classes = min(_MAX_CLASSES, int(_MAX_CLASSES_PER_ROW * row_count))
+    if row_count < _MIN_ROWS:
+        raise UntrainableError(f"Field {target.name!r} has a value in {row_count} rows; {_MIN_ROWS} are required.")
+    if class_count == 1:
+        raise UntrainableError(f"Field {target.name!r} has the value {target.classes[0]!r} in every row.")
+    if class_count > max_classes:
+        raise UntrainableError(
+            f"Field {target.name!r} has {class_count} distinct values in {row_count} rows; at most {max_classes} "
+            "classes can be predicted."
+        )
+
+
+def _encoder(is_numeric: Sequence[bool]) -> ColumnTransformer:
+    return make_column_transformer(
+        (FunctionTransformer(_to_numbers), np.flatnonzero(is_numeric)),
+        (
+            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan),
+            np.flatnonzero(np.logical_not(is_numeric)),
+        ),
     )
-    matrix = np.column_stack([code.encode(dataset.cells(code.name)) for code in codes])[target.rows]
-    learned, held_out = hold_out(target.groups, HELD_OUT_SHARE, SEED)
-    estimator = lesson.fit(matrix[learned], target.values[learned])
-    actual = target.values[held_out]
-    shares = lesson.weigh_columns(estimator, matrix[held_out], actual)
-    ranked = [codes[position].name for position in np.argsort(-shares, kind="stable")]
-    return _Study(
-        predictor=Predictor(target=target, codes=codes, estimator=estimator),
-        stats=compute_statistics(target, actual, estimator.predict(matrix[held_out])),
-        shares=shares,
-        story=tell_story(target, {name: _known(dataset.cells(name), target) for name in ranked}),
-    )
 
 
-def _known(cells: Sequence[str], target: Target) -> list[str]:
-    return [cells[row] for row in target.rows]
+def _to_numbers(table: NDArray[Any]) -> FloatArray:
+    return parse_numbers(table.ravel().tolist()).reshape(table.shape)
+
+
+def _split(target: _Target) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of training rows and of held-out rows, in the same proportion for every class.
+
+    scikit-learn's stratified split rejects a class with a single row; here that row is a training row.
+    """
+    random = np.random.default_rng(_SEED)
+    is_held_out = np.zeros(len(target.rows), dtype=bool)
+    for group in [target.values == name for name in target.classes] or [~is_held_out]:
+        members = random.permutation(np.flatnonzero(group))
+        count = min(len(members) - 1, max(1, round(len(members) * _HELD_OUT_SHARE)))
+        is_held_out[members[:count]] = True
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+
+def _grow_forest(
+    target: _Target, matrix: FloatArray, values: NDArray[Any], parameters: TrainingParameters, stop: threading.Event
+) -> Any:
+    deadline = time.monotonic() + _SHARE_OF_TIME_FOR_TREES * parameters.duration / len(parameters.predict_fields)
+    forest = RandomForestClassifier(**_FOREST) if target.classes else RandomForestRegressor(**_FOREST)
+    weights = compute_sample_weight("balanced", values) if target.classes and parameters.extra_attention else None
+    for tree_count in range(_TREES_PER_STEP, _TREES[parameters.duration] + 1, _TREES_PER_STEP):
+        if stop.is_set():
+            raise TrainingStoppedError("The sandbox was stopped.")
+        forest.set_params(n_estimators=tree_count).fit(matrix, values, sample_weight=weights)
+        if time.monotonic() >= deadline:
+            break
+    return forest
+
+
+def _importance(features: Sequence[str], forest: Any) -> dict[str, float]:
+    shares = forest.feature_importances_ if forest.feature_importances_.any() else np.ones(len(features))
+    return dict(zip(features, (shares / shares.sum()).tolist(), strict=True))
+
+
+def _story(dataset: Dataset, target: _Target, features: Sequence[str]) -> dict[str, Any]:
+    if target.classes:
+        outcomes = {name: target.values == name for name in target.classes}
+    else:
+        is_high = target.values > np.median(target.values)
+        outcomes = {"high": is_high, "low": ~is_high}
+    known = replace(dataset, rows=tuple(dataset.rows[row] for row in target.rows))
+    causes = ((name, group_rows(known.cells(name), is_numeric=dataset.is_numeric(name))) for name in features)
+    return data_story(target.name, FieldType.CATEGORY if target.classes else FieldType.NUMBER, outcomes, causes)

@@ -1,257 +1,196 @@
-"""The trainings that were asked for: one queue, a few worker threads, and what each is at."""
+"""Queue of trainings: worker threads, the status of each task, and the trained models."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import queue
 import secrets
-import string
 import threading
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 
-from airflow_provider_akkio.api.types import TrainingStatus
-from airflow_provider_akkio.sandbox.boosting import TrainingStopped
-from airflow_provider_akkio.sandbox.datasets import Dataset
-from airflow_provider_akkio.sandbox.learning import Parameters, TrainedModel, learn
-from airflow_provider_akkio.sandbox.targets import UntrainableError
+from airflow_provider_akkio.sandbox.datasets import Dataset, NotFoundError
+from airflow_provider_akkio.sandbox.learning import (
+    TrainedModel,
+    TrainingParameters,
+    TrainingStoppedError,
+    UntrainableError,
+    train,
+)
 
 logger = logging.getLogger(__name__)
 
-_ID_CHARACTERS = string.ascii_letters + string.digits
-_ID_LENGTH = 20
-
-# With a pace, a training is shown as waiting for so much of it.
-WAITING_SHARE = 0.2
-FIRST_ESTIMATE = 1.0
-STOPPING_SECONDS = 5.0
+_FIRST_ESTIMATE_SECONDS = 1.0
+_SUBMITTED_SHARE_OF_PACE = 0.2
 
 
-@dataclass(slots=True, kw_only=True)
+class TaskStatus(StrEnum):
+    """Statuses in the Training page of Akkio."""
+
+    SUBMITTED = "SUBMITTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
-    """One training and what became of it; only the worker that does it writes ``status`` and what follows.
+    """A training that is queued, running or done.
 
-    :param dataset: the rows as they were when it was asked for.
-    :param parameters: what was asked for.
-    :param model_id: what its model is called, once there is one.
-    :param is_deleted: whether its model was deleted.
+    :param dataset: dataset at the time of the submission.
+    :param parameters: parameters of the training.
+    :param model_id: ID of its model.
+    :param future: outcome of the training.
     """
 
     dataset: Dataset
-    parameters: Parameters
+    parameters: TrainingParameters
     model_id: str
-    status: TrainingStatus = TrainingStatus.SUBMITTED
-    seconds: float = 0.0
-    model: TrainedModel | None = None
-    error: str | None = None
-    is_deleted: bool = False
+    future: Future[TrainedModel]
 
     @property
-    def is_of_use(self) -> bool:
-        """Whether a model will come of it, or has and is still there."""
-        return self.status is not TrainingStatus.FAILED and not self.is_deleted
+    def status(self) -> TaskStatus:
+        """Current status."""
+        # Read before `done`, so that a training that ends in between does not look like a queued one.
+        is_running = self.future.running()
+        if self.future.done():
+            return TaskStatus.FAILED if self.future.exception() else TaskStatus.SUCCEEDED
+        return TaskStatus.IN_PROGRESS if is_running else TaskStatus.SUBMITTED
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One submission; several share a training if they ask for the same.
+    """A submission; submissions with the same parameters share a training.
 
-    :param id: what its status is asked for by.
-    :param training: what it waits for.
-    :param submitted_at: when it came, by the monotonic clock.
+    :param training: the training.
+    :param submitted_at: time of the submission by the monotonic clock.
     """
 
-    id: str
     training: Training
     submitted_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What a task is at.
+    """Status of a task, with an estimate if it is in progress, and with the reason if it failed."""
 
-    :param status: ``SUBMITTED``, ``IN_PROGRESS``, ``SUCCEEDED`` or ``FAILED``.
-    :param estimate_seconds: while it is in progress, a rough estimate of the whole.
-    :param error: why it failed, if it did.
-    """
-
-    status: TrainingStatus
+    status: TaskStatus
     estimate_seconds: float | None = None
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The model that a task ended with.
-
-    :param model_id: what it is called.
-    :param model: what it is.
-    """
-
-    model_id: str
-    model: TrainedModel
-
-
-class UnknownTaskError(LookupError):
-    """No task has this id."""
-
-
-class UnknownModelError(LookupError):
-    """No model has this id."""
-
-
-class UnfinishedTaskError(LookupError):
-    """The task has no model: not yet, or never."""
-
-
 class TrainingQueue:
-    """Trains one after the other what is submitted, and tells what each is at.
+    """Trains models in worker threads and stores them.
 
-    The workers are threads: scikit-learn lets go of the interpreter while it learns, so answers stay quick; the models
-    lie where predictions can be asked of them; and whatever ends the process ends them too.
+    Threads do not block the server: scikit-learn releases the GIL while it grows a tree.
 
-    :param datasets: what can be trained on, by id; read on each submission.
-    :param workers: how many trainings may run at once; default 1.
-    :param pace: for how many seconds at least a task is shown as going on; default 0.
+    :param workers: number of trainings that run at once; default 1.
+    :param pace: minimum seconds from a submission to its final status; default 0.
     """
 
-    def __init__(self, datasets: Mapping[str, Dataset], *, workers: int = 1, pace: float = 0.0) -> None:
+    def __init__(self, *, workers: int = 1, pace: float = 0.0) -> None:
         self.submissions = 0
         self.trainings = 0
-        self._datasets = datasets
         self._pace = pace
-        self._tasks: dict[str, Task] = {}
-        self._by_parameters: dict[tuple[Parameters, int], list[Training]] = {}
-        self._waiting: queue.SimpleQueue[Training | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"akkio-sandbox-training-{number}", daemon=True)
-            for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._stop = threading.Event()
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="akkio-sandbox-training")
+        self._tasks: dict[str, Task] = {}
+        self._models: dict[str, Training] = {}
+        self._by_parameters: defaultdict[tuple[str, int, TrainingParameters], list[Training]] = defaultdict(list)
+        self._longest_seconds: dict[str, float] = {}
 
-    def submit(self, parameters: Parameters, *, force: bool) -> Task:
-        """Return a new task for a training: the one with these parameters and these rows, if there is one of use.
+    def submit(self, dataset: Dataset, parameters: TrainingParameters, *, force: bool) -> str:
+        """Submit a training and return the task ID.
 
-        :param parameters: what to train; its dataset must exist.
-        :param force: train in any case.
+        :param dataset: dataset to train on.
+        :param parameters: parameters of the training.
+        :param force: start a new training even if there is a training of the same rows with the same parameters that
+            has not failed, and whose model was not deleted.
         """
+        task_id = secrets.token_hex(10)
+        key = (dataset.id, dataset.version, parameters)
         with self._lock:
             self.submissions += 1
-            dataset = self._datasets[parameters.dataset_id]
-            same = self._by_parameters.setdefault((parameters, dataset.version), [])
-            if force or not same or not same[-1].is_of_use:
-                model_id = _derive_id(parameters, dataset.version, len(same))
-                same.append(Training(dataset=dataset, parameters=parameters, model_id=model_id))
-                self._waiting.put(same[-1])
-            task = Task(_random_id(), same[-1], time.monotonic())
-            self._tasks[task.id] = task
-            return task
+            same = self._by_parameters[key]
+            if force or not same or not self._is_reusable(same[-1]):
+                # The same sequence of submissions returns the same model IDs in every run.
+                model_id = hashlib.sha256(repr((key, len(same))).encode()).hexdigest()[:20]
+                future = self._executor.submit(self._train, dataset, parameters)
+                same.append(Training(dataset, parameters, model_id, future))
+                self._models[model_id] = same[-1]
+            self._tasks[task_id] = Task(same[-1], time.monotonic())
+        return task_id
 
     def progress(self, task_id: str) -> Progress:
-        """Return what a task is at; raise :class:`UnknownTaskError` if there is none of that id."""
-        task = self._find(task_id)
-        training, elapsed = task.training, time.monotonic() - task.submitted_at
-        if training.status.is_waiting or elapsed < WAITING_SHARE * self._pace:
-            return Progress(status=TrainingStatus.SUBMITTED)
-        if training.status is TrainingStatus.IN_PROGRESS or elapsed < self._pace:
-            return Progress(status=TrainingStatus.IN_PROGRESS, estimate_seconds=self._estimate(training))
-        return Progress(status=training.status, error=training.error)
+        """Return the status of a task; raise :class:`NotFoundError` if there is no such task."""
+        task = self._task(task_id)
+        status, elapsed = task.training.status, time.monotonic() - task.submitted_at
+        if status is TaskStatus.SUBMITTED or elapsed < _SUBMITTED_SHARE_OF_PACE * self._pace:
+            return Progress(status=TaskStatus.SUBMITTED)
+        if status is TaskStatus.IN_PROGRESS or elapsed < self._pace:
+            estimate = self._longest_seconds.get(task.training.dataset.id, _FIRST_ESTIMATE_SECONDS)
+            return Progress(status=TaskStatus.IN_PROGRESS, estimate_seconds=max(self._pace, estimate))
+        error = task.training.future.exception()
+        return Progress(status=status, error=str(error) if error else None)
 
-    def result(self, task_id: str) -> Finished:
-        """Return the model of a task.
+    def result(self, task_id: str) -> tuple[str, TrainedModel]:
+        """Return the ID and the model of a task.
 
-        :param task_id: the task.
-        :raises UnknownTaskError: if there is none of that id.
-        :raises UnfinishedTaskError: if its status is not ``SUCCEEDED``.
+        :raises NotFoundError: if there is no such task, or its status is not ``SUCCEEDED``.
         """
-        training, status = self._find(task_id).training, self.progress(task_id).status
-        if status is not TrainingStatus.SUCCEEDED or training.model is None:
-            raise UnfinishedTaskError(f"Task {task_id!r} has no result: it is {status}.")
-        return Finished(training.model_id, training.model)
+        training, status = self._task(task_id).training, self.progress(task_id).status
+        if status is not TaskStatus.SUCCEEDED:
+            raise NotFoundError(f"Task {task_id!r} has no result: its status is {status}.")
+        return training.model_id, training.future.result()
 
-    def models(self) -> list[tuple[str, str]]:
-        """Return the id and name of each model."""
-        return [
-            (one.model_id, f"{one.dataset.name}: {', '.join(one.parameters.predict_fields)}") for one in self._trained()
-        ]
+    def model_names(self) -> dict[str, str]:
+        """Return the name of each model by its ID."""
+        return {
+            model_id: f"{training.dataset.name}: {', '.join(training.parameters.predict_fields)}"
+            for model_id, training in list(self._models.items())
+            if training.status is TaskStatus.SUCCEEDED
+        }
 
     def model(self, model_id: str) -> TrainedModel:
-        """Return a model; raise :class:`UnknownModelError` if there is none of that id."""
-        model = self._of_model(model_id).model
-        assert model is not None  # noqa: S101 - only trainings with a model are looked through
-        return model
+        """Return a model; raise :class:`NotFoundError` if there is no such model."""
+        training = self._models.get(model_id)
+        if training is None or training.status is not TaskStatus.SUCCEEDED:
+            raise NotFoundError(f"There is no model {model_id!r}.")
+        return training.future.result()
 
     def delete_model(self, model_id: str) -> None:
-        """Delete a model; raise :class:`UnknownModelError` if there is none of that id."""
-        self._of_model(model_id).is_deleted = True
+        """Delete a model; raise :class:`NotFoundError` if there is no such model."""
+        self.model(model_id)
+        self._models.pop(model_id, None)
 
-    def close(self) -> None:
-        """Stop the workers, at most a few seconds long; a training that is going on fails."""
-        self._stopping.set()
-        for _ in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join(STOPPING_SECONDS)
+    def stop(self) -> None:
+        """Stop the workers; trainings that are queued or running fail."""
+        self._stop.set()
+        self._executor.shutdown()
 
-    def _trained(self) -> list[Training]:
-        with self._lock:
-            everything = [one for trainings in self._by_parameters.values() for one in trainings]
-        return [one for one in everything if one.model is not None and one.is_of_use]
+    def _task(self, task_id: str) -> Task:
+        if task_id not in self._tasks:
+            raise NotFoundError(f"There is no task {task_id!r}.")
+        return self._tasks[task_id]
 
-    def _of_model(self, model_id: str) -> Training:
-        for training in self._trained():
-            if training.model_id == model_id:
-                return training
-        raise UnknownModelError(f"There is no model {model_id!r}.")
+    def _is_reusable(self, training: Training) -> bool:
+        return training.model_id in self._models and training.status is not TaskStatus.FAILED
 
-    def _find(self, task_id: str) -> Task:
-        try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise UnknownTaskError(f"There is no task {task_id!r}.") from None
-
-    def _estimate(self, training: Training) -> float:
-        """Return the longest time that a training on the same dataset took, and no less than the pace."""
-        with self._lock:
-            everything = [one for trainings in self._by_parameters.values() for one in trainings]
-        seconds = [one.seconds for one in everything if one.seconds and one.dataset.id == training.dataset.id]
-        return max(self._pace, *seconds) if seconds else max(self._pace, FIRST_ESTIMATE)
-
-    def _work(self) -> None:
-        while (training := self._waiting.get()) is not None and not self._stopping.is_set():
-            self._train(training)
-
-    def _train(self, training: Training) -> None:
-        began = time.monotonic()
+    def _train(self, dataset: Dataset, parameters: TrainingParameters) -> TrainedModel:
+        started_at = time.monotonic()
         with self._lock:
             self.trainings += 1
-        training.status = TrainingStatus.IN_PROGRESS
         try:
-            training.model = learn(training.dataset, training.parameters, self._stopping)
-        except UntrainableError as error:
-            training.error = str(error)
-        except TrainingStopped:
-            training.error = "The sandbox was stopped."
+            return train(dataset, parameters, self._stop)
+        except (UntrainableError, TrainingStoppedError):
+            raise
         except Exception as error:
-            logger.exception("A training on %r broke.", training.dataset.id)
-            training.error = f"The sandbox failed: {error}"
-        training.seconds = time.monotonic() - began
-        # Last, since whoever reads it as ended reads the rest without a lock.
-        training.status = TrainingStatus.FAILED if training.model is None else TrainingStatus.SUCCEEDED
-
-
-def _random_id() -> str:
-    return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
-
-
-def _derive_id(parameters: Parameters, version: int, number: int) -> str:
-    """Return the same id for the same parameters and rows in every run, and another for each further training."""
-    shown = (sorted(parameters.ignore_fields), parameters.predict_fields, int(parameters.duration))
-    text = repr((parameters.dataset_id, parameters.extra_attention, *shown, version, number))
-    digest = hashlib.sha256(text.encode()).digest()
-    return "".join(_ID_CHARACTERS[byte % len(_ID_CHARACTERS)] for byte in digest[:_ID_LENGTH])
+            logger.exception("Training on dataset %r failed because of an error in the sandbox.", dataset.id)
+            raise RuntimeError(f"The sandbox failed: {error}") from error
+        finally:
+            seconds = time.monotonic() - started_at
+            self._longest_seconds[dataset.id] = max(seconds, self._longest_seconds.get(dataset.id, 0.0))

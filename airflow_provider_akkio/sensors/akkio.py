@@ -15,100 +15,98 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_akkio.api.parameters import is_literal, naming, parse_id, seconds
-from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_seconds
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION
-from airflow_provider_akkio.operators._base import TrainingWaiter
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
+from airflow_provider_akkio.operators._base import AkkioTrainingOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AkkioTrainSensor(TrainingWaiter, BaseSensorOperator):
-    """Wait for a training that another task, or somebody else, submitted; without holding a worker by default.
+class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
+    """Wait for a training that another task submitted, without occupying a worker by default.
 
-    XComs: ``akkio_status`` while it waits; at the end ``model_id``, ``stats``, ``field_importance`` and ``data_story``
-    just as Akkio sent them, or ``akkio_error``, which says why there is no model. The return value is the model's id.
+    XComs: ``akkio_status`` during the wait; at the end ``model_id``, ``stats``, ``field_importance`` and ``data_story``
+    as Akkio sent them, or ``akkio_error``. The return value is the model ID.
 
-    :param akkio_task_id: id of the training.
-    :param akkio_conn_id: id of the Airflow connection, of the type ``akkio``; default ``akkio_default``.
-    :param deferrable: wait in the triggerer (default); else in the worker, or with ``mode="reschedule"`` in a worker
-        for one question at a time.
-    :param poll_interval: seconds between two questions for the status; by default around the end that Akkio estimates,
-        and with ``mode="reschedule"`` 60. A sensor's ``poke_interval`` means the same.
-    :param timeout: seconds or a timedelta, counted from the beginning of the wait, after which the task fails; default
-        a day.
-    :raises AkkioParameterError: a ``ValueError``, if a literal is wrong; a value that is wrong once rendered fails the
-        task before anything is sent.
+    .. code-block:: python
+
+        wait = AkkioTrainSensor(task_id="wait", akkio_task_id=submit.output, timeout=timedelta(hours=2))
+
+    :param akkio_task_id: ID of the training.
+    :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
+    :param deferrable: whether to wait in the triggerer (default). Otherwise the sensor waits in the worker, or with
+        ``mode="reschedule"`` in a worker for one poll at a time.
+    :param poll_interval: seconds between two polls; default the polling schedule, and 60 with ``mode="reschedule"``.
+        A sensor's ``poke_interval`` has the same meaning.
+    :param timeout: seconds or a timedelta after which the task fails, counted from the start of the wait; default a
+        day.
+    :raises AkkioParameterError: if a literal is invalid (when the DAG is parsed), or a rendered value is invalid
+        (before anything is sent).
     """
 
     template_fields: Sequence[str] = ("akkio_task_id", "akkio_conn_id")
-    _last_status: str = "not known"
 
     def __init__(
         self,
         *,
         akkio_task_id: str,
-        akkio_conn_id: str = DEFAULT_CONNECTION,
+        akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         deferrable: bool = True,
         poll_interval: float | None = None,
         timeout: float | timedelta = MAX_TRAINING_SECONDS,
         **kwargs: Any,
     ) -> None:
-        with naming(kwargs.get("task_id", "")):
+        with naming_task(kwargs.get("task_id", "")):
             interval = kwargs.get("poke_interval") if poll_interval is None else poll_interval
             if interval is not None:
-                kwargs["poke_interval"] = interval = seconds("poll_interval", interval)
-            timeout = seconds("timeout", timeout)
+                kwargs["poke_interval"] = interval = parse_seconds("poll_interval", interval)
+            timeout = parse_seconds("timeout", timeout)
             for name, value in (("akkio_task_id", akkio_task_id), ("akkio_conn_id", akkio_conn_id)):
                 if is_literal(value):
                     parse_id(name, value)
-        super().__init__(timeout=timeout, **kwargs)
+        super().__init__(
+            akkio_conn_id=akkio_conn_id, deferrable=deferrable, poll_interval=interval, timeout=timeout, **kwargs
+        )
         self.akkio_task_id = akkio_task_id
-        self.akkio_conn_id = akkio_conn_id
-        self.deferrable = deferrable
-        self.poll_interval = interval
 
     def execute(self, context: Context) -> Any:
-        """Wait for the training's end."""
-        with self._softly(), self.telling_why(context):
-            if not self.reschedule or self.deferrable:
-                return self.await_training(context, self._training(), time.time() + self.timeout)
+        """Wait for the training, and push its result."""
+        with self._soft_failing(), self.pushing_errors(context):
+            if self.deferrable or not self.reschedule:
+                return self.wait_for_training(context, self._training(), time.time() + self.timeout)
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as error:
                 raise AkkioTrainingTimeoutError(
-                    f"Training {self.akkio_task_id} did not end within {self.timeout:g} s; its last status is "
-                    f"{printable(self._last_status)}. {still_running(self.akkio_task_id)}",
-                    last_status=self._last_status,
+                    f"Training {self.akkio_task_id} was not done within {self.timeout:g} s. "
+                    f"{still_running(self.akkio_task_id)}"
                 ) from error
 
     def execute_complete(self, context: Context, event: Any = None) -> str:
-        """Go on after the trigger, as the operator does; a soft sensor is skipped where that fails."""
-        with self._softly():
+        """Push the result of the training, or raise the error that ended the wait."""
+        with self._soft_failing():
             return super().execute_complete(context, event)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Ask once whether the training has ended."""
+        """Poll the training once, in ``mode="reschedule"``."""
         training = self._training()
-        told = self.watch(context, training)
-        hook = self.open_hook()
+        hook = AkkioHook(self.akkio_conn_id)
+        on_status = self.status_reporter(context, training)
         try:
-            state = hook.run(lambda akkio: akkio.wait(training, training.submitted_at, on_status=told))
-        except AkkioTrainingTimeoutError as error:
-            self._last_status = error.last_status
+            state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
+        except AkkioTrainingTimeoutError:
             return False
-        result = hook.get_training_result(training.akkio_task_id, state.location)
-        self._awaited = training.akkio_task_id
-        return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, result))
+        model_id = self.fetch_result(context, hook, training, state, training.submitted_at)
+        return PokeReturnValue(is_done=True, xcom_value=model_id)
 
     def _training(self) -> SubmittedTraining:
         return SubmittedTraining(parse_id("akkio_task_id", self.akkio_task_id), time.time())
 
     @contextmanager
-    def _softly(self) -> Iterator[None]:
+    def _soft_failing(self) -> Iterator[None]:
         try:
             yield
         except AkkioError as error:

@@ -1,16 +1,14 @@
-"""How a training stands, as its task tells it in XCom: for Airflow's page, and for the tasks after it."""
+"""The XCom ``akkio_status``: the last status of a training, for Airflow's UI and for other tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
-
-from asgiref.sync import sync_to_async
 
 from airflow_provider_akkio.api.types import STATUS_KEY
 
@@ -19,191 +17,147 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_WRITE_SECONDS = 10.0
+"""How long the end of a wait is delayed by an XCom backend that does not respond."""
 
-_NEWS = 0.1
-"""Share by which an estimate has to change to be told again."""
+_MIN_ESTIMATE_CHANGE = 0.1
+"""An estimate is pushed again if it has changed by more than this share."""
+
+_THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="akkio-status")
+"""Threads for XCom writes: a backend that hangs must not block the event loop's own threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStatusUpdate:
-    """The last status of a training.
+    """The value of the XCom ``akkio_status``.
 
-    :param status: as Akkio wrote it.
-    :param since: when the wait saw it for the first time, in seconds since the epoch.
-    :param estimate_seconds: Akkio's last rough estimate of the whole training's seconds, if it gave one.
-    :param submitted_at: when Akkio accepted the training, in seconds since the epoch; ``None`` if somebody else
-        submitted it.
-    :param parameters: what was asked for, where no worker has run, since Airflow's own record of it is made there.
+    :param status: the status as Akkio sent it.
+    :param since: when this status was seen first, in seconds since the epoch.
+    :param estimate_seconds: Akkio's last estimate of the whole training in seconds; ``None`` without one.
+    :param submitted_at: when Akkio accepted the training, in seconds since the epoch; ``None`` in a sensor, which does
+        not know it.
     """
 
     status: str
     since: float
     estimate_seconds: float | None = None
     submitted_at: float | None = None
-    parameters: Mapping[str, Any] | None = None
 
     @classmethod
-    def from_entry(cls, entry: Any) -> Self | None:
-        """Read what :meth:`to_entry` returned; ``None`` if there is nothing, or nothing of ours."""
+    def from_json(cls, entry: Any) -> Self | None:
+        """Return what :meth:`to_json` wrote; ``None`` if the entry is missing or invalid."""
         match entry:
             case {"status": str(), "since": float() | int()}:
-                known = {field.name: entry.get(field.name) for field in fields(cls)}
-                numbers = (known["estimate_seconds"], known["submitted_at"])
+                values = {field.name: entry.get(field.name) for field in fields(cls)}
+                numbers = (values["estimate_seconds"], values["submitted_at"])
                 if all(number is None or isinstance(number, float | int) for number in numbers):
-                    is_told = isinstance(known["parameters"], Mapping)
-                    return cls(**known | {"parameters": known["parameters"] if is_told else None})
+                    return cls(**values)
         return None
 
-    def to_entry(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the update as plain JSON, without the fields that are ``None``."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class StatusReporter:
-    """Hears each answer to a question for the status, and passes on what is new.
+    """Reports the status of a training whenever it has changed.
 
-    :param training: which training.
-    :param tell: takes the entry for :data:`~airflow_provider_akkio.api.types.STATUS_KEY`.
-    :param parameters: see :class:`TrainingStatusUpdate`.
-    :param clock: gives the present, in seconds since the epoch.
+    :param training: the training.
+    :param push: receives the value of the XCom ``akkio_status``.
+    :param clock: returns the current time, in seconds since the epoch.
     """
 
     def __init__(
         self,
         training: SubmittedTraining,
-        tell: Callable[[dict[str, Any]], None],
-        parameters: Mapping[str, Any] | None = None,
+        push: Callable[[dict[str, Any]], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        is_ours = training.duration is not None
-        self._submitted_at = training.submitted_at if is_ours else None
-        self._tell = tell
-        self._parameters = parameters
+        self._submitted_at = None if training.duration is None else training.submitted_at
+        self._push = push
         self._clock = clock
-        self._told: TrainingStatusUpdate | None = None
+        self._last: TrainingStatusUpdate | None = None
 
     def __call__(self, state: TrainingState) -> None:
-        """Take an answer."""
-        before = self._told
-        estimate = None if before is None else before.estimate_seconds
-        if _is_news(estimate, state.estimate_seconds):
+        """Take the response to a poll."""
+        last = self._last
+        estimate = None if last is None else last.estimate_seconds
+        if _has_changed(estimate, state.estimate_seconds):
             estimate = state.estimate_seconds
-        if before is None or before.status != state.status:
-            self._told = TrainingStatusUpdate(
+        if last is not None and last.status == state.status:
+            update = replace(last, estimate_seconds=estimate)
+        else:
+            update = TrainingStatusUpdate(
                 status=state.status,
                 since=self._clock(),
                 estimate_seconds=estimate,
                 submitted_at=self._submitted_at,
-                parameters=self._parameters,
             )
-        elif estimate != before.estimate_seconds:
-            self._told = replace(before, estimate_seconds=estimate)
-        if self._told is not None and self._told is not before:
-            self._tell(self._told.to_entry())
+        if update != last:
+            self._last = update
+            self._push(update.to_json())
 
 
-def _is_news(before: float | None, now: float | None) -> bool:
-    if before is None or now is None:
-        return now is not None
-    return abs(now - before) > _NEWS * before
+class XComStatusWriter:
+    """Writes ``akkio_status`` from the triggerer, without delaying the wait.
 
+    Only the newest value is written if several arrive during a write. A failed write is logged.
 
-class TaskXCom:
-    """Reads and writes the XComs of a trigger's task, which needs Airflow 3.1, and asks for its state, which needs 3.3.
-
-    :param task_instance: what the triggerer gave the trigger.
-    :param threads: where to do it; default the event loop's own threads.
+    :param task_instance: the trigger's task instance; ``None`` writes nothing.
     """
 
-    def __init__(self, task_instance: Any, threads: ThreadPoolExecutor | None = None) -> None:
-        self._threads = threads
-        self._of_task = {
-            "dag_id": task_instance.dag_id,
-            "task_id": task_instance.task_id,
-            "run_id": task_instance.run_id,
-            "map_index": task_instance.map_index,
-        }
-
-    async def get_xcom(self, key: str) -> Any:
-        """Return a value, ``None`` if there is none."""
-        return await self._call("get_one", key=key)
-
-    async def set_xcom(self, key: str, value: Any) -> None:
-        """Write a value, over one that is there."""
-        await self._call("set", key=key, value=value)
-
-    async def delete_xcom(self, key: str) -> None:
-        """Delete a value, if it is there."""
-        await self._call("delete", key=key)
-
-    async def state(self) -> str | None:
-        """Return the task's state as Airflow knows it now."""
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        of_task = self._of_task
-        states = await sync_to_async(RuntimeTaskInstance.get_task_states, thread_sensitive=False)(
-            dag_id=of_task["dag_id"],
-            map_index=of_task["map_index"],
-            task_ids=[of_task["task_id"]],
-            run_ids=[of_task["run_id"]],
-        )
-        [state] = states[of_task["run_id"]].values()
-        return None if state is None else str(state)
-
-    async def _call(self, method: str, **arguments: Any) -> Any:
-        # A backend may take its time, or wait for the triggerer's event loop; to load it takes long, too.
-        call = sync_to_async(_call_xcom, thread_sensitive=False, executor=self._threads)
-        return await call(method, **arguments, **self._of_task)
-
-
-def _call_xcom(method: str, **arguments: Any) -> Any:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    return getattr(XCom, method)(**arguments)
-
-
-LONGEST_WRITE = 10.0
-"""Seconds that an XCom backend may take before the wait's end no longer heeds it."""
-
-THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="akkio-status")
-"""Where a whole process writes: a backend that hangs holds up these, and none of the event loop's own threads."""
-
-
-class StatusWriter:
-    """Writes the newest of what it is told into the task's XCom; the wait goes on meanwhile, whatever comes of it.
-
-    :param task: the trigger's task, writing in :data:`THREADS`; ``None`` tells nobody.
-    """
-
-    def __init__(self, task: TaskXCom | None) -> None:
-        self._task = task
+    def __init__(self, task_instance: Any) -> None:
+        self._task_instance = task_instance
         self._newest: dict[str, Any] | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def tell(self, entry: dict[str, Any]) -> None:
-        """Take an entry for :data:`~airflow_provider_akkio.api.types.STATUS_KEY`, and return at once."""
-        if self._task is None:
+    def push(self, value: dict[str, Any]) -> None:
+        """Schedule a write of a value, and return at once."""
+        if self._task_instance is None:
             return
-        self._newest = entry
+        self._newest = value
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write(self._task))
+            self._writing = asyncio.create_task(self._write())
 
     async def finish(self) -> None:
-        """Let what is being written arrive: written later, it could follow what the task writes once it is resumed."""
+        """Wait for the last write: a later one could overwrite what the resumed task pushes."""
         if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=LONGEST_WRITE)
+            await asyncio.wait([self._writing], timeout=MAX_WRITE_SECONDS)
 
-    async def _write(self, task: TaskXCom) -> None:
+    async def _write(self) -> None:
         try:
-            while (entry := self._newest) is not None:
+            while (value := self._newest) is not None:
                 self._newest = None
-                await _try_to_write(task, entry)
+                await self._try_to_write(value)
         finally:
             self._writing = None
 
+    async def _try_to_write(self, value: dict[str, Any]) -> None:
+        from asgiref.sync import sync_to_async
 
-async def _try_to_write(task: TaskXCom, entry: dict[str, Any]) -> None:
-    try:
-        await task.set_xcom(STATUS_KEY, entry)
-    except Exception:  # an XCom backend may be any service; the training counts, and not what is said of it
-        log.warning("The XCom %r could not be written.", STATUS_KEY, exc_info=True)
+        # Airflow's triggerer serves a blocking call only from a thread that asgiref has started.
+        write = sync_to_async(_set_xcom, thread_sensitive=False, executor=_THREADS)
+        try:
+            await write(self._task_instance, value)
+        except Exception:  # an XCom backend may raise any error, and must not end the wait
+            log.warning("Could not push the XCom %r.", STATUS_KEY, exc_info=True)
+
+
+def _set_xcom(task_instance: Any, value: dict[str, Any]) -> None:
+    # ``xcom_push`` of the task instance is not available in the triggerer.
+    from airflow.providers.common.compat.sdk import XCom
+
+    XCom.set(
+        key=STATUS_KEY,
+        value=value,
+        dag_id=task_instance.dag_id,
+        task_id=task_instance.task_id,
+        run_id=task_instance.run_id,
+        map_index=task_instance.map_index,
+    )
+
+
+def _has_changed(before: float | None, now: float | None) -> bool:
+    if before is None or now is None:
+        return now is not None
+    return abs(now - before) > _MIN_ESTIMATE_CHANGE * before

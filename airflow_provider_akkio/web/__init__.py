@@ -1,1 +1,1 @@
-"""The pages in Airflow: a training as a tab of its task, and all of them; loaded in the API server alone."""
+"""The tab of a training and the list of all trainings in Airflow's UI. Only the API server imports this package."""

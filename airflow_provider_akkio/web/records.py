@@ -1,6 +1,9 @@
-"""What Airflow's database holds of trainings: a few columns, read with as few queries as it takes, and nothing written.
+"""Read trainings from Airflow's database.
 
-A value that is longer than a limit is left out, so that no result, however large, holds up the API server.
+Airflow's REST API returns XComs one by one and no history over several runs, so the pages query the ORM. Airflow does
+not declare these models public; this module is the only one that imports them. Verified with Airflow 3.1.8 to 3.3.2.
+
+Every query has a limit on rows and on the length of a value, so that no result can overload the API server.
 """
 
 from __future__ import annotations
@@ -10,57 +13,38 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Text,
-    and_,
-    case,
-    cast,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Text, and_, case, cast, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
 
-KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
-"""The XComs that a page reads."""
+MAX_RUNS = 20
+"""Number of runs in a trend."""
 
-SENSOR = "AkkioTrainSensor"
-_NOT_BEGUN = frozenset({None, "none", "scheduled", "queued"})
-OPERATORS = ("AkkioTrainOperator", SENSOR)
-LONGEST_VALUE = 500_000
-"""Characters of JSON beyond which a value is not read."""
+_XCOM_KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
+_SENSOR = "AkkioTrainSensor"
+_OPERATORS = ("AkkioTrainOperator", _SENSOR)
+_NOT_STARTED = (None, "none", "scheduled", "queued")
 
-LONGEST_PAST_STATS = 100_000
-"""Characters of JSON beyond which the statistics of an earlier run are not read."""
-
-LONGEST_LIST = 3_000_000
-"""Characters of JSON that the statistics of a list may have in all; those of the oldest runs are left out."""
-
-MOST_RUNS = 20
-"""Runs that a trend goes back."""
+# Maximum lengths of JSON text, in characters. A longer value is not read and counts as missing.
+_MAX_VALUE = 500_000
+_MAX_PAST_STATS = 100_000
+_MAX_LIST_STATS = 3_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRow:
-    """What is known of every task instance.
+class TrainingRecord:
+    """A task instance in the list of trainings.
 
-    :param dag_run_id: number of its run; a later run has a larger one.
-    :param is_resumed: whether it is to go on after a trigger, if it is scheduled.
+    :param dag_run_id: primary key of the DAG run; a later run has a larger one.
+    :param is_resuming: whether a trigger has fired and the task waits for a worker to resume it.
+    :param model_id: ID of the model, if the task pushed one.
     """
 
     dag_id: str
@@ -70,26 +54,27 @@ class TaskRow:
     dag_run_id: int
     state: str | None
     started_at: datetime | None
-    is_resumed: bool
+    is_resuming: bool
+    model_id: str | None
 
     @property
-    def has_begun(self) -> bool:
-        """Whether this try has; what a task that waits to be run has left is an earlier one's."""
-        return self.is_resumed or self.state not in _NOT_BEGUN
+    def has_started(self) -> bool:
+        """Whether the current try has started; if not, XComs are those of the previous try."""
+        return self.is_resuming or self.state not in _NOT_STARTED
 
     @property
     def task_name(self) -> str:
-        """What to call it."""
+        """The task ID, with the index of a mapped task."""
         return self.task_id if self.map_index < 0 else f"{self.task_id} [{self.map_index}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRecord(TaskRow):
-    """A task instance that is looked at.
+class TaskRecord(TrainingRecord):
+    """A task instance in its tab.
 
-    :param rendered: its template fields as Airflow kept them.
-    :param xcoms: those of :data:`KEYS` that it has.
-    :param past_stats: the ``stats`` of the runs before it, the newest last.
+    :param rendered: its rendered template fields; Airflow keeps those of the newest runs only.
+    :param xcoms: its XComs that the tab displays.
+    :param past_stats: the ``stats`` of the task's previous runs, oldest first.
     """
 
     operator: str | None
@@ -101,196 +86,154 @@ class TaskRecord(TaskRow):
 
     @property
     def is_training(self) -> bool:
-        """Whether the task trains or waits for a training; a subclass of the operator is known by what it leaves."""
-        return self.operator in OPERATORS or not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
+        """Whether the task trains or waits for a training; a subclass is recognized by its XComs."""
+        return self.operator in _OPERATORS or not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRow(TaskRow):
-    """A training in the list of all of them.
-
-    :param model_id: its model, if it has one.
-    """
-
-    model_id: str | None
-
-
-class _Part(StrEnum):
-    """What a row of the answer about a task instance is."""
-
-    TASK = "task"
-    XCOM = "xcom"
-    PAST = "past"
-
-
-def task_record(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskRecord | None:
-    """Return a task instance, with one query; ``None`` if there is none."""
-    key = (dag_id, run_id, task_id, map_index)
-    rows = session.execute(union_all(_task(*key), _own_xcoms(*key), _past_stats(*key))).all()
-    found: dict[str, list[Any]] = {part: [row for row in rows if row.part == part] for part in _Part}
-    if not found[_Part.TASK]:
-        return None
-    [task] = found[_Part.TASK]
-    known = _json(task.value)
-    past = sorted(found[_Part.PAST], key=lambda row: row.dag_run_id)
-    return TaskRecord(
-        dag_id=dag_id,
-        run_id=run_id,
-        task_id=task_id,
-        map_index=map_index,
-        dag_run_id=task.dag_run_id,
-        state=task.state,
-        is_resumed=task.next_method is not None,
-        operator=task.operator,
-        try_number=task.try_number,
-        started_at=task.start_date,
-        ended_at=task.end_date,
-        rendered=known if isinstance(known, Mapping) else {},
-        xcoms={row.key: _json(row.value) for row in found[_Part.XCOM]},
-        past_stats=[_json(row.value) for row in past],
-    )
-
-
-def _task(dag_id: str, run_id: str, task_id: str, map_index: int) -> Select[*tuple[Any, ...]]:
-    ti, fields = TaskInstance, RenderedTaskInstanceFields
-    return (
+def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskRecord | None:
+    """Return a task instance with its XComs, in two queries; ``None`` if it does not exist."""
+    ti, rendered = TaskInstance, RenderedTaskInstanceFields
+    task = session.execute(
         select(
-            literal(_Part.TASK.value).label("part"),
-            DagRun.id.label("dag_run_id"),
-            ti.state,
-            ti.next_method,
-            ti.operator,
-            ti.try_number,
-            ti.start_date,
-            ti.end_date,
-            cast(null(), Text).label("key"),
-            _text(fields.rendered_fields, LONGEST_VALUE).label("value"),
+            *_columns(DagRun.id), ti.operator, ti.try_number, ti.end_date, _text(rendered.rendered_fields, _MAX_VALUE)
         )
+        .select_from(ti)
         .join(DagRun, and_(DagRun.dag_id == ti.dag_id, DagRun.run_id == ti.run_id))
-        .outerjoin(fields, _same_task(fields, ti))
+        .outerjoin(rendered, _same_task(rendered, ti))
         .where(ti.dag_id == dag_id, ti.run_id == run_id, ti.task_id == task_id, ti.map_index == map_index)
+    ).one_or_none()
+    if task is None:
+        return None
+    *columns, operator, try_number, ended_at, rendered_text = task
+    record = dict(zip(_COLUMN_NAMES, columns, strict=True))
+    xcoms, past_stats = _get_xcoms(session, dag_id, task_id, map_index, record["dag_run_id"])
+    fields = _parse_json(rendered_text)
+    return TaskRecord(
+        **record,
+        model_id=_text_or_none(xcoms.get("model_id")),
+        operator=operator,
+        try_number=try_number,
+        ended_at=ended_at,
+        rendered=fields if isinstance(fields, Mapping) else {},
+        xcoms=xcoms,
+        past_stats=past_stats,
     )
 
 
-def _own_xcoms(dag_id: str, run_id: str, task_id: str, map_index: int) -> Select[Any]:
-    value = _text(XComModel.value, LONGEST_VALUE)
-    of_task = (XComModel.dag_id == dag_id, XComModel.task_id == task_id, XComModel.map_index == map_index)
-    return _xcom_rows(_Part.XCOM, value).where(*of_task, XComModel.run_id == run_id, XComModel.key.in_(KEYS))
-
-
-def _past_stats(dag_id: str, run_id: str, task_id: str, map_index: int) -> Select[Any]:
-    of_task = (XComModel.dag_id == dag_id, XComModel.task_id == task_id, XComModel.map_index == map_index)
-    run = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id).scalar_subquery()
-    newest = (
-        _xcom_rows(_Part.PAST, _text(XComModel.value, LONGEST_PAST_STATS))
-        .where(*of_task, XComModel.key == "stats", XComModel.dag_run_id < run)
-        .order_by(XComModel.dag_run_id.desc())
-        .limit(MOST_RUNS - 1)
-        .subquery()
-    )
-    return select(newest)
-
-
-def _xcom_rows(part: _Part, value: ColumnElement[str | None]) -> Select[Any]:
-    """Return a selection of XComs with the columns of :func:`_task`."""
-    ti = TaskInstance
-    absent = (ti.state, ti.next_method, ti.operator, ti.try_number, ti.start_date, ti.end_date)
-    return select(
-        literal(part.value).label("part"),
-        XComModel.dag_run_id,
-        *(cast(null(), column.type).label(column.key) for column in absent),
-        XComModel.key,
-        value.label("value"),
-    )
-
-
-def training_dags(session: Session) -> set[str]:
-    """Return the ids of the DAGs that have trained."""
+def get_dag_ids(session: Session) -> set[str]:
+    """Return the IDs of all DAGs with trainings."""
     statement = select(XComModel.dag_id).join(TaskInstance, _same_task(XComModel, TaskInstance)).where(_is_training())
     return set(session.scalars(statement.distinct()))
 
 
-def trainings(session: Session, dag_ids: set[str], skipped: int, most: int) -> list[TrainingRow]:
-    """Return the trainings of some DAGs, those of the newest runs first.
+def list_trainings(session: Session, dag_ids: set[str], offset: int, limit: int) -> list[TrainingRecord]:
+    """Return trainings of some DAGs, newest run first.
 
     :param session: the database session.
-    :param dag_ids: of which DAGs.
-    :param skipped: how many of the newest to leave out.
-    :param most: how many to return.
+    :param dag_ids: IDs of the DAGs.
+    :param offset: number of trainings to skip.
+    :param limit: maximum number of trainings to return.
     """
-    ti, model = TaskInstance, aliased(XComModel)
+    model = aliased(XComModel)
     statement = (
-        select(
-            XComModel.dag_id,
-            XComModel.run_id,
-            XComModel.task_id,
-            XComModel.map_index,
-            XComModel.dag_run_id,
-            ti.state,
-            ti.start_date,
-            ti.next_method,
-            _text(model.value, LONGEST_PAST_STATS),
-        )
-        .join(ti, _same_task(XComModel, ti))
-        .outerjoin(model, and_(_same_task(model, ti), model.key == "model_id"))
+        select(*_columns(XComModel.dag_run_id), _text(model.value, _MAX_PAST_STATS))
+        .select_from(XComModel)
+        .join(TaskInstance, _same_task(XComModel, TaskInstance))
+        .outerjoin(model, and_(_same_task(model, TaskInstance), model.key == "model_id"))
         .where(_is_training(), XComModel.dag_id.in_(dag_ids))
         .order_by(XComModel.dag_run_id.desc(), XComModel.task_id, XComModel.map_index)
-        .offset(skipped)
-        .limit(most)
+        .offset(offset)
+        .limit(limit)
     )
     return [
-        TrainingRow(
-            dag_id=row[0],
-            run_id=row[1],
-            task_id=row[2],
-            map_index=row[3],
-            dag_run_id=row[4],
-            state=row[5],
-            started_at=row[6],
-            is_resumed=row[7] is not None,
-            model_id=model_id if isinstance(model_id := _json(row[8]), str) else None,
-        )
-        for row in session.execute(statement)
+        TrainingRecord(**dict(zip(_COLUMN_NAMES, columns, strict=True)), model_id=_text_or_none(_parse_json(model_id)))
+        for *columns, model_id in session.execute(statement)
     ]
 
 
-def stats_over_time(session: Session, rows: Sequence[TrainingRow]) -> dict[tuple[str, str, int], list[tuple[int, Any]]]:
-    """Return, for each task of some trainings, the number and the ``stats`` of its runs, the newest last.
+TaskKey = tuple[str, str, int]
+"""DAG ID, task ID and map index: a task in all of its runs."""
+
+
+def get_past_stats(session: Session, records: Sequence[TrainingRecord]) -> dict[TaskKey, list[tuple[int, Any]]]:
+    """Return the ``stats`` of the tasks of some trainings, in one query.
 
     :param session: the database session.
-    :param rows: the trainings; each task's runs go back twenty from the oldest of them, or less far.
+    :param records: the trainings; for the oldest of each task, :data:`MAX_RUNS` runs are included.
+    :return: per task the pairs of ``dag_run_id`` and ``stats``, oldest first.
     """
-    if not rows:
+    tasks = Counter((record.dag_id, record.task_id, record.map_index) for record in records)
+    if not tasks:
         return {}
     task = (XComModel.dag_id, XComModel.task_id, XComModel.map_index)
-    newest_first = func.row_number().over(partition_by=task, order_by=XComModel.dag_run_id.desc())
+    run_number = func.row_number().over(partition_by=task, order_by=XComModel.dag_run_id.desc())
     numbered = (
         select(
             *task,
             XComModel.dag_run_id,
-            _text(XComModel.value, LONGEST_PAST_STATS).label("stats"),
-            newest_first.label("place"),
+            _text(XComModel.value, _MAX_PAST_STATS).label("stats"),
+            run_number.label("run_number"),
         )
         .where(
             XComModel.key == "stats",
-            tuple_(*task).in_({(row.dag_id, row.task_id, row.map_index) for row in rows}),
-            XComModel.dag_run_id <= max(row.dag_run_id for row in rows),
+            tuple_(*task).in_(tasks),
+            XComModel.dag_run_id <= max(record.dag_run_id for record in records),
         )
         .subquery()
     )
-    most = Counter((row.dag_id, row.task_id, row.map_index) for row in rows).most_common(1)[0][1]
-    length = func.sum(func.length(numbered.c.stats)).over(order_by=(numbered.c.place, numbered.c.dag_run_id.desc()))
-    summed = select(numbered, length.label("length")).where(numbered.c.place < most + MOST_RUNS).subquery()
-    statement = select(summed).where(summed.c.length <= LONGEST_LIST).order_by(summed.c.dag_run_id)
-    found: dict[tuple[str, str, int], list[tuple[int, Any]]] = {}
+    # The newest runs of all tasks come first, so that the limit on the whole list drops only the oldest statistics.
+    newest_first = (numbered.c.run_number, numbered.c.dag_run_id.desc())
+    length = func.sum(func.length(numbered.c.stats)).over(order_by=newest_first)
+    bounded = (
+        select(numbered, length.label("length"))
+        .where(numbered.c.run_number < max(tasks.values()) + MAX_RUNS)
+        .subquery()
+    )
+    found: dict[TaskKey, list[tuple[int, Any]]] = {}
+    statement = select(bounded).where(bounded.c.length <= _MAX_LIST_STATS).order_by(bounded.c.dag_run_id)
     for dag_id, task_id, map_index, dag_run_id, stats, *_ in session.execute(statement):
-        found.setdefault((dag_id, task_id, map_index), []).append((dag_run_id, _json(stats)))
+        found.setdefault((dag_id, task_id, map_index), []).append((dag_run_id, _parse_json(stats)))
     return found
 
 
+def _get_xcoms(
+    session: Session, dag_id: str, task_id: str, map_index: int, dag_run_id: int
+) -> tuple[dict[str, Any], list[Any]]:
+    """Return the XComs of a task instance, and the ``stats`` of its previous runs, oldest first."""
+    of_task = (XComModel.dag_id == dag_id, XComModel.task_id == task_id, XComModel.map_index == map_index)
+    past_runs = (
+        select(XComModel.dag_run_id)
+        .where(*of_task, XComModel.key == "stats", XComModel.dag_run_id < dag_run_id)
+        .order_by(XComModel.dag_run_id.desc())
+        .limit(MAX_RUNS - 1)
+        .subquery()
+    )
+    is_current = XComModel.dag_run_id == dag_run_id
+    is_past_stats = and_(XComModel.key == "stats", XComModel.dag_run_id.in_(select(past_runs)))
+    statement = (
+        select(is_current, XComModel.key, _text(XComModel.value, case((is_current, _MAX_VALUE), else_=_MAX_PAST_STATS)))
+        .where(*of_task, or_(and_(is_current, XComModel.key.in_(_XCOM_KEYS)), is_past_stats))
+        .order_by(XComModel.dag_run_id)
+    )
+    rows = [(current, key, _parse_json(value)) for current, key, value in session.execute(statement)]
+    return (
+        {key: value for current, key, value in rows if current},
+        [value for current, _, value in rows if not current],
+    )
+
+
+_COLUMN_NAMES = ("dag_id", "run_id", "task_id", "map_index", "dag_run_id", "state", "started_at", "is_resuming")
+
+
+def _columns(dag_run_id: Any) -> tuple[Any, ...]:
+    ti = TaskInstance
+    is_resuming = ti.next_method.is_not(None)
+    return (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, dag_run_id, ti.state, ti.start_date, is_resuming)
+
+
 def _is_training() -> ColumnElement[bool]:
-    """Tell a training by the id that its submission leaves, or by the model that a sensor waited for."""
-    waited_for = and_(XComModel.key == "model_id", TaskInstance.operator == SENSOR)
+    """Match one XCom of each training: the operator pushes its task ID; a sensor pushes only the model."""
+    waited_for = and_(XComModel.key == "model_id", TaskInstance.operator == _SENSOR)
     return or_(XComModel.key == "akkio_task_id", waited_for)
 
 
@@ -299,13 +242,17 @@ def _same_task(one: Any, other: Any) -> ColumnElement[bool]:
     return and_(*(getattr(one, name) == getattr(other, name) for name in names))
 
 
-def _text(column: Any, longest: int) -> ColumnElement[str | None]:
+def _text(column: Any, max_length: Any) -> ColumnElement[str | None]:
     text = cast(column, Text)
-    return case((func.length(text) <= longest, text), else_=None)
+    return case((func.length(text) <= max_length, text), else_=None)
 
 
-def _json(text: str | None) -> Any:
+def _parse_json(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""Counts the malformed answers that were tried, and tells how many at the end of a run."""
+"""Count the malformed responses that the property tests tried, and report the count after the run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 @dataclass
 class Tried:
-    """What was tried of malformed answers.
+    """What the property tests tried.
 
-    :param answers: how many of them the code was given.
-    :param peak: the most memory, in bytes, that one of the longest conversations took.
+    :param responses: number of malformed responses.
+    :param peak: peak memory of one of the longest flows, in bytes.
     """
 
-    answers: int = 0
+    responses: int = 0
     peak: int = 0
 
 
@@ -24,12 +24,11 @@ _tried = pytest.StashKey[Tried]()
 
 @pytest.fixture(scope="session")
 def tried(pytestconfig: pytest.Config) -> Tried:
-    """Counts for the whole run."""
     return pytestconfig.stash.setdefault(_tried, Tried())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if tried := config.stash.get(_tried, None):
         terminalreporter.write_line(
-            f"malformed answers tried: {tried.answers:,} (a conversation took {tried.peak / 2**20:.1f} MiB at most)"
+            f"malformed responses tried: {tried.responses:,} (peak memory of a flow: {tried.peak / 2**20:.1f} MiB)"
         )

@@ -1,4 +1,4 @@
-"""Drives a conversation without a network, in time that passes at will."""
+"""Run a flow without a network, against scripted responses and a virtual clock."""
 
 from __future__ import annotations
 
@@ -9,86 +9,80 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
-from airflow_provider_akkio.api.http import (
-    Flow,
-    Outcome,
-    Request,
-    Response,
-    Sleep,
-    TransportError,
-)
+from airflow_provider_akkio.api.http import Flow, Outcome, Request, Response, Sleep, TransportError
 from airflow_provider_akkio.api.requester import MetricName
 from airflow_provider_akkio.api.trainings import AkkioApi
 
-ACCOUNT = ClientConfig("akkio_default", BaseUrl("https://api.akkio.com"), "an-api-key")
+CONFIG = ClientConfig("akkio_default", BaseUrl("https://api.akkio.com"), "an-api-key")
 STARTED_AT = 1_000_000.0
 
 
-def answer(body: Any, status: int = 200, **parts: Any) -> Response:
-    """Return an answer with a JSON body."""
+def response(body: Any, status: int = 200, **parts: Any) -> Response:
     return Response(status, json.dumps(body).encode(), **parts)
 
 
 def status(name: str, **metadata: Any) -> Response:
-    """Return an answer to a status question."""
-    return answer({"status": name, "metadata": metadata})
+    return response({"status": name, "metadata": metadata})
 
 
-MODEL = answer({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
-NOT_FOUND = answer({"detail": "unknown"}, 404)
+MODEL = response({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
+NOT_FOUND = response({"detail": "unknown"}, 404)
 UNREACHABLE = TransportError("refused", was_sent=False)
 LOST = TransportError("reset", was_sent=True)
 
 
 @dataclass
-class Numbers:
-    """Remembers what was counted and timed."""
+class RecordedMetrics:
+    """Records the metrics."""
 
     counts: Counter[MetricName] = field(default_factory=Counter)
-    times: dict[MetricName, list[float]] = field(default_factory=dict)
+    timings: dict[MetricName, list[float]] = field(default_factory=dict)
 
-    def count(self, metric: MetricName) -> None:
+    def increment(self, metric: MetricName) -> None:
         self.counts[metric] += 1
 
-    def time(self, metric: MetricName, seconds: float) -> None:
-        self.times.setdefault(metric, []).append(seconds)
+    def timing(self, metric: MetricName, seconds: float) -> None:
+        self.timings.setdefault(metric, []).append(seconds)
 
 
 @dataclass
-class Talk:
-    """Answers the requests of a conversation, the last answer again and again, and lets its pauses pass at once."""
+class FlowDriver:
+    """Responds to the requests of a flow, repeating the last response, and lets its sleeps pass at once."""
 
-    replies: Iterable[Response | TransportError]
+    responses: Iterable[Response | TransportError]
     now: float = STARTED_AT
     requests: list[Request] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
-    asked_at: list[float] = field(default_factory=list)
-    numbers: Numbers = field(default_factory=Numbers)
+    sleeps: list[float] = field(default_factory=list)
+    sent_at: list[float] = field(default_factory=list)
+    metrics: RecordedMetrics = field(default_factory=RecordedMetrics)
     seconds_per_round: float = 0.0
-    most_steps: int = 100_000
+    max_steps: int = 100_000
 
-    def hold(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
-        """Hold a conversation to its end."""
-        conversation = start(AkkioApi(ACCOUNT, lambda: self.now, self.numbers, lambda: self.seconds_per_round))
-        replies = iter(self.replies)
-        reply: Response | TransportError | None = None
+    def run(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
+        flow = start(AkkioApi(CONFIG, lambda: self.now, self.metrics, lambda: self.seconds_per_round))
+        responses = iter(self.responses)
+        sent: Response | TransportError | None = None
         last: Response | TransportError | None = None
-        for _ in range(self.most_steps):
+        for _ in range(self.max_steps):
             try:
-                step = conversation.send(reply)
+                step = flow.send(sent)
             except StopIteration as end:
                 return end.value
             if isinstance(step, Sleep):
-                self.pauses.append(step.seconds)
+                self.sleeps.append(step.seconds)
                 self.now += step.seconds
-                reply = None
+                sent = None
             else:
                 self.requests.append(step)
-                self.asked_at.append(self.now)
-                last = reply = next(replies, last)
-        raise AssertionError(f"the conversation has not ended after {self.most_steps} steps")
+                self.sent_at.append(self.now)
+                last = sent = next(responses, last)
+        raise AssertionError(f"the flow has not ended after {self.max_steps} steps")
 
     @property
     def paths(self) -> list[str]:
-        """The last part of each request's path."""
+        """The last segment of the path of each request."""
         return [request.url.rpartition("/")[2] for request in self.requests]
+
+    @property
+    def methods(self) -> list[str]:
+        return [str(request.method) for request in self.requests]

@@ -1,7 +1,7 @@
-"""Answers that no Akkio ought to give, made at random.
+"""Generate random malformed responses.
 
-Hypothesis draws what documents hold; what is then done to their bytes is chosen by a generator whose seed it draws too,
-which is far cheaper, and just as repeatable.
+Hypothesis draws the documents and a seed. A random generator with that seed then damages their bytes: that is much
+faster than drawing every byte, and also repeatable.
 """
 
 from __future__ import annotations
@@ -22,33 +22,16 @@ _values = _scalars | st.recursive(
     _scalars, lambda inner: st.lists(inner) | st.dictionaries(any_text, inner), max_leaves=6
 )
 
-_PARTS_OF_LOCATIONS = [
-    *(
-        "/",
-        "//",
-        "\\",
-        ".",
-        "..",
-        "%2e%2e",
-        "%252e%252e",
-        "%2f",
-        "%5c",
-        "%25",
-        "%00",
-        "%",
-        ";",
-        "?",
-        "#",
-        "@",
-        ":",
-        "&",
-    ),
-    *("https:", "http:", "https://", "HTTPS://", "ftp://", "javascript:", "://", ":443", ":444", ":99999", "[", "]"),
+_LOCATION_PARTS = [
+    *("/", "//", "\\", ".", "..", "%2e%2e", "%252e%252e", "%2f", "%5c", "%25", "%00", "%", ";", "?", "#", "@"),
+    *(":", "&"),
+    *("https:", "http:", "https://", "HTTPS://", "ftp://", "javascript:", "://", ":443", ":444", ":99999", "["),
+    *("]"),
     *("api.akkio.com", "API.AKKIO.COM", "evil.example", "user:word@", "127.0.0.1", "[::1]", "akkio"),
     *("api", "/api/v1", "/api/v1/", "/api/v1/models/train/T1/result", "v1", "models", "train", "T1", "result"),
     *(" ", "\t", "\r\n", "\0", "ü", "\u2024\u2024", "\uff0e\uff0e", "\u3002", "\uff0f", "\u202e", "\ud800"),
 ]
-_locations = st.lists(st.sampled_from(_PARTS_OF_LOCATIONS) | any_text, max_size=8).map("".join)
+_locations = st.lists(st.sampled_from(_LOCATION_PARTS) | any_text, max_size=8).map("".join)
 
 _ids = st.sampled_from(["T1", "..", "a/b", "x" * 200, "x" * 201, "two\nlines", "\u202e", ""]) | any_text
 _statuses = st.sampled_from(["PENDING", "IN_PROGRESS", "IN_PROGRESS", "SUCCEEDED", "FAILED", "CELEBRATING", "S" * 300])
@@ -79,11 +62,11 @@ _RETRY_AFTERS += ["Mon, 99 Foo 2026 99:99:99 +99999999"]
 
 @dataclass(frozen=True)
 class Malformed:
-    """Makes malformed answers without end, the same ones each time.
+    """An endless, repeatable sequence of malformed responses.
 
-    :param documents: what they say, in their better moments.
-    :param texts: what else may be said somewhere.
-    :param seed: chooses what becomes of both.
+    :param documents: documents to damage.
+    :param texts: texts to insert.
+    :param seed: seed of the random generator.
     """
 
     documents: list[dict[str, Any]]
@@ -93,9 +76,9 @@ class Malformed:
     def __iter__(self) -> Iterator[Response | TransportError]:
         random = Random(self.seed)
         while True:
-            yield self._answer(random)
+            yield self._response(random)
 
-    def _answer(self, random: Random) -> Response | TransportError:
+    def _response(self, random: Random) -> Response | TransportError:
         if random.random() < 0.05:
             return TransportError(random.choice(self.texts), was_sent=random.random() < 0.5)
         return Response(
@@ -117,24 +100,24 @@ malformed = st.builds(
 )
 
 
-def may_be_akkios(reply: Response | TransportError) -> bool:
-    """Tell whether a reply is one that Akkio might give all the same, so that it does not count as malformed."""
-    if isinstance(reply, TransportError) or reply.defect is not None:
+def is_plausible(received: Response | TransportError) -> bool:
+    """Return whether Akkio itself might send this response, so that it does not count as malformed."""
+    if isinstance(received, TransportError) or received.defect is not None:
         return False
     try:
-        body = json.loads(reply.body)
+        body = json.loads(received.body)
     except (ValueError, RecursionError):
         return False
-    keys = ("detail",) if reply.status >= 400 else ("task_id", "status", "model_id")
+    keys = ("detail",) if received.status >= 400 else ("task_id", "status", "model_id")
     return isinstance(body, dict) and any(isinstance(body.get(key), str) for key in keys)
 
 
 @dataclass(frozen=True)
 class Locations:
-    """Makes locations of results without end, hardly one of which is where a result lies.
+    """An endless, repeatable sequence of locations, most of them invalid.
 
-    :param texts: what else may be a part of them.
-    :param seed: chooses the parts.
+    :param texts: texts to insert.
+    :param seed: seed of the random generator.
     """
 
     texts: list[str]
@@ -143,7 +126,7 @@ class Locations:
     def __iter__(self) -> Iterator[str]:
         random = Random(self.seed)
         while True:
-            parts = random.choices([*_PARTS_OF_LOCATIONS, *self.texts], k=random.randint(0, 4))
+            parts = random.choices([*_LOCATION_PARTS, *self.texts], k=random.randint(0, 4))
             beginning = random.choice(
                 ["", "/", "models/", "/api/v1/", "https://api.akkio.com", "https://api.akkio.com/api/v1/"]
             )

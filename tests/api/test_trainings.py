@@ -1,5 +1,3 @@
-"""When a failure is tried again, and how a training's end is found."""
-
 from __future__ import annotations
 
 import itertools
@@ -11,7 +9,7 @@ import pytest
 from airflow_provider_akkio.api.http import Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.requester import MetricName
-from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState
+from airflow_provider_akkio.api.types import UNKNOWN_STATE, SubmittedTraining, TrainingState
 from airflow_provider_akkio.exceptions import (
     AkkioForbiddenError,
     AkkioNotFoundError,
@@ -24,13 +22,13 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnprocessableError,
     AkkioUntrustedUrlError,
 )
-from tests.api.driving import LOST, MODEL, NOT_FOUND, STARTED_AT, UNREACHABLE, Talk, answer, status
+from tests.api.driving import LOST, MODEL, NOT_FOUND, STARTED_AT, UNREACHABLE, FlowDriver, response, status
 
 TRAINING = SubmittedTraining("T1", STARTED_AT)
 FRESH = replace(TRAINING, duration=10)
 DEADLINE = STARTED_AT + 1000
-ACCEPTED = answer({"task_id": "T1"}, 201)
-REFUSALS = {
+ACCEPTED = response({"task_id": "T1"}, 201)
+REJECTIONS = {
     401: AkkioUnauthorizedError,
     403: AkkioForbiddenError,
     422: AkkioUnprocessableError,
@@ -38,394 +36,375 @@ REFUSALS = {
 }
 UNKNOWN_OUTCOMES = [
     LOST,
-    Response(500),
-    Response(502),
-    Response(503),
-    Response(504),
-    Response(201, b"<html>"),
-    Response(201, b"{}"),
-    Response(201, b"[]"),
-    Response(201, b'{"task_id": 7}'),
+    *(Response(code) for code in (500, 502, 503, 504)),
+    *(Response(201, body) for body in (b"<html>", b"{}", b"[]", b'{"task_id": 7}')),
     Response(201, b'{"task', defect="was cut short"),
 ]
 
 
-def submit(talk: Talk, **parameters: object) -> SubmittedTraining:
+def submit(driver: FlowDriver, **parameters: object) -> SubmittedTraining:
     request = TrainRequest(dataset_id="D1", **parameters)
-    return talk.hold(lambda akkio: akkio.submit(request))
+    return driver.run(lambda akkio: akkio.submit(request))
 
 
-def wait(
-    talk: Talk,
+def poll(
+    driver: FlowDriver,
     deadline: float = DEADLINE,
     poll_interval: float | None = None,
     training: SubmittedTraining = TRAINING,
 ) -> str | None:
-    return talk.hold(lambda akkio: akkio.wait(training, deadline, poll_interval)).location
+    return driver.run(lambda akkio: akkio.poll_until_done(training, deadline, poll_interval)).location
 
 
-class TestSubmitting:
-    def test_an_accepted_training_counts_from_akkios_answer(self) -> None:
-        assert submit(Talk([ACCEPTED])) == FRESH
-
+class TestSubmit:
     @pytest.mark.parametrize("code", [200, 201, 202])
-    def test_any_success_with_a_task_id_is_an_acceptance(self, code: int) -> None:
-        assert submit(Talk([answer({"task_id": "T1"}, code)]), duration=300) == replace(FRESH, duration=300)
+    def test_any_success_with_a_task_id_is_accepted(self, code: int) -> None:
+        assert submit(FlowDriver([response({"task_id": "T1"}, code)]), duration=300) == replace(FRESH, duration=300)
 
     @pytest.mark.parametrize("force", [True, False])
-    def test_is_tried_again_five_times_if_nothing_was_sent(self, force: bool) -> None:
-        talk = Talk([UNREACHABLE])
-        with pytest.raises(AkkioUnavailableError, match=r"no answer from https://api.akkio.com"):
-            submit(talk, force=force)
-        assert len(talk.requests) == 6
-        assert all(1 <= pause <= 60 for pause in talk.pauses)
+    def test_submission_that_was_not_sent_is_retried_five_times(self, force: bool) -> None:
+        driver = FlowDriver([UNREACHABLE])
+        with pytest.raises(AkkioUnavailableError, match=r"connection to https://api.akkio.com failed"):
+            submit(driver, force=force)
+        assert len(driver.requests) == 6
+        assert all(1 <= seconds <= 60 for seconds in driver.sleeps)
 
     @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
-    def test_is_repeated_after_an_unknown_outcome_if_akkio_then_gives_the_same_model(self, outcome: Response) -> None:
-        talk = Talk([outcome, ACCEPTED])
-        assert submit(talk, force=False) == SubmittedTraining("T1", talk.now, 10)
-        assert len(talk.requests) == 2
+    def test_unknown_outcome_is_retried_without_force(self, outcome: Response) -> None:
+        driver = FlowDriver([outcome, ACCEPTED])
+        assert submit(driver, force=False) == SubmittedTraining("T1", driver.now, 10)
+        assert len(driver.requests) == 2
 
     @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
-    def test_is_never_repeated_after_an_unknown_outcome_if_that_could_bill_twice(self, outcome: Response) -> None:
-        talk = Talk([outcome, ACCEPTED])
+    def test_unknown_outcome_is_final_with_force(self, outcome: Response) -> None:
+        driver = FlowDriver([outcome, ACCEPTED])
         with pytest.raises(AkkioSubmissionUnknownError, match="not submitted again"):
-            submit(talk, force=True)
-        assert len(talk.requests) == 1
+            submit(driver, force=True)
+        assert len(driver.requests) == 1
 
-    def test_a_failure_that_started_nothing_does_not_make_a_later_unknown_one_harmless(self) -> None:
-        talk = Talk([UNREACHABLE, LOST, ACCEPTED])
+    def test_unknown_outcome_is_final_with_force_after_a_harmless_failure(self) -> None:
+        driver = FlowDriver([UNREACHABLE, LOST, ACCEPTED])
         with pytest.raises(AkkioSubmissionUnknownError):
-            submit(talk, force=True)
-        assert len(talk.requests) == 2
+            submit(driver, force=True)
+        assert len(driver.requests) == 2
 
     @pytest.mark.parametrize("throttled", [Response(429, retry_after="7"), Response(503, retry_after="7")])
-    def test_waits_as_long_as_akkio_asks_however_often(self, throttled: Response) -> None:
-        talk = Talk([throttled] * 20 + [ACCEPTED])
-        submit(talk, force=True)
-        assert talk.pauses == [7.0] * 20
+    def test_rate_limited_submission_is_retried_after_retry_after(self, throttled: Response) -> None:
+        driver = FlowDriver([throttled] * 20 + [ACCEPTED])
+        submit(driver, force=True)
+        assert driver.sleeps == [7.0] * 20
 
-    def test_gives_up_on_an_akkio_that_asks_to_wait_for_over_an_hour(self) -> None:
-        talk = Talk([Response(429, retry_after="300")])
-        with pytest.raises(AkkioUnavailableError, match="fewer requests"):
-            submit(talk)
-        assert sum(talk.pauses) == pytest.approx(3600)
+    def test_rate_limited_submission_gives_up_after_an_hour(self) -> None:
+        driver = FlowDriver([Response(429, retry_after="300")])
+        with pytest.raises(AkkioUnavailableError, match="HTTP 429"):
+            submit(driver)
+        assert sum(driver.sleeps) == pytest.approx(3600)
 
-    @pytest.mark.parametrize(("code", "error"), [*REFUSALS.items(), (404, AkkioNotFoundError)])
-    def test_a_refusal_is_final(self, code: int, error: type[Exception]) -> None:
-        talk = Talk([Response(code), ACCEPTED])
+    @pytest.mark.parametrize(("code", "error"), [*REJECTIONS.items(), (404, AkkioNotFoundError)])
+    def test_rejected_submission_is_not_retried(self, code: int, error: type[Exception]) -> None:
+        driver = FlowDriver([Response(code), ACCEPTED])
         with pytest.raises(error, match="dataset 'D1'"):
-            submit(talk)
-        assert len(talk.requests) == 1
+            submit(driver)
+        assert len(driver.requests) == 1
 
-    def test_the_log_tells_what_was_accepted(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_log_has_the_retry_and_the_training(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO):
-            submit(Talk([ACCEPTED]), predict_fields=["a", "b"], duration=60)
-            submit(Talk([ACCEPTED]))
-        assert caplog.messages == [
-            "Akkio accepted training T1: dataset D1, predicting a, b, 60 s.",
-            "Akkio accepted training T1: dataset D1, predicting what Akkio chooses, 10 s.",
-        ]
+            submit(FlowDriver([Response(429, retry_after="4"), ACCEPTED]), predict_fields=["a", "b"], duration=60)
+        retry, submitted = caplog.messages
+        assert "rate limited by Akkio (HTTP 429); retrying in 4 s" in retry
+        assert all(part in submitted for part in ("training T1", "dataset D1", "a, b", "60 s"))
 
 
-class TestWaiting:
+class TestPollUntilDone:
     @pytest.mark.parametrize("first", ["PENDING", "SUBMITTED"])
-    def test_goes_through_the_statuses_of_either_dialect(self, first: str) -> None:
-        talk = Talk([status(first), status("IN_PROGRESS", estimate_seconds=5), status("SUCCEEDED", location="/x")])
-        assert wait(talk) == "/x"
+    def test_location_of_the_result_is_returned(self, first: str) -> None:
+        responses = [status(first), status("IN_PROGRESS", estimate_seconds=5), status("SUCCEEDED", location="/x")]
+        assert poll(FlowDriver(responses)) == "/x"
 
-    def test_polls_less_and_less_often_where_nothing_tells_when_the_end_is_to_come(self) -> None:
-        talk = Talk([status("IN_PROGRESS")] * 60 + [status("SUCCEEDED")])
-        wait(talk)
-        assert talk.pauses[:2] == [2.0, 1.0]
-        assert talk.pauses[1:] == sorted(talk.pauses[1:])
-        assert talk.pauses[-1] == pytest.approx(0.05 * (talk.now - talk.pauses[-1] - STARTED_AT))
-
-    def test_asks_first_two_seconds_after_the_submission(self) -> None:
-        talk = Talk([status("SUCCEEDED")], now=STARTED_AT + 0.5)
-        wait(talk, training=FRESH)
-        assert talk.asked_at == [STARTED_AT + 2]
-
-    @pytest.mark.parametrize(("training", "after"), [(TRAINING, 0.5), (FRESH, 2.0), (FRESH, 500.0)])
-    def test_asks_at_once_for_a_training_of_somebody_else_or_of_some_time_ago(
-        self, training: SubmittedTraining, after: float
-    ) -> None:
-        talk = Talk([status("SUCCEEDED")], now=STARTED_AT + after)
-        wait(talk, training=training)
-        assert talk.pauses == []
-
-    def test_asks_two_seconds_later_at_most_where_the_clock_is_behind_the_submitters(self) -> None:
-        talk = Talk([status("SUCCEEDED")], now=STARTED_AT - 600)
-        wait(talk, training=FRESH)
-        assert talk.pauses == [2.0]
-
-    @pytest.mark.parametrize("deadline", [STARTED_AT - 5, STARTED_AT, STARTED_AT + 0.5])
-    def test_a_deadline_before_the_first_question_puts_it_off_no_further(self, deadline: float) -> None:
-        talk = Talk([status("IN_PROGRESS")])
-        with pytest.raises(AkkioTrainingTimeoutError):
-            wait(talk, deadline, training=FRESH)
-        assert talk.asked_at == [max(deadline, STARTED_AT)]
-        assert all(seconds >= 0 for seconds in talk.pauses)
-
-    def test_follows_akkios_estimate_once_it_is_known(self) -> None:
-        talk = Talk([*[status("IN_PROGRESS", estimate_seconds=100)] * 4, status("SUCCEEDED")])
-        wait(talk, training=replace(FRESH, duration=300))
-        assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 35.5, 88, 96, 104])
-
-    def test_leaves_the_early_question_out_within_a_round_of_the_accounts_trainings(self) -> None:
-        talk = Talk([*[status("IN_PROGRESS", estimate_seconds=100)] * 2, status("SUCCEEDED")], seconds_per_round=90.0)
-        wait(talk, training=FRESH)
-        assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 88, 96])
-
-    def test_expects_the_end_later_while_akkio_has_not_begun(self) -> None:
-        talk = Talk([*[status("PENDING")] * 3, *[status("IN_PROGRESS", estimate_seconds=100)] * 2, status("SUCCEEDED")])
-        wait(talk, training=FRESH)
-        begun = 4.5  # when it was last seen waiting
-        assert [at - STARTED_AT for at in talk.asked_at] == pytest.approx([2, 3, 4.5, 6.75, begun + 35.5, begun + 88])
-
-    def test_asks_the_last_question_at_the_deadline(self) -> None:
-        talk = Talk([status("IN_PROGRESS", estimate_seconds=7000)])
-        with pytest.raises(AkkioTrainingTimeoutError):
-            wait(talk, training=FRESH)
-        assert [at - STARTED_AT for at in talk.asked_at] == [2, 1000]
-
-    def test_each_status_question_says_since_when_it_is_wanted_and_nothing_else_does(self) -> None:
-        submitting = Talk([ACCEPTED])
-        training = submit(submitting)
-        talk = Talk([status("IN_PROGRESS"), LOST, status("SUCCEEDED"), MODEL])
-        talk.hold(lambda akkio: akkio.finish(training, DEADLINE))
-        first, second = STARTED_AT + 2, STARTED_AT + 4
-        due_at = [one.due_at for one in submitting.requests + talk.requests]
-        assert due_at == [0, first, second, second, 0]
-        assert talk.asked_at[2] > second, "what is asked again has been wanted since it was asked first"
-
-    def test_a_poll_interval_of_the_authors_overrides_the_pacing(self) -> None:
-        talk = Talk([status("IN_PROGRESS")] * 5 + [status("SUCCEEDED")])
-        wait(talk, poll_interval=0.5, training=FRESH)
-        assert talk.pauses == [0.5] * 5
-
-    @pytest.mark.parametrize("name", ["FAILED", "UNKNOWN_TIMEOUT"])
-    def test_a_failed_training_raises_with_akkios_own_reason(self, name: str) -> None:
-        with pytest.raises(AkkioTrainingFailedError, match=f"training T1 with {name}: too few rows"):
-            wait(Talk([status(name, error="too few rows")]))
-
-    def test_a_failed_training_without_a_reason_says_so(self) -> None:
-        with pytest.raises(AkkioTrainingFailedError, match="gave no reason"):
-            wait(Talk([status("FAILED")]))
-
-    def test_an_unknown_status_is_waited_on_and_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        odd = [status("CELEBRATING"), status("IN_PROGRESS"), status("CELEBRATING"), status("CELEBRATING")]
-        wait(Talk([*odd, status("SUCCEEDED")]))
-        assert [message for message in caplog.messages if "CELEBRATING" in message] == [
-            "Training T1: status 'CELEBRATING' is not one that Akkio documents; waiting on."
-        ]
-
-    def test_the_deadline_ends_it_with_the_last_status_and_what_to_do(self) -> None:
-        talk = Talk([status("PENDING"), status("IN_PROGRESS")])
-        with pytest.raises(
-            AkkioTrainingTimeoutError, match=r"within 1000 s; its last status is IN_PROGRESS.*AkkioTrainSensor"
-        ):
-            wait(talk)
-        assert talk.now == DEADLINE
-
-    def test_a_training_that_ends_in_the_last_interval_is_not_lost(self) -> None:
-        talk = Talk([status("IN_PROGRESS"), status("SUCCEEDED", location="/x")])
-        assert wait(talk, deadline=STARTED_AT + 1) == "/x"
-        assert talk.now == STARTED_AT + 1
-
-    def test_a_deadline_that_has_passed_still_allows_one_question(self) -> None:
-        assert wait(Talk([status("SUCCEEDED", location="/x")]), deadline=STARTED_AT - 5) == "/x"
-
-    def test_a_day_of_failing_polls_does_not_end_it(self) -> None:
-        failures = itertools.islice(itertools.cycle([UNREACHABLE, LOST, Response(500), Response(429)]), 500)
-        talk = Talk([*failures, status("SUCCEEDED", location="/x")])
-        assert wait(talk, deadline=STARTED_AT + 86400) == "/x"
-        assert len(talk.requests) == 501
-
-    def test_an_outage_while_a_result_is_looked_for_is_a_timeout_too(self) -> None:
-        with pytest.raises(AkkioTrainingTimeoutError, match=r"last question failed: Result of training T1.*HTTP 503"):
-            wait(Talk([NOT_FOUND, Response(503)]))
-
-    def test_an_outage_until_the_deadline_is_named_in_the_timeout(self) -> None:
-        with pytest.raises(
-            AkkioTrainingTimeoutError, match=r"last status is IN_PROGRESS.*last question failed.*HTTP 502"
-        ):
-            wait(Talk([status("IN_PROGRESS"), Response(502)]))
-
-    def test_ten_unreadable_answers_in_a_row_end_it(self) -> None:
-        talk = Talk([status("IN_PROGRESS"), Response(200, b"<html>hello")])
-        with pytest.raises(AkkioResponseError, match="begins: <html>hello"):
-            wait(talk)
-        assert len(talk.requests) == 11
-
-    def test_unreadable_answers_with_others_between_do_not_end_it(self) -> None:
-        rubbish = [Response(200, b"<html>")] * 9
-        talk = Talk([*rubbish, Response(500), *rubbish, status("SUCCEEDED", location="/x")])
-        assert wait(talk) == "/x"
-
-    @pytest.mark.parametrize(("code", "error"), REFUSALS.items())
-    def test_a_refusal_ends_it_at_once(self, code: int, error: type[Exception]) -> None:
-        talk = Talk([status("IN_PROGRESS"), Response(code)])
-        with pytest.raises(error):
-            wait(talk)
-        assert len(talk.requests) == 2
-
-    def test_a_record_that_is_gone_is_looked_for_by_its_result(self) -> None:
-        talk = Talk([NOT_FOUND, MODEL])
-        assert wait(talk) is None
-        assert talk.paths == ["status", "result"]
-
-    def test_a_record_that_is_gone_without_a_result_fails(self) -> None:
-        with pytest.raises(AkkioNotFoundError, match="neither a status nor a result of training T1"):
-            wait(Talk([NOT_FOUND]))
-
-    def test_a_throttled_poll_waits_a_second_at_least(self) -> None:
-        talk = Talk([Response(429, retry_after="0")] * 3 + [status("SUCCEEDED")])
-        wait(talk)
-        assert talk.pauses == [1.0] * 3
-
-    def test_a_status_that_falls_back_is_checked_against_the_result(self) -> None:
-        talk = Talk([status("IN_PROGRESS"), status("PENDING"), MODEL])
-        assert wait(talk) is None
-        assert talk.paths == ["status", "status", "result"]
-
-    @pytest.mark.parametrize("no_result", [NOT_FOUND, LOST, Response(500), answer({})])
-    def test_a_status_that_falls_back_without_a_result_is_waited_on(self, no_result: Response) -> None:
-        talk = Talk([status("IN_PROGRESS"), status("SUBMITTED"), no_result, status("SUCCEEDED", location="/x")])
-        assert wait(talk) == "/x"
-
-
-class TestFetching:
-    def test_a_result_comes_from_where_akkio_said(self) -> None:
-        talk = Talk([status("SUCCEEDED", location="/models/train/T1/elsewhere"), MODEL])
-        talk.hold(lambda akkio: akkio.finish(TRAINING, DEADLINE))
-        assert talk.requests[-1].url == "https://api.akkio.com/api/v1/models/train/T1/elsewhere"
-
-    def test_a_location_on_another_site_is_not_asked(self) -> None:
-        talk = Talk([status("SUCCEEDED", location="https://evil.example/api/v1/x"), MODEL])
-        with pytest.raises(AkkioUntrustedUrlError):
-            talk.hold(lambda akkio: akkio.finish(TRAINING, DEADLINE))
-        assert len(talk.requests) == 1
-
-    def test_a_model_that_is_there_is_tried_for_five_minutes_beyond_the_deadline(self) -> None:
-        talk = Talk([status("SUCCEEDED"), UNREACHABLE, UNREACHABLE, MODEL])
-        _, result = talk.hold(lambda akkio: akkio.finish(TRAINING, STARTED_AT))
-        assert result.model_id == "M1"
-
-    def test_an_akkio_that_stays_away_for_five_minutes_is_given_up(self) -> None:
-        talk = Talk([UNREACHABLE])
-        with pytest.raises(AkkioUnavailableError, match="Result of training T1"):
-            talk.hold(lambda akkio: akkio.result("T1"))
-        assert talk.now == pytest.approx(STARTED_AT + 300)
-
-    def test_a_result_without_a_model_shows_what_came(self) -> None:
-        with pytest.raises(AkkioResponseError, match=r"no 'model_id'. It begins: {\"status\": \"success\"}"):
-            Talk([answer({"status": "success"})]).hold(lambda akkio: akkio.result("T1"))
-
-    def test_an_id_cannot_become_a_path(self) -> None:
-        talk = Talk([MODEL])
-        talk.hold(lambda akkio: akkio.result("../../v1/models?x=/"))
-        with pytest.raises(AkkioUntrustedUrlError):
-            talk.hold(lambda akkio: akkio.result(".."))
-        assert talk.requests[0].url.endswith("/train/..%2F..%2Fv1%2Fmodels%3Fx%3D%2F/result")
-
-
-class TestChecking:
-    @pytest.mark.parametrize("reply", [NOT_FOUND, status("PENDING")])
-    def test_an_unknown_training_shows_that_the_key_is_taken(self, reply: Response) -> None:
-        talk = Talk([reply])
-        talk.hold(lambda akkio: akkio.check())
-        assert len(talk.requests) == 1
-
-    def test_an_answer_that_is_not_akkios_is_no_success(self) -> None:
-        with pytest.raises(AkkioUnavailableError):
-            Talk([Response(200, b"<html>It works!")]).hold(lambda akkio: akkio.check())
-
-
-def test_a_client_that_leaves_a_request_unanswered_is_a_bug() -> None:
-    with pytest.raises(TypeError, match="must answer"):
-        Talk([]).hold(lambda akkio: akkio.check())
-
-
-class TestRevisiting:
-    def revisit(
-        self, *replies: Response | TransportError, after: float = 60.0
-    ) -> tuple[TrainingState | None, list[str]]:
-        talk = Talk(replies, now=STARTED_AT + after)
-        return talk.hold(lambda akkio: akkio.revisit(TRAINING)), talk.paths
-
-    def test_finds_a_training_that_goes_on(self) -> None:
-        state, paths = self.revisit(status("IN_PROGRESS", estimate_seconds=60))
-        assert state == TrainingState("IN_PROGRESS", 60.0)
-        assert paths == ["status"]
-
-    def test_finds_where_the_result_lies(self) -> None:
-        state, _ = self.revisit(status("SUCCEEDED", location="/models/train/T1/result"))
-        assert state == TrainingState("SUCCEEDED", location="/models/train/T1/result")
-
-    def test_goes_on_with_a_status_that_akkio_does_not_document(self) -> None:
-        assert self.revisit(status("RESTING"))[0] == TrainingState("RESTING")
-
-    @pytest.mark.parametrize("name", ["FAILED", "UNKNOWN_TIMEOUT"])
-    def test_expects_no_model_of_a_failed_training(self, name: str) -> None:
-        assert self.revisit(status(name))[0] is None
-
-    @pytest.mark.parametrize("gone", [NOT_FOUND, status("PENDING"), status("SUBMITTED")])
-    def test_asks_for_the_result_where_the_status_may_be_gone(self, gone: Response) -> None:
-        state, paths = self.revisit(gone, MODEL)
-        assert state == TrainingState("SUCCEEDED")
-        assert paths == ["status", "result"]
-
-    def test_does_not_take_a_training_that_akkio_does_not_know_for_a_failed_one(self) -> None:
-        with pytest.raises(AkkioNotFoundError, match="neither a status nor a result of training T1"):
-            self.revisit(NOT_FOUND, NOT_FOUND)
-
-    def test_expects_no_model_of_a_training_that_has_been_pending_for_over_a_day(self) -> None:
-        assert self.revisit(status("PENDING"), NOT_FOUND, after=86_000)[0] == TrainingState("PENDING")
-        assert self.revisit(status("PENDING"), NOT_FOUND, after=87_000)[0] is None
+    def test_interval_grows_without_an_estimate_or_a_duration(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS")] * 60 + [status("SUCCEEDED")])
+        poll(driver)
+        assert driver.sleeps[:2] == [2.0, 1.0]
+        assert driver.sleeps[1:] == sorted(driver.sleeps[1:])
+        assert driver.sleeps[-1] == pytest.approx(0.05 * (driver.now - driver.sleeps[-1] - STARTED_AT))
 
     @pytest.mark.parametrize(
-        "replies", [[UNREACHABLE], [LOST], [Response(500)], [Response(200, b"<html>")], [NOT_FOUND, LOST]]
+        ("training", "now", "sleeps"),
+        [(FRESH, 0.5, [1.5]), (FRESH, -600.0, [2.0]), (FRESH, 2.0, []), (FRESH, 500.0, []), (TRAINING, 0.5, [])],
     )
-    def test_takes_the_training_as_going_on_while_akkio_cannot_be_had(self, replies: list[Response]) -> None:
-        state, paths = self.revisit(*replies)
-        assert state == TrainingState("not known")
-        assert len(paths) == len(replies)
+    def test_first_poll_waits_only_after_an_own_and_recent_submission(
+        self, training: SubmittedTraining, now: float, sleeps: list[float]
+    ) -> None:
+        driver = FlowDriver([status("SUCCEEDED")], now=STARTED_AT + now)
+        poll(driver, training=training)
+        assert driver.sleeps == sleeps
 
-    @pytest.mark.parametrize(("code", "error"), REFUSALS.items())
-    def test_ends_with_a_refusal(self, code: int, error: type[Exception]) -> None:
-        with pytest.raises(error):
-            self.revisit(Response(code))
+    @pytest.mark.parametrize("deadline", [STARTED_AT - 5, STARTED_AT, STARTED_AT + 0.5])
+    def test_first_poll_comes_no_later_than_the_deadline(self, deadline: float) -> None:
+        driver = FlowDriver([status("IN_PROGRESS")])
+        with pytest.raises(AkkioTrainingTimeoutError):
+            poll(driver, deadline, training=FRESH)
+        assert driver.sent_at == [max(deadline, STARTED_AT)]
+        assert all(seconds >= 0 for seconds in driver.sleeps)
 
+    @pytest.mark.parametrize(
+        ("duration", "seconds_per_round", "polls"),
+        [(300, 0.0, [2, 35.5, 88, 96, 104]), (10, 90.0, [2, 88, 96])],
+        ids=["estimate", "round"],
+    )
+    def test_schedule_follows_the_estimate_and_the_round(
+        self, duration: int, seconds_per_round: float, polls: list[float]
+    ) -> None:
+        running = [status("IN_PROGRESS", estimate_seconds=100)] * (len(polls) - 1)
+        driver = FlowDriver([*running, status("SUCCEEDED")], seconds_per_round=seconds_per_round)
+        poll(driver, training=replace(FRESH, duration=duration))
+        assert [at - STARTED_AT for at in driver.sent_at] == pytest.approx(polls)
 
-class TestCounting:
-    def test_counts_each_poll_and_each_that_failed(self) -> None:
-        talk = Talk([LOST, Response(500), Response(200, b"<html>"), status("IN_PROGRESS"), status("SUCCEEDED"), MODEL])
-        talk.hold(lambda akkio: akkio.finish(TRAINING, DEADLINE))
-        assert talk.numbers.counts == {MetricName.POLLS: 5, MetricName.POLL_ERRORS: 3}
+    def test_schedule_starts_when_the_training_was_last_seen_waiting(self) -> None:
+        running = [status("IN_PROGRESS", estimate_seconds=100)] * 2
+        driver = FlowDriver([*[status("PENDING")] * 3, *running, status("SUCCEEDED")])
+        poll(driver, training=FRESH)
+        polls = [2, 3, 4.5, 6.75, 4.5 + 35.5, 4.5 + 88]
+        assert [at - STARTED_AT for at in driver.sent_at] == pytest.approx(polls)
 
-    def test_counts_whatever_is_throttled(self) -> None:
-        throttled = [Response(429), Response(503, retry_after="1")]
-        submitting = Talk([*throttled, ACCEPTED])
+    def test_last_poll_comes_at_the_deadline(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS", estimate_seconds=7000)])
+        with pytest.raises(AkkioTrainingTimeoutError):
+            poll(driver, training=FRESH)
+        assert [at - STARTED_AT for at in driver.sent_at] == [2, 1000]
+
+    def test_polls_have_a_due_time_and_other_requests_have_none(self) -> None:
+        submitting = FlowDriver([ACCEPTED])
         training = submit(submitting)
-        talk = Talk([*throttled, status("SUCCEEDED"), *throttled, MODEL])
-        talk.hold(lambda akkio: akkio.finish(training, DEADLINE))
-        assert submitting.numbers.counts + talk.numbers.counts == {
+        driver = FlowDriver([status("IN_PROGRESS"), LOST, NOT_FOUND, MODEL])
+        poll(driver, training=training)
+        first, second = STARTED_AT + 2, STARTED_AT + 4
+        due_at = [request.due_at for request in submitting.requests + driver.requests]
+        assert due_at == [0, first, second, second, 0]
+        assert driver.sent_at[2] > second, "a retried poll keeps its due time"
+
+    def test_poll_interval_overrides_the_schedule(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS")] * 5 + [status("SUCCEEDED")])
+        poll(driver, poll_interval=0.5, training=FRESH)
+        assert driver.sleeps == [0.5] * 5
+
+    def test_on_status_is_called_after_each_poll(self) -> None:
+        states: list[TrainingState] = []
+        driver = FlowDriver([status("PENDING"), LOST, status("IN_PROGRESS"), status("SUCCEEDED")])
+        driver.run(lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE, on_status=states.append))
+        assert [state.status for state in states] == ["PENDING", "IN_PROGRESS", "SUCCEEDED"]
+
+    @pytest.mark.parametrize("name", ["FAILED", "UNKNOWN_TIMEOUT"])
+    @pytest.mark.parametrize(("error", "reason"), [("too few rows", "too few rows"), (None, "no reason")])
+    def test_failed_training_raises_the_reason(self, name: str, error: str | None, reason: str) -> None:
+        with pytest.raises(AkkioTrainingFailedError, match=f"Training T1 .*{name}: .*{reason}"):
+            poll(FlowDriver([status(name, error=error)]))
+
+    def test_undocumented_status_is_logged_once_and_polling_continues(self, caplog: pytest.LogCaptureFixture) -> None:
+        odd = [status("CELEBRATING"), status("IN_PROGRESS"), status("CELEBRATING"), status("CELEBRATING")]
+        poll(FlowDriver([*odd, status("SUCCEEDED")]))
+        [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert "'CELEBRATING'" in warning.getMessage()
+
+    def test_timeout_names_the_last_status_and_the_sensor(self) -> None:
+        driver = FlowDriver([status("PENDING"), status("IN_PROGRESS")])
+        with pytest.raises(
+            AkkioTrainingTimeoutError, match=r"T1 .*within 1000 s .*IN_PROGRESS.*AkkioTrainSensor"
+        ) as caught:
+            poll(driver)
+        assert caught.value.last_status == "IN_PROGRESS"
+        assert driver.now == DEADLINE
+
+    @pytest.mark.parametrize("deadline", [STARTED_AT - 5, STARTED_AT + 1])
+    def test_training_that_ends_before_the_last_poll_succeeds(self, deadline: float) -> None:
+        running = [status("IN_PROGRESS")] * (deadline > STARTED_AT)
+        driver = FlowDriver([*running, status("SUCCEEDED", location="/x")])
+        assert poll(driver, deadline) == "/x"
+        assert driver.now == max(deadline, STARTED_AT)
+
+    def test_polling_continues_after_a_day_of_failures(self) -> None:
+        failures = itertools.islice(itertools.cycle([UNREACHABLE, LOST, Response(500), Response(429)]), 500)
+        driver = FlowDriver([*failures, status("SUCCEEDED", location="/x")])
+        assert poll(driver, deadline=STARTED_AT + 86400) == "/x"
+        assert len(driver.requests) == 501
+
+    @pytest.mark.parametrize(
+        ("responses", "reason"),
+        [
+            ([status("IN_PROGRESS"), Response(502)], r"IN_PROGRESS.*last poll failed.*HTTP 502"),
+            ([NOT_FOUND, Response(503)], r"last poll failed: Result of training T1.*HTTP 503"),
+        ],
+    )
+    def test_timeout_names_the_failure_of_the_last_poll(self, responses: list[Response], reason: str) -> None:
+        with pytest.raises(AkkioTrainingTimeoutError, match=reason):
+            poll(FlowDriver(responses))
+
+    def test_polling_stops_after_ten_consecutive_invalid_responses(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS"), Response(200, b"<html>hello")])
+        with pytest.raises(AkkioResponseError, match="<html>hello"):
+            poll(driver)
+        assert len(driver.requests) == 11
+
+    def test_polling_continues_if_invalid_responses_are_not_consecutive(self) -> None:
+        invalid = [Response(200, b"<html>")] * 9
+        assert poll(FlowDriver([*invalid, Response(500), *invalid, status("SUCCEEDED", location="/x")])) == "/x"
+
+    @pytest.mark.parametrize(("code", "error"), REJECTIONS.items())
+    def test_rejected_poll_is_not_retried(self, code: int, error: type[Exception]) -> None:
+        driver = FlowDriver([status("IN_PROGRESS"), Response(code)])
+        with pytest.raises(error):
+            poll(driver)
+        assert len(driver.requests) == 2
+
+    def test_deleted_status_is_replaced_by_the_result(self) -> None:
+        driver = FlowDriver([NOT_FOUND, MODEL])
+        assert poll(driver) is None
+        assert driver.paths == ["status", "result"]
+
+    def test_training_without_status_and_result_is_not_found(self) -> None:
+        with pytest.raises(AkkioNotFoundError, match="neither a status nor a result of training T1"):
+            poll(FlowDriver([NOT_FOUND]))
+
+    def test_rate_limited_poll_waits_at_least_a_second(self) -> None:
+        driver = FlowDriver([Response(429, retry_after="0")] * 3 + [status("SUCCEEDED")])
+        poll(driver)
+        assert driver.sleeps == [1.0] * 3
+
+    def test_training_that_is_pending_again_is_looked_up_by_its_result(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS"), status("PENDING"), MODEL])
+        assert poll(driver) is None
+        assert driver.paths == ["status", "status", "result"]
+
+    @pytest.mark.parametrize("no_result", [NOT_FOUND, LOST, Response(500), response({})])
+    def test_training_that_is_pending_again_without_a_result_is_polled(self, no_result: Response) -> None:
+        responses = [status("IN_PROGRESS"), status("SUBMITTED"), no_result, status("SUCCEEDED", location="/x")]
+        assert poll(FlowDriver(responses)) == "/x"
+
+
+class TestResult:
+    def test_result_is_fetched_from_its_location(self) -> None:
+        driver = FlowDriver([MODEL])
+        result = driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere"))
+        assert result.model_id == "M1"
+        assert driver.requests[0].url == "https://api.akkio.com/api/v1/models/train/T1/elsewhere"
+
+    def test_location_on_another_origin_is_not_requested(self) -> None:
+        driver = FlowDriver([MODEL])
+        with pytest.raises(AkkioUntrustedUrlError):
+            driver.run(lambda akkio: akkio.result("T1", "https://evil.example/api/v1/x"))
+        assert driver.requests == []
+
+    @pytest.mark.parametrize(("deadline", "seconds"), [(None, 300), (STARTED_AT + 50, 50)])
+    def test_result_is_retried_until_the_deadline(self, deadline: float | None, seconds: float) -> None:
+        driver = FlowDriver([UNREACHABLE])
+        with pytest.raises(AkkioUnavailableError, match="Result of training T1"):
+            driver.run(lambda akkio: akkio.result("T1", deadline=deadline))
+        assert driver.now == pytest.approx(STARTED_AT + seconds)
+
+    def test_result_without_a_model_shows_the_response(self) -> None:
+        with pytest.raises(AkkioResponseError, match=r"'model_id'.*{\"status\": \"success\"}"):
+            FlowDriver([response({"status": "success"})]).run(lambda akkio: akkio.result("T1"))
+
+    def test_id_cannot_change_the_path(self) -> None:
+        driver = FlowDriver([MODEL])
+        driver.run(lambda akkio: akkio.result("../../v1/models?x=/"))
+        assert driver.requests[0].url.endswith("/train/..%2F..%2Fv1%2Fmodels%3Fx%3D%2F/result")
+        with pytest.raises(AkkioUntrustedUrlError):
+            driver.run(lambda akkio: akkio.result(".."))
+
+
+class TestTestConnection:
+    @pytest.mark.parametrize("received", [NOT_FOUND, status("PENDING")])
+    def test_response_about_an_unknown_training_is_a_success(self, received: Response) -> None:
+        driver = FlowDriver([received])
+        driver.run(lambda akkio: akkio.test_connection())
+        assert len(driver.requests) == 1
+
+    def test_response_from_another_server_is_an_error(self) -> None:
+        with pytest.raises(AkkioUnavailableError):
+            FlowDriver([Response(200, b"<html>It works!")]).run(lambda akkio: akkio.test_connection())
+
+
+def resumable_state(
+    *responses: Response | TransportError, after: float = 60.0
+) -> tuple[TrainingState | None, list[str]]:
+    driver = FlowDriver(responses, now=STARTED_AT + after)
+    return driver.run(lambda akkio: akkio.get_resumable_state(TRAINING)), driver.paths
+
+
+class TestGetResumableState:
+    @pytest.mark.parametrize(
+        ("received", "state"),
+        [
+            (status("IN_PROGRESS", estimate_seconds=60), TrainingState("IN_PROGRESS", 60.0)),
+            (status("SUCCEEDED", location="/x"), TrainingState("SUCCEEDED", location="/x")),
+            (status("RESTING"), TrainingState("RESTING")),
+            (status("FAILED"), None),
+            (status("UNKNOWN_TIMEOUT"), None),
+        ],
+    )
+    def test_state_is_the_status_unless_the_training_failed(
+        self, received: Response, state: TrainingState | None
+    ) -> None:
+        assert resumable_state(received) == (state, ["status"])
+
+    @pytest.mark.parametrize("gone", [NOT_FOUND, status("PENDING"), status("SUBMITTED")])
+    def test_result_is_looked_up_if_the_status_may_be_deleted(self, gone: Response) -> None:
+        assert resumable_state(gone, MODEL) == (TrainingState("SUCCEEDED"), ["status", "result"])
+
+    def test_unknown_training_is_not_found(self) -> None:
+        with pytest.raises(AkkioNotFoundError, match="neither a status nor a result of training T1"):
+            resumable_state(NOT_FOUND, NOT_FOUND)
+
+    def test_training_that_is_pending_for_over_a_day_is_lost(self) -> None:
+        assert resumable_state(status("PENDING"), NOT_FOUND, after=86_000)[0] == TrainingState("PENDING")
+        assert resumable_state(status("PENDING"), NOT_FOUND, after=87_000)[0] is None
+
+    @pytest.mark.parametrize(
+        "responses", [[UNREACHABLE], [LOST], [Response(500)], [Response(200, b"<html>")], [NOT_FOUND, LOST]]
+    )
+    def test_state_is_unknown_while_akkio_is_unavailable(self, responses: list[Response]) -> None:
+        state, paths = resumable_state(*responses)
+        assert state == UNKNOWN_STATE
+        assert len(paths) == len(responses)
+
+    @pytest.mark.parametrize(("code", "error"), REJECTIONS.items())
+    def test_rejection_is_an_error(self, code: int, error: type[Exception]) -> None:
+        with pytest.raises(error):
+            resumable_state(Response(code))
+
+
+class TestMetrics:
+    def test_polls_and_failed_polls_are_counted(self) -> None:
+        failures = [LOST, Response(500), Response(200, b"<html>")]
+        driver = FlowDriver([*failures, status("IN_PROGRESS"), status("SUCCEEDED")])
+        poll(driver)
+        assert driver.metrics.counts == {MetricName.POLLS: 5, MetricName.POLL_ERRORS: 3}
+
+    def test_every_rate_limited_request_is_counted(self) -> None:
+        throttled = [Response(429), Response(503, retry_after="1")]
+        submitting = FlowDriver([*throttled, ACCEPTED])
+        submit(submitting)
+        assert submitting.metrics.counts == {MetricName.RATE_LIMITED: 2}
+        polling = FlowDriver([*throttled, status("SUCCEEDED")])
+        poll(polling)
+        assert polling.metrics.counts == {
             MetricName.POLLS: 3,
             MetricName.POLL_ERRORS: 2,
-            MetricName.RATE_LIMITED: 6,
+            MetricName.RATE_LIMITED: 2,
         }
 
-    def test_times_a_training_and_how_late_its_end_may_have_been_seen(self) -> None:
-        talk = Talk([status("IN_PROGRESS", estimate_seconds=100)] * 3 + [status("SUCCEEDED")])
-        wait(talk, training=FRESH)
-        assert talk.numbers.times == {
+    def test_success_is_timed(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS", estimate_seconds=100)] * 3 + [status("SUCCEEDED")])
+        poll(driver, training=FRESH)
+        assert driver.metrics.timings == {
             MetricName.TRAINING_SECONDS: [pytest.approx(96)],
             MetricName.DETECTION_DELAY_SECONDS: [pytest.approx(8)],
         }
 
-    def test_times_no_training_that_failed(self) -> None:
-        talk = Talk([status("FAILED")])
+    @pytest.mark.parametrize("training", [TRAINING, FRESH])
+    def test_failure_is_not_timed(self, training: SubmittedTraining) -> None:
+        driver = FlowDriver([status("FAILED")])
         with pytest.raises(AkkioTrainingFailedError):
-            wait(talk)
-        assert talk.numbers.times == {}
+            poll(driver, training=training)
+        assert driver.metrics.timings == {}

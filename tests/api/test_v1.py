@@ -1,5 +1,3 @@
-"""What the answers of Akkio's older calls mean: success, and otherwise a text in ``status``."""
-
 from __future__ import annotations
 
 import re
@@ -7,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.http import Flow, Response, TransportError
+from airflow_provider_akkio.api.http import Response, TransportError
 from airflow_provider_akkio.api.requester import MetricName
-from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.api.v1 import NamedResource, V1Api
+from airflow_provider_akkio.api.v1 import NamedResource
 from airflow_provider_akkio.exceptions import (
     AkkioForbiddenError,
     AkkioRequestRejectedError,
@@ -18,165 +15,152 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnauthorizedError,
     AkkioUnavailableError,
 )
-from tests.api.driving import LOST, UNREACHABLE, Talk, answer
+from tests.api.driving import LOST, NOT_FOUND, UNREACHABLE, FlowDriver, response
 
-DONE = answer({"status": "success"})
-NONE = answer({"status": "success", "datasets": [], "models": []})
-KINDS = ["dataset", "model"]
+DONE = response({"status": "success"})
+EMPTY = response({"status": "success", "datasets": [], "models": []})
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["dataset", "model"])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def calls(akkio: AkkioApi, kind: str) -> V1Api:
-    return akkio.datasets if kind == "dataset" else akkio.models
+def list_all(kind: str, driver: FlowDriver) -> list[NamedResource]:
+    return driver.run(lambda akkio: getattr(akkio, f"{kind}s").list())
 
 
-def listing(kind: str, talk: Talk) -> list[NamedResource]:
-    return talk.hold(lambda akkio: calls(akkio, kind).list())
+def delete(kind: str, driver: FlowDriver) -> bool:
+    return driver.run(lambda akkio: getattr(akkio, f"{kind}s").delete("X1"))
 
 
-def deletion(kind: str, talk: Talk) -> bool:
-    def start(akkio: AkkioApi) -> Flow[bool]:
-        return calls(akkio, kind).delete("X1")
-
-    return talk.hold(start)
+def listed(kind: str, *entries: Any) -> Response:
+    return response({"status": "success", f"{kind}s": list(entries)})
 
 
-def entries(kind: str, *listed: Any) -> Response:
-    return answer({"status": "success", f"{kind}s": list(listed)})
-
-
-class TestStatus:
+class TestStatusText:
     @pytest.mark.parametrize(
-        "said",
+        "text",
         [
-            "Missing or invalid API key",
-            "missing api_key",
-            "invalid api-key",
-            "Invalid apikey.",
-            "your API Key is not valid",
-            "unknown key",
+            *("Missing or invalid API key", "missing api_key", "invalid api-key", "Invalid apikey."),
+            *("your API Key is not valid", "unknown key"),
         ],
     )
-    def test_a_text_about_the_key_is_one_about_the_connection(self, kind: str, said: str) -> None:
-        talk = Talk([answer({"status": said}), NONE])
-        with pytest.raises(AkkioUnauthorizedError) as caught:
-            listing(kind, talk)
-        assert str(caught.value) == (
-            f"List of {kind}s: Akkio does not take the API key in the password of connection 'akkio_default': {said}"
-        )
-        assert len(talk.requests) == 1
+    def test_text_about_the_key_is_an_unauthorized_error(self, kind: str, text: str) -> None:
+        driver = FlowDriver([response({"status": text}), EMPTY])
+        with pytest.raises(AkkioUnauthorizedError, match=rf"^List of {kind}s: .*{text}.*connection 'akkio_default'"):
+            list_all(kind, driver)
+        assert len(driver.requests) == 1
 
-    @pytest.mark.parametrize("said", ["not today", "error", "Success", "", "no column Turkey", "too many monkeys"])
-    def test_any_other_text_is_a_refusal_in_its_words(self, kind: str, said: str) -> None:
-        talk = Talk([answer({"status": said}), NONE])
-        with pytest.raises(AkkioRequestRejectedError, match=re.escape(f"Akkio refused the request: {said}")) as caught:
-            listing(kind, talk)
+    @pytest.mark.parametrize("text", ["not today", "error", "Success", "", "no column Turkey", "too many monkeys"])
+    def test_other_text_is_a_rejection_with_that_text(self, kind: str, text: str) -> None:
+        driver = FlowDriver([response({"status": text}), EMPTY])
+        with pytest.raises(AkkioRequestRejectedError, match=re.escape(f"rejected the request: {text}")) as caught:
+            list_all(kind, driver)
         assert type(caught.value) is AkkioRequestRejectedError
-        assert len(talk.requests) == 1
+        assert len(driver.requests) == 1
 
-    def test_a_long_text_with_line_breaks_is_one_short_line(self, kind: str) -> None:
+    def test_long_text_is_truncated_to_one_line(self, kind: str) -> None:
         with pytest.raises(AkkioRequestRejectedError) as caught:
-            listing(kind, Talk([answer({"status": "no\r\n" * 500})]))
+            list_all(kind, FlowDriver([response({"status": "no\r\n" * 500})]))
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 300
 
     @pytest.mark.parametrize("body", [{}, {"status": None}, {"status": 1}, {"datasets": [], "models": []}])
-    def test_an_answer_without_one_is_asked_for_again(self, kind: str, body: dict[str, Any]) -> None:
-        talk = Talk([answer(body), NONE])
-        assert listing(kind, talk) == []
-        assert len(talk.requests) == 2
+    def test_missing_text_is_retried(self, kind: str, body: dict[str, Any]) -> None:
+        driver = FlowDriver([response(body), EMPTY])
+        assert list_all(kind, driver) == []
+        assert len(driver.requests) == 2
 
     @pytest.mark.parametrize(
-        ("code", "error"), [(401, AkkioUnauthorizedError), (403, AkkioForbiddenError), (400, AkkioRequestRejectedError)]
+        ("status", "error"),
+        [(401, AkkioUnauthorizedError), (403, AkkioForbiddenError), (400, AkkioRequestRejectedError)],
     )
-    def test_the_text_of_a_refusal_by_code_is_told_too(self, kind: str, code: int, error: type[Exception]) -> None:
-        with pytest.raises(error, match=rf"HTTP {code}\): not for you"):
-            listing(kind, Talk([answer({"status": "not for you"}, code)]))
+    def test_text_of_an_http_error_is_in_the_message(self, kind: str, status: int, error: type[Exception]) -> None:
+        with pytest.raises(error, match=rf"HTTP {status}\): not for you"):
+            list_all(kind, FlowDriver([response({"status": "not for you"}, status)]))
 
 
 class TestList:
-    def test_names_what_the_account_has(self, kind: str) -> None:
-        talk = Talk([entries(kind, {"id": "A", "name": "one"}, {"id": "B", "name": "one"}, {"id": "C", "name": None})])
-        assert listing(kind, talk) == [NamedResource("A", "one"), NamedResource("B", "one"), NamedResource("C", "")]
-        assert [one.url for one in talk.requests] == [f"https://api.akkio.com/v1/{kind}s"]
+    def test_list_returns_all_entries(self, kind: str) -> None:
+        entries = [{"id": "A", "name": "one"}, {"id": "B", "name": "one"}, {"id": "C", "name": None}, {"id": "D"}]
+        driver = FlowDriver([listed(kind, *entries)])
+        expected = [("A", "one"), ("B", "one"), ("C", ""), ("D", "")]
+        assert list_all(kind, driver) == [NamedResource(*entry) for entry in expected]
+        assert [one.url for one in driver.requests] == [f"https://api.akkio.com/v1/{kind}s"]
 
     @pytest.mark.parametrize("entry", [None, "A", {}, {"name": "one"}, {"id": ""}, {"id": 7}, ["A", "one"]])
-    def test_with_an_entry_without_an_id_is_no_answer(self, kind: str, entry: Any) -> None:
-        with pytest.raises(AkkioResponseError, match="an entry without an 'id'"):
-            listing(kind, Talk([entries(kind, {"id": "A", "name": "one"}, entry)]))
+    def test_entry_without_an_id_is_an_error(self, kind: str, entry: Any) -> None:
+        with pytest.raises(AkkioResponseError, match="'id'"):
+            list_all(kind, FlowDriver([listed(kind, {"id": "A", "name": "one"}, entry)]))
 
-    @pytest.mark.parametrize("listed", [None, {}, "A"])
-    def test_that_is_none_is_no_answer(self, kind: str, listed: Any) -> None:
+    @pytest.mark.parametrize("entries", [None, {}, "A"])
+    def test_missing_or_invalid_list_is_an_error(self, kind: str, entries: Any) -> None:
         with pytest.raises(AkkioResponseError, match=f"no '{kind}s'"):
-            listing(kind, Talk([answer({"status": "success", f"{kind}s": listed})]))
+            list_all(kind, FlowDriver([response({"status": "success", f"{kind}s": entries})]))
 
     @pytest.mark.parametrize(
-        "failure", [LOST, UNREACHABLE, answer({}, 502), Response(200, b"{", defect="was cut short")]
+        "failure", [LOST, UNREACHABLE, response({}, 502), Response(200, b"{", defect="was cut short")]
     )
-    def test_is_asked_for_again(self, kind: str, failure: Response | TransportError) -> None:
-        talk = Talk([failure, failure, NONE])
-        assert listing(kind, talk) == []
-        assert len(talk.pauses) == 2
+    def test_list_is_retried(self, kind: str, failure: Response | TransportError) -> None:
+        driver = FlowDriver([failure, failure, EMPTY])
+        assert list_all(kind, driver) == []
+        assert len(driver.sleeps) == 2
 
-    def test_waits_as_long_as_akkio_asks_and_counts_it(self, kind: str) -> None:
-        talk = Talk([answer({}, 429, retry_after="7"), NONE])
-        listing(kind, talk)
-        assert talk.pauses == [7.0]
-        assert talk.numbers.counts == {MetricName.RATE_LIMITED: 1}
+    def test_list_sleeps_as_long_as_retry_after_says(self, kind: str) -> None:
+        driver = FlowDriver([response({}, 429, retry_after="7"), EMPTY])
+        list_all(kind, driver)
+        assert driver.sleeps == [7.0]
+        assert driver.metrics.counts == {MetricName.RATE_LIMITED: 1}
 
 
 class TestDelete:
-    def test_sends_the_id(self, kind: str) -> None:
-        talk = Talk([DONE])
-        assert deletion(kind, talk) is True
-        assert [(one.method, one.url, one.json) for one in talk.requests] == [
+    def test_delete_sends_the_id(self, kind: str) -> None:
+        driver = FlowDriver([DONE])
+        assert delete(kind, driver) is True
+        assert [(one.method, one.url, one.json) for one in driver.requests] == [
             ("DELETE", f"https://api.akkio.com/v1/{kind}s", {"id": "X1"})
         ]
 
-    def test_of_what_akkio_does_not_know_is_done(self, kind: str) -> None:
-        talk = Talk([answer({"status": f"no {kind}"}, 404)])
-        assert deletion(kind, talk) is False
-        assert talk.paths == [f"{kind}s"]
+    @pytest.mark.parametrize("responses", [[NOT_FOUND], [LOST, NOT_FOUND]])
+    def test_delete_of_an_unknown_id_succeeds(self, kind: str, responses: list[Response]) -> None:
+        driver = FlowDriver(responses)
+        assert delete(kind, driver) is False
+        assert set(driver.methods) == {"DELETE"}
 
-    @pytest.mark.parametrize("code", [200, 400, 422])
-    def test_of_what_is_refused_and_no_longer_listed_is_done(self, kind: str, code: int) -> None:
-        talk = Talk([answer({"status": "unknown"}, code), entries(kind, {"id": "X2", "name": "X1"})])
-        assert deletion(kind, talk) is False
+    @pytest.mark.parametrize("status", [200, 400, 422])
+    def test_rejected_delete_succeeds_if_the_id_is_not_listed(self, kind: str, status: int) -> None:
+        responses = [response({"status": "unknown"}, status), listed(kind, {"id": "X2", "name": "X1"})]
+        assert delete(kind, FlowDriver(responses)) is False
 
-    @pytest.mark.parametrize("code", [200, 400, 422])
-    def test_of_what_is_refused_and_still_listed_is_an_error(self, kind: str, code: int) -> None:
-        talk = Talk([answer({"status": "in use"}, code), entries(kind, {"id": "X1", "name": "mine"})])
-        with pytest.raises(
-            AkkioRequestRejectedError, match=f"Deleting {kind} 'X1': Akkio refused the request.*: in use"
-        ):
-            deletion(kind, talk)
+    @pytest.mark.parametrize("status", [200, 400, 422])
+    def test_rejected_delete_fails_if_the_id_is_listed(self, kind: str, status: int) -> None:
+        driver = FlowDriver([response({"status": "in use"}, status), listed(kind, {"id": "X1", "name": "mine"})])
+        with pytest.raises(AkkioRequestRejectedError, match=f"Deleting {kind} 'X1': .*in use"):
+            delete(kind, driver)
 
     @pytest.mark.parametrize(
-        ("refused", "error"),
+        ("rejection", "error"),
         [
-            (answer({"status": "invalid api_key"}), AkkioUnauthorizedError),
-            (answer({}, 401), AkkioUnauthorizedError),
-            (answer({}, 403), AkkioForbiddenError),
+            (response({"status": "invalid api_key"}), AkkioUnauthorizedError),
+            (response({}, 401), AkkioUnauthorizedError),
+            (response({}, 403), AkkioForbiddenError),
         ],
     )
-    def test_with_a_key_that_akkio_does_not_take_is_an_error_at_once(
-        self, kind: str, refused: Response, error: type[Exception]
+    def test_delete_with_a_rejected_key_fails_at_once(
+        self, kind: str, rejection: Response, error: type[Exception]
     ) -> None:
-        talk = Talk([refused, NONE])
+        driver = FlowDriver([rejection, EMPTY])
         with pytest.raises(error):
-            deletion(kind, talk)
-        assert len(talk.requests) == 1
+            delete(kind, driver)
+        assert len(driver.requests) == 1
 
-    def test_that_is_refused_is_no_success_where_the_list_cannot_be_had(self, kind: str) -> None:
+    def test_rejected_delete_fails_if_the_list_is_unavailable(self, kind: str) -> None:
         with pytest.raises(AkkioUnavailableError):
-            deletion(kind, Talk([answer({"status": "unknown"}), UNREACHABLE]))
+            delete(kind, FlowDriver([response({"status": "unknown"}), UNREACHABLE]))
 
-    @pytest.mark.parametrize("failure", [LOST, UNREACHABLE, answer({}, 500), answer({}, 429)])
-    def test_is_tried_again(self, kind: str, failure: Response | TransportError) -> None:
-        talk = Talk([failure, DONE])
-        assert deletion(kind, talk) is True
-        assert [one.method for one in talk.requests] == ["DELETE", "DELETE"]
+    @pytest.mark.parametrize("failure", [LOST, UNREACHABLE, response({}, 500), response({}, 429)])
+    def test_delete_is_retried(self, kind: str, failure: Response | TransportError) -> None:
+        driver = FlowDriver([failure, DONE])
+        assert delete(kind, driver) is True
+        assert driver.methods == ["DELETE", "DELETE"]

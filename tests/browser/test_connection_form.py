@@ -1,4 +1,4 @@
-"""The form of a connection and its *Test* button in Airflow's own page, in a real browser."""
+"""The connection form and its *Test* button in Airflow's UI, in a real browser."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from airflow_provider_akkio import get_provider_info
 from airflow_provider_akkio.api.config import ClientConfig
 from dev.stack import SANDBOX_KEY, Stack
 
-Opens = Callable[..., Page]
-Takes = Callable[[Page, str], None]
-Fills = Callable[[Locator], None]
+OpenPage = Callable[..., Page]
+Screenshot = Callable[[Page, str], None]
+Fill = Callable[[Locator], None]
 
-HELP = {
-    "Timeout": "Seconds that one request may take, its whole answer included. Default: 30.",
-    "Requests per second": "Most requests that one process sends; Akkio allows five to the whole account",
-    "Verify": "How to check who answers: true, by the usual certificates",
-}
+FORM = get_provider_info()["connection-types"][0]
+LABELS = FORM["ui-field-behaviour"]["relabeling"]
+PLACEHOLDERS = FORM["ui-field-behaviour"]["placeholders"]
+EXTRA_FIELDS = FORM["conn-fields"]
 
 
 def new_connection(page: Page, connection_id: str) -> Locator:
-    """Return the form of a new connection, in which its id is filled in, and the type Akkio is chosen."""
+    """Open the form of a new connection of the type Akkio."""
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
     form.get_by_label("Connection ID").fill(connection_id)
     form.get_by_role("combobox", name="Connection Type").click()
     page.get_by_role("option", name="Akkio", exact=True).click()
-    expect(form.get_by_label("API key")).to_be_visible()
+    expect(form.get_by_label(LABELS["password"])).to_be_visible()
     return form
 
 
-def fill_site(form: Locator, stack: Stack, key: str = SANDBOX_KEY) -> None:
-    site = urlsplit(stack.akkio)
-    form.get_by_label("BaseUrl").fill(f"http://{site.hostname}")
-    form.get_by_label("Port").fill(str(site.port))
-    form.get_by_label("API key").fill(key)
+def fill_base_url(form: Locator, stack: Stack, key: str = SANDBOX_KEY) -> None:
+    url = urlsplit(stack.akkio)
+    form.get_by_label(LABELS["host"]).fill(f"http://{url.hostname}")
+    form.get_by_label("Port").fill(str(url.port))
+    form.get_by_label(LABELS["password"]).fill(key)
 
 
-def open_limits(form: Locator) -> None:
-    """Show the fields of the extra, in the place of the others."""
+def open_extra_fields(form: Locator) -> None:
+    """Show the extra fields, which replace the standard fields."""
     form.get_by_role("button", name="Extra Fields", exact=True).click()
-    expect(form.get_by_label("Timeout")).to_be_visible()
+    expect(form.get_by_text(EXTRA_FIELDS["timeout"]["label"], exact=True)).to_be_visible()
 
 
-def field(form: Locator, name: str) -> Locator:
-    """Return a field of the extra; Airflow ties the label to none that takes a text."""
+def extra_field(form: Locator, name: str) -> Locator:
+    """Return an extra field by its name, because Airflow does not connect a text field with its label."""
     return form.locator(f"[name=element_{name}]")
 
 
@@ -63,142 +63,122 @@ def button(page: Page, connection_id: str, name: str) -> Locator:
     return row.get_by_role("button", name=name)
 
 
-def answer_to_test(page: Page, connection_id: str) -> Locator:
-    """Click the *Test* button of a connection, and return what the page says to it."""
+def click_test(page: Page, connection_id: str) -> Locator:
+    """Click *Test* and return the notification."""
     button(page, connection_id, "Test Connection").click()
-    answer = page.get_by_role("status").filter(has_text="Test Connection")
-    answer.wait_for()
-    return answer
+    notification = page.get_by_role("status").filter(has_text="Test Connection")
+    notification.wait_for()
+    return notification
 
 
-def stored(stack: Stack, connection_id: str) -> tuple[dict[str, Any], ClientConfig]:
-    """Return the extra that Airflow has stored, and how the connection is read, but for the key, which it tells not."""
+def stored_connection(stack: Stack, connection_id: str) -> tuple[dict[str, Any], ClientConfig]:
+    """Return the extra that Airflow stored, and the configuration with a masked key."""
     fields = json.loads(stack.api.text(f"connections/{connection_id}"))
     extra = json.loads(fields["extra"])
     names = ("host", "port", "schema", "password")
     return extra, ClientConfig.from_connection(connection_id, extra=extra, **{name: fields[name] for name in names})
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_form_asks_for_the_key_the_site_and_the_limits_by_name(
-    open_page: Opens, picture: Takes, scheme: str
-) -> None:
-    page = open_page("ada", "connections", dark=scheme == "dark", height=960)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_form_has_labels_placeholders_and_help_texts(open_page: OpenPage, screenshot: Screenshot, theme: str) -> None:
+    page = open_page("ada", "connections", dark=theme == "dark", height=960)
     form = new_connection(page, "leads")
-    expect(form.get_by_label("API key")).to_have_attribute("type", "password")
-    expect(form.get_by_label("API key")).to_have_attribute("placeholder", "from Akkio's Team Settings")
-    expect(form.get_by_label("BaseUrl")).to_have_attribute("placeholder", "https://api.akkio.com")
-    expect(form.get_by_label("Port")).to_have_attribute("placeholder", "443")
-    expect(form.get_by_label("Schema")).to_have_attribute("placeholder", "https")
+    expect(form.get_by_label(LABELS["password"])).to_have_attribute("type", "password")
+    labels = {"password": LABELS["password"], "host": LABELS["host"], "port": "Port", "schema": "Schema"}
+    for name, label in labels.items():
+        expect(form.get_by_label(label)).to_have_attribute("placeholder", PLACEHOLDERS[name])
     expect(form.get_by_label("Login")).to_have_count(0)
-    picture(page, f"connection-form-{scheme}")
+    screenshot(page, f"connection-form-{theme}")
 
-    open_limits(form)
-    for label, text in HELP.items():
-        expect(form.get_by_text(label, exact=True)).to_be_visible()
-        expect(form.get_by_text(text)).to_be_visible()
-    picture(page, f"connection-limits-{scheme}")
+    open_extra_fields(form)
+    for field in EXTRA_FIELDS.values():
+        expect(form.get_by_text(field["label"], exact=True)).to_be_visible()
+        expect(form.get_by_text(field["description"])).to_be_visible()
+    screenshot(page, f"connection-limits-{theme}")
 
 
-def leave(form: Locator) -> None:
+def leave_closed(form: Locator) -> None:
     pass
 
 
-def look(form: Locator) -> None:
-    open_limits(form)
+def fill_values(form: Locator) -> None:
+    open_extra_fields(form)
+    extra_field(form, "timeout").fill("12")
+    extra_field(form, "requests_per_second").fill("2.5")
+    extra_field(form, "verify").fill("false")
 
 
-def fill(form: Locator) -> None:
-    open_limits(form)
-    field(form, "timeout").fill("12")
-    field(form, "requests_per_second").fill("2.5")
-    field(form, "verify").fill("false")
+def fill_and_empty(form: Locator) -> None:
+    fill_values(form)
+    for name in EXTRA_FIELDS:
+        extra_field(form, name).fill("")
 
 
-def empty(form: Locator) -> None:
-    fill(form)
-    for name in ("timeout", "requests_per_second", "verify"):
-        field(form, name).fill("")
-
-
-def fill_with_blanks(form: Locator) -> None:
-    open_limits(form)
-    field(form, "verify").fill("  ")
+def fill_spaces(form: Locator) -> None:
+    open_extra_fields(form)
+    extra_field(form, "verify").fill("  ")
 
 
 NOTHING = {"timeout": None, "requests_per_second": None, "verify": None}
-FILLED = {"timeout": 12, "requests_per_second": 2.5, "verify": "false"}
+VALUES = {"timeout": 12, "requests_per_second": 2.5, "verify": "false"}
 DEFAULTS = (30.0, 5.0, True)
 
 
 @pytest.mark.parametrize(
-    ("handle", "extra", "read"),
+    ("fill", "extra", "configured"),
     [
-        (leave, NOTHING, DEFAULTS),
-        (look, NOTHING, DEFAULTS),
-        (fill, FILLED, (12.0, 2.5, False)),
-        (empty, NOTHING, DEFAULTS),
-        (fill_with_blanks, NOTHING | {"verify": "  "}, DEFAULTS),
+        (leave_closed, NOTHING, DEFAULTS),
+        (open_extra_fields, NOTHING, DEFAULTS),
+        (fill_values, VALUES, (12.0, 2.5, False)),
+        (fill_and_empty, NOTHING, DEFAULTS),
+        (fill_spaces, NOTHING | {"verify": "  "}, DEFAULTS),
     ],
 )
-def test_a_connection_that_was_filled_in_works(
-    stack: Stack,
-    open_page: Opens,
-    handle: Fills,
-    extra: dict[str, Any],
-    read: tuple[float, float, bool],
+def test_saved_connection_works(
+    stack: Stack, open_page: OpenPage, fill: Fill, extra: dict[str, Any], configured: tuple[float, float, bool]
 ) -> None:
-    connection_id = f"form_{handle.__name__}"
+    connection_id = f"form_{fill.__name__}"
     page = open_page("ada", "connections")
     form = new_connection(page, connection_id)
-    fill_site(form, stack)
-    handle(form)
+    fill_base_url(form, stack)
+    fill(form)
     save(form)
-    said = answer_to_test(page, connection_id)
-    expect(said).to_contain_text("Test Connection Successful")
-    expect(said).to_contain_text("Akkio answers, and takes the API key.")
-    assert stack.api.test_connection(connection_id) == (True, "Akkio answers, and takes the API key.")
-    kept, account = stored(stack, connection_id)
-    assert kept == extra
-    assert (account.timeout, account.requests_per_second, account.verify) == read
-    assert account.site.origin == stack.akkio
+    works, message = stack.api.test_connection(connection_id)
+    assert works
+    notification = click_test(page, connection_id)
+    expect(notification).to_contain_text("Test Connection Successful")
+    expect(notification).to_contain_text(message)
+    stored_extra, config = stored_connection(stack, connection_id)
+    assert stored_extra == extra
+    assert (config.timeout, config.requests_per_second, config.verify) == configured
+    assert config.base_url.origin == stack.akkio
 
 
-def test_the_button_tells_a_wrong_key(stack: Stack, open_page: Opens) -> None:
+def test_wrong_key_fails_the_test_button(stack: Stack, open_page: OpenPage) -> None:
     page = open_page("ada", "connections")
     form = new_connection(page, "wrong_key")
-    fill_site(form, stack, "not-the-key")
+    fill_base_url(form, stack, "not-the-key")
     save(form)
-    said = answer_to_test(page, "wrong_key")
-    expect(said).to_contain_text("Test Connection Failed")
-    expect(said).to_contain_text("Wrong API key. Testing the connection: Akkio does not know the API key")
+    notification = click_test(page, "wrong_key")
+    expect(notification).to_contain_text("Test Connection Failed")
+    expect(notification).to_contain_text("API key")
     assert "not-the-key" not in page.content()
 
 
-def test_to_change_a_limit_leaves_the_key_as_it_was(stack: Stack, open_page: Opens) -> None:
+def test_edit_of_extra_field_does_not_change_the_key(stack: Stack, open_page: OpenPage) -> None:
     page = open_page("ada", "connections")
     form = new_connection(page, "changed")
-    fill_site(form, stack)
-    fill(form)
+    fill_base_url(form, stack)
+    fill_values(form)
     save(form)
     button(page, "changed", "Edit Connection").click()
-    expect(form.get_by_label("API key")).to_have_value("***")
-    open_limits(form)
-    expect(field(form, "timeout")).to_have_value("12")
-    field(form, "timeout").fill("")
-    field(form, "verify").fill("true")
+    expect(form.get_by_label(LABELS["password"])).to_have_value("***")
+    open_extra_fields(form)
+    expect(extra_field(form, "timeout")).to_have_value("12")
+    extra_field(form, "timeout").fill("")
+    extra_field(form, "verify").fill("true")
     save(form)
-    extra, account = stored(stack, "changed")
+    extra, config = stored_connection(stack, "changed")
     assert extra == {"timeout": None, "requests_per_second": 2.5, "verify": "true"}
-    assert (account.timeout, account.requests_per_second, account.verify) == (30.0, 2.5, True)
-    expect(answer_to_test(page, "changed")).to_contain_text("Test Connection Successful")
-
-
-def test_only_airflows_button_needs_a_port(stack: Stack, open_page: Opens) -> None:
-    page = open_page("ada", "connections")
-    form = new_connection(page, "without_port")
-    form.get_by_label("BaseUrl").fill(stack.akkio)
-    form.get_by_label("API key").fill(SANDBOX_KEY)
-    save(form)
-    expect(answer_to_test(page, "without_port")).to_contain_text("Bad Request")
-    assert stack.api.test_connection("without_port") == (True, "Akkio answers, and takes the API key.")
+    assert (config.timeout, config.requests_per_second, config.verify) == (30.0, 2.5, True)
+    expect(click_test(page, "changed")).to_contain_text("Test Connection Successful")

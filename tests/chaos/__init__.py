@@ -1,1 +1,1 @@
-"""What becomes of a training when a part of Airflow, or Akkio, fails in the middle (``make chaos``)."""
+"""Trainings and uploads while Akkio, or a component of Airflow, fails (``make chaos``)."""

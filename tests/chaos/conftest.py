@@ -1,4 +1,4 @@
-"""A whole Airflow against gates to one sandbox, and the table of what became of each training."""
+"""A complete Airflow, gates to one sandbox, and the tables of results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pytest
 import requests
 
 from airflow_provider_akkio.sandbox import Sandbox
+from dev.airflow_api import TaskView
 from dev.processes import wait_until
-from dev.stack import Stack, running_stack
+from dev.stack import SANDBOX_KEY, Stack, running_stack
 from tests.chaos.gate import Gate
 
 TRAINING_SECONDS = 4.0
 GATES = 80
-REQUEST_SECONDS = 5.0
+REQUEST_TIMEOUT = 5.0
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "14",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -29,187 +30,150 @@ SETTINGS = {
 }
 XCOMS = {"akkio_task_id", "model_id", "return_value", "stats", "field_importance", "data_story"}
 
-_rows = pytest.StashKey[list["Row"]]()
-_uploads = pytest.StashKey[list["UploadRow"]]()
+Row = tuple[str, ...]
 
+HEADER: Row = ("fault", "wait", "force", "attempts", "submissions", "trainings", "outcome")
+UPLOAD_HEADER: Row = ("fault", "dataset", "attempts", "before", "rows", "after", "outcome")
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table."""
-
-    fault: str
-    wait: str
-    force: str
-    tries: str
-    submissions: str
-    trainings: str
-    outcome: str
-
-
-@dataclass(frozen=True)
-class UploadRow:
-    """A line of the table of uploads."""
-
-    fault: str
-    dataset: str
-    tries: str
-    before: str
-    rows: str
-    after: str
-    outcome: str
-
-
-UPLOAD_HEADER = UploadRow("fault", "dataset", "tries", "before", "rows", "after", "outcome")
-HEADER = Row("fault", "wait", "force", "tries", "submissions", "trainings", "outcome")
+_rows = pytest.StashKey[list[Row]]()
+_upload_rows = pytest.StashKey[list[Row]]()
 
 
 @dataclass
 class Case:
-    """One run of a DAG with one training, at a gate of its own.
+    """A DAG run with one training through its own gate.
 
-    :param fault: what happens to it.
-    :param gate: its gate.
-    :param stack: the Airflow that runs it.
-    :param dag_id: which DAG.
-    :param force: whether a second submission would be billed.
-    :param run_id: which run of it.
-    :param rows: where its line of the table goes.
+    :param fault: name of the fault in the table.
+    :param gate: the gate.
+    :param stack: the Airflow.
+    :param wait: ``deferrable`` or ``blocking``.
+    :param force: whether Akkio trains a new model for each submission.
+    :param run_id: ID of the run.
+    :param rows: rows of the table.
     """
 
     fault: str
     gate: Gate = field(repr=False)
     stack: Stack = field(repr=False)
-    dag_id: str
+    wait: str
     force: bool
     run_id: str
     rows: list[Row] = field(repr=False)
 
     @property
-    def tries(self) -> int:
-        """How often the task was tried."""
-        [task] = self.stack.api.tasks(self.dag_id, self.run_id)
-        return task.try_number
+    def dag_id(self) -> str:
+        """ID of the DAG."""
+        return f"chaos_{self.wait}"
 
-    def wait_until_waiting(self) -> None:
-        """Wait until the training has been asked for, in the triggerer if the task is deferrable."""
-        wanted = "running" if self.dag_id == "chaos_blocking" else "deferred"
+    @property
+    def attempts(self) -> int:
+        """Number of attempts of the task."""
+        return self._task().try_number
 
-        def is_waiting() -> bool:
-            [task] = self.stack.api.tasks(self.dag_id, self.run_id)
-            return task.state == wanted and bool(self.gate.asked("status"))
+    def wait_until_started(self) -> None:
+        """Wait until a worker executes the task."""
+        wait_until(lambda: self._task().state == "running", f"start of {self}", 120)
 
-        wait_until(is_waiting, f"the wait of {self}", 120)
-
-    def wait_until_running(self) -> None:
-        """Wait until a worker has begun with the task."""
-
-        def is_running() -> bool:
-            return [task.state for task in self.stack.api.tasks(self.dag_id, self.run_id)] == ["running"]
-
-        wait_until(is_running, f"the beginning of {self}", 120)
+    def wait_until_polling(self) -> None:
+        """Wait until the training is polled, by the triggerer if the task is deferrable."""
+        state = "deferred" if self.wait == "deferrable" else "running"
+        wait_until(lambda: self._task().state == state and bool(self.gate.asked("status")), f"polls of {self}", 120)
 
     def clear(self) -> None:
-        """Have the task done again, as a person does."""
+        """Clear the task."""
         self.stack.api.clear(self.dag_id, self.run_id, "train")
 
-    def ends(self) -> str:
-        """Wait until the run has ended, and return its state.
+    def wait_until_finished(self) -> str:
+        """Wait until the run has finished, and return its state.
 
-        A part of Airflow that ends meanwhile is started again; while one does, the API may refuse, or answer 500.
+        Meanwhile, exited components of Airflow are restarted, and errors of its API are ignored.
         """
 
-        def has_ended() -> bool:
+        def is_finished() -> bool:
             self.stack.restart_exited()
             with suppress(requests.RequestException, RuntimeError):
                 return self.stack.api.run_state(self.dag_id, self.run_id) in ("success", "failed")
             return False
 
-        wait_until(has_ended, f"the end of {self}", 300)
+        wait_until(is_finished, f"end of {self}", 300)
         return self.stack.api.run_state(self.dag_id, self.run_id)
 
-    def succeeds(self, trainings: int = 1) -> None:
-        """See that the result of the last training is in XCom, just as Akkio has it, and how many there were."""
-        state = self.ends()
-        self._note(state)
+    def check_success(self, trainings: int = 1) -> None:
+        """Check that the run succeeds, and that the XComs are the result of the last training.
+
+        :param trainings: expected number of trainings.
+        """
+        state = self.wait_until_finished()
+        self._add_row(state)
         assert state == "success"
         assert self.gate.trainings == trainings
-        xcoms: dict[str, Any] = {}
-
-        def has_these_xcoms() -> bool:
-            # A triggerer that ends a task removes what it kept a moment after Airflow knows of the end.
-            xcoms.clear()
-            xcoms.update(self.stack.api.xcoms(self.dag_id, self.run_id, "train"))
-            # It is told as well as may be while parts of Airflow are gone.
-            xcoms.pop("akkio_status", None)
-            return set(xcoms) == XCOMS
-
-        wait_until(has_these_xcoms, f"{sorted(XCOMS)}, and no other XCom,", 15)
+        xcoms = self.stack.api.xcoms(self.dag_id, self.run_id, "train")
+        xcoms.pop("akkio_status", None)  # not pushed while components of Airflow are unavailable
+        assert set(xcoms) == XCOMS
         assert xcoms["akkio_task_id"] in self.gate.accepted
-        has = self.gate.result(xcoms["akkio_task_id"])
-        assert xcoms["return_value"] == has["model_id"]
-        assert {key: xcoms[key] for key in XCOMS & has.keys()} == {key: has[key] for key in XCOMS & has.keys()}
+        expected = self.gate.result(xcoms["akkio_task_id"])
+        assert xcoms["return_value"] == expected["model_id"]
+        shared = XCOMS & expected.keys()
+        assert {key: xcoms[key] for key in shared} == {key: expected[key] for key in shared}
 
-    def fails_with(self, error: str) -> None:
-        """See that the task failed, and that its log says so with this error."""
-        state = self.ends()
-        self._note(f"{state}: {error}")
+    def check_failure(self, error: type[Exception]) -> None:
+        """Check that the run fails, and that the log of the last attempt contains the error."""
+        state = self.wait_until_finished()
+        self._add_row(f"{state}: {error.__name__}")
         assert state == "failed"
-        log = self.stack.api.log(self.dag_id, self.run_id, "train", self.tries)
-        assert [line for line in log.splitlines() if line.startswith(error)]
+        log = self.stack.api.log(self.dag_id, self.run_id, "train", self.attempts)
+        assert [line for line in log.splitlines() if line.startswith(error.__name__)]
 
-    def _note(self, outcome: str) -> None:
-        gate = self.gate
-        figures = (str(self.tries), str(len(gate.accepted)), str(gate.trainings))
-        wait = self.dag_id.removeprefix("chaos_")
-        self.rows.append(Row(self.fault, wait, "yes" if self.force else "no", *figures, outcome))
+    def _task(self) -> TaskView:
+        [task] = self.stack.api.tasks(self.dag_id, self.run_id)
+        return task
+
+    def _add_row(self, outcome: str) -> None:
+        counts = (self.attempts, len(self.gate.accepted), self.gate.trainings)
+        self.rows.append((self.fault, self.wait, "yes" if self.force else "no", *map(str, counts), outcome))
 
 
 @dataclass
 class Chaos:
-    """Starts trainings in a whole Airflow.
+    """Starts trainings in a complete Airflow.
 
     :param stack: the Airflow.
-    :param gates: gates that nobody has used yet.
-    :param rows: the table.
-    :param sandbox: where the trainings are done, and the datasets lie.
-    :param uploads: the table of uploads.
+    :param sandbox: the sandbox behind the gates.
+    :param gates: unused gates.
+    :param rows: rows of the table of trainings.
+    :param upload_rows: rows of the table of uploads.
     """
 
     stack: Stack
+    sandbox: Sandbox
     gates: Iterator[Gate]
     rows: list[Row]
-    sandbox: Sandbox
-    uploads: list[UploadRow]
+    upload_rows: list[Row]
 
     def start(
         self, fault: str, wait: str = "deferrable", *, gate: Gate | None = None, force: bool = True, **conf: Any
     ) -> Case:
         """Start a training.
 
-        :param fault: what is going to happen to it, for the table.
-        :param wait: ``deferrable`` in the triggerer, ``blocking`` in a worker, ``ended`` by the triggerer, or
-            ``started`` by it as well.
+        :param fault: name of the fault in the table.
+        :param wait: ``deferrable`` or ``blocking``.
         :param gate: its gate; default a new one.
-        :param force: whether a second submission would be billed.
+        :param force: whether Akkio trains a new model for each submission.
         :param conf: further parameters of the DAG.
         """
         gate = next(self.gates) if gate is None else gate
-        dag_id = f"chaos_{wait}"
-        run_id = self.stack.api.trigger(dag_id, conf={"gate": gate.name, "force": force, **conf})
-        return Case(fault, gate, self.stack, dag_id, force, run_id, self.rows)
+        run_id = self.stack.api.trigger(f"chaos_{wait}", conf={"gate": gate.name, "force": force, **conf})
+        return Case(fault, gate, self.stack, wait, force, run_id, self.rows)
 
-    def start_each(self, fault: str) -> list[Case]:
-        """Start a training that is waited for in a worker, and others in the triggerer; return once they wait.
-
-        They go on for as long as their gates are held.
-        """
-        cases = [self.start(fault, wait, gate=self.held_gate()) for wait in ("deferrable", "blocking", "started")]
+    def start_polling(self, fault: str) -> list[Case]:
+        """Start a deferrable and a blocking training at held gates, and wait until both are polled."""
+        cases = [self.start(fault, wait, gate=self.held_gate()) for wait in ("deferrable", "blocking")]
         for case in cases:
-            case.wait_until_waiting()
+            case.wait_until_polling()
         return cases
 
     def held_gate(self) -> Gate:
-        """Return a new gate at which no training ends."""
+        """Return a new gate that reports every training as in progress."""
         gate = next(self.gates)
         gate.is_held = True
         return gate
@@ -217,34 +181,35 @@ class Chaos:
 
 @pytest.fixture(scope="session")
 def chaos(pytestconfig: pytest.Config) -> Iterator[Chaos]:
-    """A whole Airflow with many gates to one sandbox."""
+    """A complete Airflow with many gates to one sandbox."""
     with ExitStack() as cleanup:
-        sandbox = cleanup.enter_context(Sandbox(pace=TRAINING_SECONDS, workers=2))
+        sandbox = cleanup.enter_context(Sandbox(key=SANDBOX_KEY, pace=TRAINING_SECONDS, workers=2))
         gates = [cleanup.enter_context(Gate(sandbox, f"gate_{number}")) for number in range(GATES)]
         connections = {f"AIRFLOW_CONN_{gate.name.upper()}": _connection(gate) for gate in gates}
         dags = Path(__file__).parent / "dags"
         stack = running_stack(dags=dags, akkio=sandbox.url, settings=SETTINGS | connections)
         rows = pytestconfig.stash.setdefault(_rows, [])
-        uploads = pytestconfig.stash.setdefault(_uploads, [])
-        yield Chaos(cleanup.enter_context(stack), iter(gates), rows, sandbox, uploads)
+        upload_rows = pytestconfig.stash.setdefault(_upload_rows, [])
+        yield Chaos(cleanup.enter_context(stack), sandbox, iter(gates), rows, upload_rows)
 
 
 def _connection(gate: Gate) -> str:
-    fields = {"conn_type": "akkio", "host": gate.url, "password": "sandbox-key", "extra": {"timeout": REQUEST_SECONDS}}
-    return json.dumps(fields)
+    extra = {"timeout": REQUEST_TIMEOUT}
+    return json.dumps({"conn_type": "akkio", "host": gate.url, "password": SANDBOX_KEY, "extra": extra})
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the tables."""
-    _print_table(terminalreporter, "what became of each training", HEADER, config.stash.get(_rows, []))
-    _print_table(terminalreporter, "what became of each upload", UPLOAD_HEADER, config.stash.get(_uploads, []))
+    _print_table(terminalreporter, "trainings", HEADER, config.stash.get(_rows, []))
+    _print_table(terminalreporter, "uploads", UPLOAD_HEADER, config.stash.get(_upload_rows, []))
 
 
-def _print_table(terminalreporter: Any, title: str, header: Any, rows: Sequence[Any]) -> None:
-    if rows:
-        terminalreporter.section(title)
-        lines = [tuple(vars(row).values()) for row in (header, *rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-        for line in lines:
-            cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-            terminalreporter.write_line(f"| {' | '.join(cells)} |")
+def _print_table(terminalreporter: Any, title: str, header: Row, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    terminalreporter.section(title)
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        terminalreporter.write_line(f"| {' | '.join(cells)} |")

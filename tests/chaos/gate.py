@@ -1,4 +1,4 @@
-"""A gate between Airflow and the sandbox, through which all goes well until it is told otherwise."""
+"""A proxy between Airflow and the sandbox that injects faults and counts submissions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
+from threading import Timer
 from typing import Any
 
 import psutil
@@ -15,19 +16,19 @@ import requests
 
 from airflow_provider_akkio.api.types import TrainingStatus
 from airflow_provider_akkio.sandbox import Sandbox
-from tests.scripted import Answering, Reply, ScriptedAkkio, reset, status, trickle
+from tests.scripted import Answering, Reply, ScriptedAkkio, last_part, reset, status, trickle
 
 MINUTE = 60.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at Akkio.
+    """A fault of Akkio or of the network.
 
-    :param name: what to call it.
-    :param answering: makes what takes the place of Akkio's answer, at a gate.
-    :param seconds: for how long it lasts from the first request on; 0 for that request alone.
-    :param acts: whether Akkio acts on the request all the same.
+    :param name: name in the tables.
+    :param answering: creates the response of a gate during the fault.
+    :param seconds: duration from the first affected request on; 0 affects one request.
+    :param acts: whether Akkio receives and processes the request nevertheless.
     """
 
     name: str
@@ -37,12 +38,12 @@ class Fault:
 
 
 class Gate(ScriptedAkkio):
-    """Hands requests on to a sandbox, and counts the submissions that it accepts.
+    """A proxy to a sandbox.
 
-    While ``is_held``, no training ends: a fault can be sure to meet the wait.
+    While ``is_held``, finished trainings are reported as in progress, so that a fault meets the wait.
 
-    :param sandbox: where the trainings are done.
-    :param name: id of the connection that leads to this gate.
+    :param sandbox: the sandbox.
+    :param name: ID of the connection whose host is this gate.
     """
 
     def __init__(self, sandbox: Sandbox, name: str) -> None:
@@ -57,40 +58,46 @@ class Gate(ScriptedAkkio):
         self._spared = 0
         self._began_at: float | None = None
         for endpoint in ("new", "status", "result", "datasets", "models"):
-            self.script(endpoint, self._answer)
+            self.script(endpoint, self._respond)
 
     def break_down(self, fault: Fault, *endpoints: str, after: int = 0) -> None:
-        """Let a fault begin with the next request to one of these endpoints.
+        """Inject a fault from the next request to one of the endpoints on.
 
-        :param fault: what goes wrong.
-        :param endpoints: where; of ``datasets``, only the requests that add rows.
-        :param after: how many such requests to let through before.
+        :param fault: the fault.
+        :param endpoints: affected endpoints; for ``datasets``, only requests that append rows are affected.
+        :param after: number of such requests to forward before.
         """
         self._fault, self._endpoints, self._began_at, self._spared = fault, endpoints, None, after
 
+    def recover_after(self, seconds: float) -> None:
+        """Accept connections again after some seconds of :meth:`refuse`."""
+        timer = Timer(seconds, self.listen_again)
+        timer.daemon = True
+        timer.start()
+
     @property
     def trainings(self) -> int:
-        """How many trainings were really begun for the submissions."""
+        """Number of trainings that the sandbox started for the submissions."""
         tasks = self._sandbox._trainings._tasks
         return len({id(tasks[akkio_task_id].training) for akkio_task_id in self.accepted})
 
     def result(self, akkio_task_id: str) -> Any:
-        """Return what the sandbox has as the result of a training."""
+        """Return the result of a training as the sandbox sends it."""
         path = f"/api/v1/models/train/{akkio_task_id}/result"
-        return self._ask("GET", path, self.received[-1].headers["X-API-Key"], b"").json()
+        return self._send("GET", path, self.received[-1].headers["X-API-Key"], b"").json()
 
-    def _answer(self, handler: Any) -> None:
+    def _respond(self, handler: Any) -> None:
         fault = self._fault
-        if fault is None or not self._is_broken(fault, handler):
-            self._pass_on(handler)(handler)
+        if fault is None or not self._affects(fault, handler):
+            self._forward(handler)(handler)
             return
         self.faulty_requests += 1
         if fault.acts:
-            self._pass_on(handler)
+            self._forward(handler)
         fault.answering(self)(handler)
 
-    def _is_broken(self, fault: Fault, handler: Any) -> bool:
-        endpoint = handler.path.partition("?")[0].rpartition("/")[2]
+    def _affects(self, fault: Fault, handler: Any) -> bool:
+        endpoint = last_part(handler.path)
         if endpoint not in self._endpoints or (endpoint == "datasets" and b'"rows"' not in handler.sent):
             return False
         if self._spared:
@@ -101,43 +108,41 @@ class Gate(ScriptedAkkio):
             return True
         return time.monotonic() < self._began_at + fault.seconds
 
-    def _pass_on(self, handler: Any) -> Reply:
-        answer = self._ask(handler.command, handler.path, handler.headers["X-API-Key"], handler.sent)
-        if handler.path.endswith("/new") and answer.ok:
-            self.accepted.append(answer.json()["task_id"])
-        if self.is_held and b'"SUCCEEDED"' in answer.content:
+    def _forward(self, handler: Any) -> Reply:
+        response = self._send(handler.command, handler.path, handler.headers["X-API-Key"], handler.sent)
+        if handler.path.endswith("/new") and response.ok:
+            self.accepted.append(response.json()["task_id"])
+        if self.is_held and b'"SUCCEEDED"' in response.content:
             return status(TrainingStatus.IN_PROGRESS)
-        return Reply(answer.status_code, answer.content)
+        return Reply(response.status_code, response.content)
 
-    def _ask(self, method: str, path: str, key: str, body: bytes) -> requests.Response:
+    def _send(self, method: str, path: str, key: str, body: bytes) -> requests.Response:
         headers = {"X-API-Key": key, "Content-Type": "application/json"}
         return requests.request(method, f"{self._sandbox.url}{path}", headers=headers, data=body, timeout=30)
 
 
-def _refusing(gate: Gate) -> Answering:
+def _refuse(gate: Gate) -> Answering:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         reset(handler)
         gate.refuse()
-        time.sleep(MINUTE)
-        gate.listen_again()
+        gate.recover_after(MINUTE)
 
     return answer
 
 
-def kill_who_asks(handler: BaseHTTPRequestHandler) -> None:
-    """Kill the process at the other end of the connection, so that it never sees an answer."""
+def _kill_client(handler: BaseHTTPRequestHandler) -> None:
     port = handler.client_address[1]
-    [asking] = [one.pid for one in psutil.net_connections("tcp4") if one.pid and one.laddr.port == port]
-    os.kill(asking, signal.SIGKILL)
+    [pid] = [one.pid for one in psutil.net_connections("tcp4") if one.pid and one.laddr.port == port]
+    os.kill(pid, signal.SIGKILL)
 
 
-REFUSING = Fault("refuses connections", _refusing, acts=False)
-RESETTING = Fault("resets connections", lambda _: reset)
-ERROR = Fault("answers 500", lambda _: Reply(500, {"detail": "Internal Server Error"}))
-HTML = Fault("answers HTML", lambda _: Reply(200, b"<html><body>Down for maintenance</body></html>"))
-RUBBISH = Fault("answers rubbish", lambda _: Reply(200, b'\x00\xff{"status": [["SUCCEEDED"], "task_id'))
-THROTTLING = Fault("answers 429", lambda _: Reply(429, {"detail": "slow down"}, {"Retry-After": "5"}), acts=False)
-TRICKLING = Fault("trickles", lambda _: trickle)
-KILLED_IN_BETWEEN = Fault("kills the task before it answers", lambda _: kill_who_asks, seconds=0)
+REFUSING = Fault("refused connections", _refuse, acts=False)
+RESETTING = Fault("connection resets", lambda _: reset)
+ERROR = Fault("HTTP 500", lambda _: Reply(500, {"detail": "Internal Server Error"}))
+HTML = Fault("HTML", lambda _: Reply(200, b"<html><body>Down for maintenance</body></html>"))
+INVALID_JSON = Fault("invalid JSON", lambda _: Reply(200, b'\x00\xff{"status": [["SUCCEEDED"], "task_id'))
+THROTTLING = Fault("HTTP 429", lambda _: Reply(429, {"detail": "slow down"}, {"Retry-After": "5"}), acts=False)
+TRICKLING = Fault("slow responses", lambda _: trickle)
+KILLING = Fault("SIGKILL of the task", lambda _: _kill_client, seconds=0)
 
-OUTAGES = (REFUSING, RESETTING, ERROR, HTML, RUBBISH, THROTTLING, TRICKLING)
+OUTAGES = (REFUSING, RESETTING, ERROR, HTML, INVALID_JSON, THROTTLING, TRICKLING)

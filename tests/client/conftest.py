@@ -1,8 +1,9 @@
-"""Both clients, and servers that speak TLS with certificates of an authority of their own."""
+"""Both clients, and servers with a certificate of a private authority."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,31 +12,38 @@ import pytest
 import trustme
 from cryptography import x509
 
-from tests.client.driving import Exchange, Talk, asynchronous, blocking
+from tests.client.driving import Send, SendAll, asynchronous, blocking
 from tests.scripted import ScriptedAkkio
 
 
 @pytest.fixture(params=[blocking, asynchronous])
-def talk(request: pytest.FixtureRequest) -> Talk:
-    """Makes requests with one client, one after the other."""
+def send_all(request: pytest.FixtureRequest) -> SendAll:
+    """Send requests with one client, one after the other."""
     return request.param
 
 
 @pytest.fixture
-def exchange(talk: Talk) -> Exchange:
-    """Makes one request."""
-    return lambda account, request: talk(config, request)[0]
+def send(send_all: SendAll) -> Send:
+    """Send one request."""
+    return lambda config, request: send_all(config, request)[0]
+
+
+@pytest.fixture(autouse=True)
+def _default_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith(("_proxy", "_ca_bundle")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Whom no machine trusts by itself."""
+    """A certificate authority that no machine trusts by default."""
     return trustme.CA()
 
 
 @pytest.fixture
 def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
-    """The authority's certificate, as a file."""
+    """A file with the authority's certificate."""
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(path)
     return path
@@ -43,7 +51,7 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(authority: trustme.CA, tmp_path: Path) -> Path:
-    """The authority's certificate, in a folder, under the name by which OpenSSL looks for it there."""
+    """A folder with the authority's certificate, under the name that OpenSSL expects in a folder."""
     subject = x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject
     canonical = x509.Name([x509.NameAttribute(one.oid, str(one.value).lower()) for one in subject]).public_bytes()
     digest = hashlib.sha1(canonical[2:], usedforsecurity=False).digest()
@@ -53,15 +61,9 @@ def folder(authority: trustme.CA, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def _the_usual_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def secure_akkio(authority: trustme.CA) -> Iterator[ScriptedAkkio]:
-    """An Akkio over TLS, with a certificate of the authority."""
+    """A scripted Akkio over TLS, with a certificate of the authority."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with ScriptedAkkio(tls) as server:
@@ -70,7 +72,7 @@ def secure_akkio(authority: trustme.CA) -> Iterator[ScriptedAkkio]:
 
 @pytest.fixture(params=["http", "https"])
 def either_akkio(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ScriptedAkkio:
-    """An Akkio without TLS, and one with it that is ssl_context_for."""
+    """A scripted Akkio over HTTP, or over TLS with a trusted certificate."""
     if request.param == "http":
         return request.getfixturevalue("akkio")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(request.getfixturevalue("bundle")))

@@ -1,4 +1,4 @@
-"""Makes requests with either client."""
+"""Send requests with either client."""
 
 from __future__ import annotations
 
@@ -6,27 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
-from airflow_provider_akkio.api.http import (
-    Flow,
-    Method,
-    Request,
-    Response,
-    Sleep,
-    TransportError,
-)
+from airflow_provider_akkio.api.config import ApiVersion, BaseUrl, ClientConfig
+from airflow_provider_akkio.api.http import Flow, Method, Request, Response, Sleep, TransportError
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient
 from airflow_provider_akkio.client.blocking import BlockingClient
-from tests.scripted import ScriptedAkkio
 
-Talk = Callable[..., list[Response | TransportError]]
-Exchange = Callable[[ClientConfig, Request], Response | TransportError]
+Replies = list[Response | TransportError]
+SendAll = Callable[..., Replies]
+Send = Callable[[ClientConfig, Request], Response | TransportError]
 
-UNHINDERED = 1000.0
-"""A rate that holds up no test; of its own accord, a connection sends five requests a second."""
+UNLIMITED = 1000.0
+OK = Response(200, b"{}")
 
 
-def exchanges(requests: tuple[Request, ...]) -> Flow[list[Response | TransportError]]:
+def flow_of(requests: tuple[Request, ...]) -> Flow[Replies]:
     replies = []
     for request in requests:
         yield Sleep(0.01)
@@ -36,27 +29,33 @@ def exchanges(requests: tuple[Request, ...]) -> Flow[list[Response | TransportEr
     return replies
 
 
-def blocking(config: ClientConfig, *requests: Request) -> list[Response | TransportError]:
+def blocking(config: ClientConfig, *requests: Request) -> Replies:
     with BlockingClient(config) as client:
-        return client.run(exchanges(requests))
+        return client.run(flow_of(requests))
 
 
-def asynchronous(config: ClientConfig, *requests: Request) -> list[Response | TransportError]:
-    async def talk() -> list[Response | TransportError]:
+def asynchronous(config: ClientConfig, *requests: Request) -> Replies:
+    async def main() -> Replies:
         async with AsynchronousClient(config) as client:
-            return await client.run(exchanges(requests))
+            return await client.run(flow_of(requests))
 
-    return asyncio.run(talk())
-
-
-def client_config(url: str, timeout: float = 10.0, **fields: Any) -> ClientConfig:
-    fields = {"key": "the-key", "requests_per_second": UNHINDERED} | fields
-    return ClientConfig("akkio_default", BaseUrl(url), timeout=timeout, **fields)
+    return asyncio.run(main())
 
 
-def get(akkio: ScriptedAkkio) -> Request:
-    return Request(Method.GET, f"{akkio.url}/api/v1/status")
+def client_config(url: str, **fields: Any) -> ClientConfig:
+    defaults = {"api_key": "the-key", "timeout": 10.0, "requests_per_second": UNLIMITED}
+    return ClientConfig("akkio_default", BaseUrl(url), **defaults | fields)
 
 
-def post(akkio: ScriptedAkkio) -> Request:
-    return Request(Method.POST, f"{akkio.url}/api/v1/new", {"dataset_id": "ü"})
+def get(url: str) -> Request:
+    return Request(Method.GET, f"{url}/api/v1/status")
+
+
+def post(url: str) -> Request:
+    return Request(Method.POST, f"{url}/api/v1/new", {"dataset_id": "ü"})
+
+
+def v1_request(method: Method, url: str) -> Request:
+    if method is Method.GET:
+        return Request(method, f"{url}/v1/models?id=M1", api_version=ApiVersion.V1)
+    return Request(method, f"{url}/v1/models", {"id": "M1"}, api_version=ApiVersion.V1)

@@ -1,4 +1,4 @@
-"""By which certificates a client checks who answers, and that nothing but the connection changes it."""
+"""Certificates and proxies: the connection and the environment have the same effect on both clients and on sessions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.client.blocking import open_session
 from airflow_provider_akkio.exceptions import AkkioConfigurationError
-from tests.client.driving import Exchange, client_config, asynchronous, blocking, post
+from tests.client.driving import Send, SendAll, asynchronous, blocking, client_config, get, post
 from tests.scripted import Reply, ScriptedAkkio, tunnel
 
 CREATED = Response(201, b"{}")
 
 
-def in_a_session(config: ClientConfig, request: Request) -> list[Response | TransportError]:
+def with_session(config: ClientConfig, request: Request) -> list[Response | TransportError]:
     with open_session(config) as session:
         try:
             response = session.request(request.method, request.url, json=request.json, timeout=10)
@@ -27,118 +27,133 @@ def in_a_session(config: ClientConfig, request: Request) -> list[Response | Tran
         return [Response(response.status_code, response.content)]
 
 
-@pytest.fixture(params=[blocking, asynchronous, in_a_session])
-def talk(request: pytest.FixtureRequest) -> Exchange:
+@pytest.fixture(params=[blocking, asynchronous, with_session])
+def send_all(request: pytest.FixtureRequest) -> SendAll:
     return request.param
 
 
 @pytest.fixture(autouse=True)
-def _ready(secure_akkio: ScriptedAkkio) -> None:
+def _scripted(secure_akkio: ScriptedAkkio) -> None:
     secure_akkio.script("new", Reply(201))
 
 
 @pytest.fixture(params=["bundle", "folder"])
 def certificates(request: pytest.FixtureRequest) -> str:
-    """Where the certificate of the server's authority is."""
+    """Path of the authority's certificate."""
     return str(request.getfixturevalue(request.param))
 
 
-@pytest.fixture(params=[None, b"", b"-----BEGIN CERTIFICATE-----\nodd"])
+def is_not_trusted(reply: Response | TransportError) -> bool:
+    return isinstance(reply, TransportError) and not reply.was_sent and "CERTIFICATE_VERIFY_FAILED" in reply.reason
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_environment_sets_the_trusted_certificates(
+    send: Send, secure_akkio: ScriptedAkkio, variable: str, certificates: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = secure_akkio.url
+    assert is_not_trusted(send(client_config(url), post(url)))
+    monkeypatch.setenv(variable, certificates)
+    assert send(client_config(url), post(url)) == CREATED
+
+
+def test_connection_takes_precedence_over_the_environment(
+    send: Send, secure_akkio: ScriptedAkkio, certificates: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = secure_akkio.url
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    assert send(client_config(url, verify=certificates), post(url)) == CREATED
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates)
+    assert is_not_trusted(send(client_config(url, verify=certifi.where()), post(url)))
+    assert len(secure_akkio.received) == 1
+
+
+def test_replaced_certificates_are_read_again(
+    send: Send, secure_akkio: ScriptedAkkio, bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "replaced.pem"
+    config = client_config(secure_akkio.url, verify=str(path))
+    path.write_bytes(Path(certifi.where()).read_bytes())
+    assert is_not_trusted(send(config, post(secure_akkio.url)))
+    path.write_bytes(bundle.read_bytes())
+    assert send(config, post(secure_akkio.url)) == CREATED
+
+
+@pytest.fixture(params=[None, b"", b"-----BEGIN CERTIFICATE-----\ninvalid"])
 def unreadable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where certificates ought to be, and are not."""
-    path = tmp_path / "odd.pem"
+    """Path of a certificate file that is missing or invalid."""
+    path = tmp_path / "unreadable.pem"
     if request.param is not None:
         path.write_bytes(request.param)
     return str(path)
 
 
-def is_not_trusted(answer: Response | TransportError) -> bool:
-    return isinstance(answer, TransportError) and not answer.was_sent and "CERTIFICATE_VERIFY_FAILED" in answer.reason
-
-
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_a_private_authority_is_trusted_by_the_usual_variables(
-    exchange: Exchange, secure_akkio: ScriptedAkkio, variable: str, certificates: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert is_not_trusted(exchange(client_config(secure_akkio.url), post(secure_akkio)))
-    monkeypatch.setenv(variable, certificates)
-    assert exchange(client_config(secure_akkio.url), post(secure_akkio)) == CREATED
-
-
-def test_certificates_that_the_connection_names_win_over_the_variables(
-    exchange: Exchange, secure_akkio: ScriptedAkkio, certificates: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
-    assert exchange(client_config(secure_akkio.url, verify=certificates), post(secure_akkio)) == CREATED
-
-
-def test_certificates_that_are_replaced_are_read_again(
-    exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, tmp_path: Path
-) -> None:
-    renewed = tmp_path / "renewed.pem"
-    renewed.write_bytes(Path(certifi.where()).read_bytes())
-    assert is_not_trusted(exchange(client_config(secure_akkio.url, verify=str(renewed)), post(secure_akkio)))
-    renewed.write_bytes(bundle.read_bytes())
-    assert exchange(client_config(secure_akkio.url, verify=str(renewed)), post(secure_akkio)) == CREATED
-
-
-def test_only_the_certificates_that_the_connection_names_are_trusted(
-    exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    assert is_not_trusted(exchange(client_config(secure_akkio.url, verify=certifi.where()), post(secure_akkio)))
-    assert not secure_akkio.received
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "NOT_A_VARIABLE"])
-def test_without_a_check_anybody_is_trusted_and_the_log_says_so_once_for_each_client(
-    exchange: Exchange,
-    secure_akkio: ScriptedAkkio,
-    variable: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setenv(variable, certifi.where())
-    for opened in (1, 2):
-        assert exchange(client_config(secure_akkio.url, verify=False), post(secure_akkio)) == CREATED
-        said = [record for record in caplog.records if record.levelname == "WARNING"]
-        assert len(said) == opened
-    assert said[0].getMessage() == (
-        "Connection 'akkio_default' does not check whom it sends its API key to (extra verify is false): whoever "
-        f"answers at {secure_akkio.url} gets it."
-    )
-
-
-@pytest.mark.filterwarnings("error")
-def test_without_a_check_a_tunnel_causes_no_other_warning(
-    exchange: Exchange, akkio: ScriptedAkkio, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    there = secure_akkio.url.removeprefix("https://")
-    akkio.script(there, tunnel(there))
-    monkeypatch.setenv("https_proxy", akkio.url.replace("127.0.0.1", "localhost"))
-    assert exchange(client_config(secure_akkio.url, verify=False), post(secure_akkio)) == CREATED
-
-
-def test_with_a_check_the_log_is_silent(
-    exchange: Exchange, secure_akkio: ScriptedAkkio, bundle: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    exchange(client_config(secure_akkio.url, verify=str(bundle)), post(secure_akkio))
-    assert not caplog.records
-
-
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_certificates_that_cannot_be_read_are_an_error_of_the_connection(
-    exchange: Exchange,
-    secure_akkio: ScriptedAkkio,
-    unreadable: str,
-    by_variable: bool,
-    monkeypatch: pytest.MonkeyPatch,
+def test_unreadable_certificates_are_a_configuration_error(
+    send: Send, secure_akkio: ScriptedAkkio, unreadable: str, by_variable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by_variable:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", unreadable)
-    with pytest.raises(
-        AkkioConfigurationError, match=f"'akkio_default': the certificates in '{unreadable}' cannot be read"
-    ):
-        exchange(client_config(secure_akkio.url, verify=True if by_variable else unreadable), post(secure_akkio))
+    config = client_config(secure_akkio.url, verify=True if by_variable else unreadable)
+    with pytest.raises(AkkioConfigurationError, match=r"'akkio_default'.*unreadable\.pem"):
+        send(config, post(secure_akkio.url))
     assert not secure_akkio.received
+
+
+@pytest.fixture(params=["direct", "tunnel"])
+def _route(
+    request: pytest.FixtureRequest, akkio: ScriptedAkkio, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if request.param == "tunnel":
+        target = secure_akkio.url.removeprefix("https://")
+        akkio.script(target, tunnel(target))
+        monkeypatch.setenv("https_proxy", akkio.url)
+
+
+@pytest.mark.usefixtures("_route")
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_unverified_connection_logs_one_warning_per_client(
+    send: Send, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    for clients in (1, 2):
+        assert send(client_config(secure_akkio.url, verify=False), post(secure_akkio.url)) == CREATED
+        warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert len(warnings) == clients
+        assert "'akkio_default' does not verify" in warnings[0].getMessage()
+
+
+def test_verified_connection_logs_no_warning(
+    send: Send, secure_akkio: ScriptedAkkio, bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    send(client_config(secure_akkio.url, verify=str(bundle)), post(secure_akkio.url))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:{port}", "socks5h://127.0.0.1:{port}", "http://", "http://a:b:c"]
+)
+def test_invalid_proxy_is_a_configuration_error(
+    send: Send, secure_akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy.format(port=secure_akkio.url.rpartition(":")[2]))
+    with pytest.raises(AkkioConfigurationError, match=r"'akkio_default': HTTPS_PROXY.*not a valid http"):
+        send(client_config(secure_akkio.url), post(secure_akkio.url))
+    assert not secure_akkio.received
+
+
+def test_no_proxy_is_respected(send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+    akkio.script("status", Reply())
+    assert send(client_config(akkio.url), get(akkio.url)) == Response(200, b"{}")
+
+
+def test_proxy_without_scheme_is_an_http_proxy(
+    send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", akkio.url.removeprefix("http://"))
+    akkio.script("status", Reply())
+    assert send(client_config("http://akkio.invalid"), get("http://akkio.invalid")) == Response(200, b"{}")
+    assert akkio.received[0].path == "http://akkio.invalid/api/v1/status"

@@ -1,4 +1,4 @@
-"""Time that passes at will: a clock to be set, and an event loop that waits for nothing."""
+"""Virtual time: a clock that tests set, and an event loop that sets it forward instead of waiting."""
 
 from __future__ import annotations
 
@@ -10,43 +10,39 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-END = 5000.0
+MAX_TIME = 5000.0
 
 
 @dataclass
 class Clock:
-    """Shows what it was set to."""
-
     now: float = 1000.0
 
     def __call__(self) -> float:
         return self.now
 
 
-class _Leap(selectors.DefaultSelector):
-    """Lets the time to wait pass at once, on its clock."""
-
+class _SkippingSelector(selectors.DefaultSelector):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "nobody would ever go on"
+        assert timeout is not None, "every task waits for an event that never happens"
         self._clock.now += timeout
-        assert self._clock.now < END, "somebody tries for ever"
+        assert self._clock.now < MAX_TIME, "a task repeats for ever"
         return super().select(0)
 
 
-class _TimelessLoop(asyncio.SelectorEventLoop):
+class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: Clock) -> None:
-        self._clock_of_its_own = clock
-        super().__init__(_Leap(clock))
+        self._virtual_clock = clock
+        super().__init__(_SkippingSelector(clock))
 
     def time(self) -> float:
-        return self._clock_of_its_own()
+        return self._virtual_clock()
 
 
 def run(clock: Clock, main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine by a clock, on which the time that anybody sleeps passes at once."""
-    with asyncio.Runner(loop_factory=lambda: _TimelessLoop(clock)) as runner:
+    """Run a coroutine in virtual time."""
+    with asyncio.Runner(loop_factory=lambda: _VirtualLoop(clock)) as runner:
         return runner.run(main)

@@ -1,4 +1,4 @@
-"""A whole Airflow, started once for the tests of this folder."""
+"""One complete Airflow for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.statsd import StatsdServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the whole Airflow."""
+    """Mark the tests of this folder."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.end_to_end)
@@ -22,14 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def statsd() -> Iterator[StatsdServer]:
-    """Where Airflow sends its metrics."""
+    """The StatsD server to which Airflow sends its metrics."""
     with StatsdServer() as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def stack(statsd: StatsdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Airflow with the example DAGs, the DAGs of this folder, and a sandbox whose trainings take seven seconds."""
+    """Airflow with the DAGs of the examples and of this folder, and a sandbox whose trainings take seven seconds."""
     dags = tmp_path_factory.mktemp("dags")
     for folder in (EXAMPLES, Path(__file__).parent / "dags"):
         shutil.copytree(folder, dags, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Answers that say the API key back, as a debugging proxy does, or a hostile server."""
+"""Responses that repeat the API key of the request, as a debugging proxy or a hostile server would."""
 
 from __future__ import annotations
 
@@ -11,73 +11,61 @@ from urllib.parse import quote
 
 from tests.scripted import Answering, Reply, accepted, result, status
 
-Saying = Callable[[str], Any]
+
+def _echo(create: Callable[[str], Answering]) -> Answering:
+    """Send the response that is created from the request's key."""
+    return lambda handler: create(handler.headers["X-API-Key"])(handler)
 
 
-def _echo(code: int, say: Saying) -> Answering:
-    """Response with what is made of the request's key: a text, or a value that is sent as JSON."""
+def _body(code: int, create: Callable[[str], Any]) -> Answering:
+    """Send a body with the key: text, or a value as JSON."""
+
+    def reply(key: str) -> Reply:
+        body = create(key)
+        return Reply(code, body.encode() if isinstance(body, str) else body)
+
+    return _echo(reply)
+
+
+def _raw(create: Callable[[str], str]) -> Answering:
+    """Send bytes with the key instead of an HTTP response."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        said = say(_key(handler))
-        Reply(code, said.encode() if isinstance(said, str) else said)(handler)
-
-    return answer
-
-
-def _garbled(say: Callable[[str], str]) -> Answering:
-    """Send what is made of the request's key, and no HTTP around it."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(say(_key(handler)).encode())
+        handler.wfile.write(create(handler.headers["X-API-Key"]).encode())
         handler.close_connection = True
 
     return answer
 
 
-def _filled(make: Callable[[str], Reply]) -> Answering:
-    """Give an answer of Akkio's, with the request's key in it."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        make(_key(handler))(handler)
-
-    return answer
-
-
-def _key(handler: BaseHTTPRequestHandler) -> str:
-    return handler.headers["X-API-Key"]
-
-
 FAILURES: dict[str, Answering] = {
-    "in a text": _echo(500, lambda key: f"unexpected header X-API-Key: {key}"),
-    "in JSON": _echo(500, lambda key: {"headers": {"x-api-key": key}}),
-    "in JSON within JSON": _echo(500, lambda key: {"request": json.dumps({"x-api-key": key})}),
-    "in a Python object": _echo(500, lambda key: f"KeyError: {key!r}"),
-    "in HTML": _echo(502, lambda key: f"<html><pre>X-API-Key: {html.escape(key)}</pre></html>"),
-    "in a URL": _echo(400, lambda key: f"bad request: ?api_key={quote(key, safe='')}"),
-    "in a path": _echo(400, lambda key: f"no such page: /{quote(key)}"),
-    "in the detail": _echo(401, lambda key: {"detail": f"no such key: {key}"}),
-    "in a field's error": _echo(422, lambda key: {"detail": [{"loc": ["header", "X-API-Key"], "msg": f"bad: {key}"}]}),
-    "where the message is cut off": _echo(403, lambda key: {"detail": "." * 175 + key}),
-    "in what is not JSON": _echo(200, lambda key: f"X-API-Key: {key}"),
-    "in what is no JSON object": _echo(200, lambda key: [key]),
-    "in an object that lacks everything": _echo(200, lambda key: {"x-api-key": key}),
-    "in the status line": _garbled(lambda key: f"X-API-Key: {key}\r\n\r\n"),
-    "in the length of a chunk": _garbled(lambda key: f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{key}\r\n"),
+    "in a text": _body(500, lambda key: f"unexpected header X-API-Key: {key}"),
+    "in JSON": _body(500, lambda key: {"headers": {"x-api-key": key}}),
+    "in JSON within JSON": _body(500, lambda key: {"request": json.dumps({"x-api-key": key})}),
+    "in a Python object": _body(500, lambda key: f"KeyError: {key!r}"),
+    "in HTML": _body(502, lambda key: f"<html><pre>X-API-Key: {html.escape(key)}</pre></html>"),
+    "in a URL": _body(400, lambda key: f"bad request: ?api_key={quote(key, safe='')}"),
+    "in a path": _body(400, lambda key: f"no such page: /{quote(key)}"),
+    "in the detail": _body(401, lambda key: {"detail": f"no such key: {key}"}),
+    "in a field's error": _body(422, lambda key: {"detail": [{"loc": ["header", "X-API-Key"], "msg": f"bad: {key}"}]}),
+    "where the message is truncated": _body(403, lambda key: {"detail": "." * 175 + key}),
+    "in invalid JSON": _body(200, lambda key: f"X-API-Key: {key}"),
+    "in a JSON array": _body(200, lambda key: [key]),
+    "in an object without the documented keys": _body(200, lambda key: {"x-api-key": key}),
+    "in the status line": _raw(lambda key: f"X-API-Key: {key}\r\n\r\n"),
+    "in the length of a chunk": _raw(lambda key: f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{key}\r\n"),
 }
-"""What is no answer of Akkio's."""
+"""Responses that are not successful or invalid."""
 
 STATES: dict[str, Answering] = {
-    "in an unknown status": _filled(status),
-    "in the reason of a failure": _filled(lambda key: status("FAILED", error=f"cannot train with {key}")),
-    "in a location": _filled(
+    "in an unknown status": _echo(status),
+    "in the reason of a failure": _echo(lambda key: status("FAILED", error=f"cannot train with {key}")),
+    "in a location": _echo(
         lambda key: status("SUCCEEDED", location=f"/models/train/T1/result?key={quote(key, safe='')}")
     ),
-    "in a location elsewhere": _filled(
-        lambda key: status("SUCCEEDED", location=f"https://elsewhere.example/?key={key}")
-    ),
+    "in a location elsewhere": _echo(lambda key: status("SUCCEEDED", location=f"https://elsewhere.example/?key={key}")),
 }
-"""What is an answer of Akkio's about a training."""
+"""Valid responses to a poll."""
 
-TASK_ID = _filled(accepted)
-MODEL = _filled(lambda key: result(f"M {key}", data_story=[{"name": key, key: "name"}]))
-REDIRECT = _filled(lambda key: Reply(302, {}, {"Location": f"https://elsewhere.example/?key={quote(key)}"}))
+TASK_ID = _echo(accepted)
+MODEL = _echo(lambda key: result(f"M {key}", data_story=[{"name": key, key: "name"}]))
+REDIRECT = _echo(lambda key: Reply(302, {}, {"Location": f"https://elsewhere.example/?key={quote(key)}"}))

@@ -1,4 +1,4 @@
-"""API keys that no quoting can hide, and the search for them."""
+"""API keys that can be found in every encoding, and the search for them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _CONTEXT = 90
+"""Characters before and after the start of a key in an excerpt."""
 
 
 @dataclass(frozen=True, order=True)
 class Find:
-    """A key where none may be.
+    """A key in a text.
 
-    :param owner: whose key it is.
-    :param place: where it stands.
-    :param excerpt: what stands around it.
+    :param owner: owner of the key.
+    :param place: name of the text.
+    :param excerpt: the key with its context.
     """
 
     owner: str
@@ -26,43 +27,44 @@ class Find:
 
 
 class Keys:
-    """A key for each owner, and the search for them.
+    """One key per owner.
 
-    The middle of a key is what changes wherever it is printable. Both its ends are the same letters and digits, which no
-    quoting changes: they give the key away in any spelling, and if half of it was cut off.
+    The middle of a key consists of characters that most encodings change. Its start and its end are the same letters
+    and digits, which only hexadecimal and base64 change. So half of a key is sufficient to find it.
 
-    :param owners: for whom.
+    :param owners: names of the owners.
     """
 
     def __init__(self, owners: Iterable[str]) -> None:
-        self._mark = secrets.token_hex(6)
-        self._ends = {owner: f"{self._mark}{number:02}x" for number, owner in enumerate(owners)}
+        self._prefix = secrets.token_hex(6)
+        # The search for base64 drops the last character, which is encoded together with the next one.
+        self._ends = {owner: f"{self._prefix}{number:02}x" for number, owner in enumerate(owners)}
 
     def __getitem__(self, owner: str) -> str:
         end = self._ends[owner]
         return f"{end}/+=&%40\"'\\<{end}"
 
     def finds(self, place: str, text: bytes) -> Iterator[Find]:
-        """Yield each line of a text with a key in it, or with a part of one.
+        """Yield one find per line and key.
 
-        :param place: what to call the text.
-        :param text: anything, also the bytes of a binary file.
+        :param place: name of the text.
+        :param text: the text, or the content of a binary file.
         """
-        if not self._has_mark(text):
+        if not self._has_prefix(text):
             return
-        for line in filter(self._has_mark, text.split(b"\n")):
+        for line in filter(self._has_prefix, text.split(b"\n")):
             for owner, end in self._ends.items():
-                if (at := max(line.find(spelling) for spelling in _spellings(end))) >= 0:
+                if (at := max(line.find(encoded) for encoded in _encodings(end))) >= 0:
                     excerpt = line[max(0, at - _CONTEXT) : at + _CONTEXT].decode("ascii", "replace")
-                    yield Find(owner, place, "".join(one if one.isprintable() else " " for one in excerpt))
+                    yield Find(owner, place, "".join(char if char.isprintable() else " " for char in excerpt))
 
-    def _has_mark(self, text: bytes) -> bool:
-        return any(spelling in text for spelling in _spellings(self._mark))
+    def _has_prefix(self, text: bytes) -> bool:
+        return any(encoded in text for encoded in _encodings(self._prefix))
 
 
 @lru_cache
-def _spellings(end: str) -> list[bytes]:
-    """Return how letters and digits look as they are, in hexadecimal, and in base64 at each of its three offsets."""
-    encoded = end.encode()
-    shifted = [base64.b64encode(bytes(shift) + encoded).rstrip(b"=") for shift in range(3)]
-    return [encoded, encoded.hex().encode(), shifted[0][:-1], shifted[1][2:-1], shifted[2][3:-1]]
+def _encodings(text: str) -> list[bytes]:
+    """Return letters and digits as plain text, in hexadecimal, and in base64 at each of its three offsets."""
+    plain = text.encode()
+    shifted = [base64.b64encode(bytes(offset) + plain).rstrip(b"=") for offset in range(3)]
+    return [plain, plain.hex().encode(), shifted[0][:-1], shifted[1][2:-1], shifted[2][3:-1]]

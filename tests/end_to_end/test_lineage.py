@@ -1,4 +1,4 @@
-"""What OpenLineage's own provider is told of trainings, in a real Airflow."""
+"""The events that OpenLineage's provider emits for trainings in a real Airflow."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from dev.airflow_api import AirflowApi
 from dev.stack import SANDBOX_KEY, Stack, running_stack
 
 XComs = Callable[[str], Mapping[str, Any]]
+Events = Mapping[str, Mapping[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def lineage_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where OpenLineage's provider writes its events, one a line."""
+def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File to which OpenLineage's provider writes its events, one per line."""
     return tmp_path_factory.mktemp("lineage") / "events.jsonl"
 
 
 @pytest.fixture(scope="module")
-def stack(lineage_events: Path) -> Iterator[Stack]:
-    """An Airflow of its own: with a listener, Airflow takes none of the tasks that end in the triggerer."""
-    transport = {"type": "file", "log_file_path": str(lineage_events), "append": True}
+def stack(event_file: Path) -> Iterator[Stack]:
+    """An Airflow with OpenLineage's listener."""
+    transport = {"type": "file", "log_file_path": str(event_file), "append": True}
     settings = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
     with running_stack(dags=Path(__file__).parent / "with_openlineage", settings=settings) as running:
         yield running
@@ -32,42 +33,42 @@ def stack(lineage_events: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def run_id(stack: Stack) -> str:
-    """A run of all trainings, of which one fails."""
+    """A run in which one training fails."""
     run_id = stack.api.trigger("lineage")
     assert stack.api.follow("lineage", run_id) == "failed"
     return run_id
 
 
 @pytest.fixture(scope="module")
-def ends(run_id: str, lineage_events: Path) -> Mapping[str, Mapping[str, Any]]:
+def events(run_id: str, event_file: Path) -> Events:
     """The last event of each task."""
     assert run_id
-    events = [json.loads(line) for line in lineage_events.read_text().splitlines()]
+    events = [json.loads(line) for line in event_file.read_text().splitlines()]
     return {event["job"]["name"].removeprefix("lineage."): event for event in events if event["eventType"] != "START"}
 
 
 @pytest.fixture
 def xcoms_of(airflow: AirflowApi, run_id: str) -> XComs:
-    """Return the XComs of a task."""
+    """Return a function that returns the XComs of a task."""
     return lambda task_id: airflow.xcoms("lineage", run_id, task_id)
 
 
 @pytest.fixture
 def namespace(stack: Stack) -> str:
-    """What Akkio's datasets and models are named below."""
+    """Namespace of the datasets and models."""
     return f"akkio://{stack.akkio.removeprefix('http://')}"
 
 
 def names(datasets: list[dict[str, Any]], namespace: str) -> list[str]:
-    assert all(one["namespace"] == namespace for one in datasets)
-    return [one["name"] for one in datasets]
+    assert all(dataset["namespace"] == namespace for dataset in datasets)
+    return [dataset["name"] for dataset in datasets]
 
 
 @pytest.mark.parametrize(("task_id", "dataset_id"), [("deferred", "wine"), ("blocking", "diabetes")])
-def test_a_training_reads_its_dataset_and_makes_a_model(
-    task_id: str, dataset_id: str, xcoms_of: XComs, ends: Mapping[str, Any], namespace: str
+def test_training_has_dataset_as_input_and_model_as_output(
+    task_id: str, dataset_id: str, xcoms_of: XComs, events: Events, namespace: str
 ) -> None:
-    event, xcoms = ends[task_id], xcoms_of(task_id)
+    event, xcoms = events[task_id], xcoms_of(task_id)
     assert event["eventType"] == "COMPLETE"
     assert names(event["inputs"], namespace) == [f"datasets/{dataset_id}"]
     assert names(event["outputs"], namespace) == [f"models/{xcoms['model_id']}"]
@@ -83,24 +84,24 @@ def test_a_training_reads_its_dataset_and_makes_a_model(
     assert facet["fieldName"] == xcoms["stats"][0][0]["field_name"]
 
 
-def test_a_training_that_is_not_waited_for_has_no_model(ends: Mapping[str, Any], namespace: str) -> None:
-    assert names(ends["submit"]["inputs"], namespace) == ["datasets/breast_cancer"]
-    assert ends["submit"]["outputs"] == []
+def test_training_without_wait_has_no_output(events: Events, namespace: str) -> None:
+    assert names(events["submit"]["inputs"], namespace) == ["datasets/breast_cancer"]
+    assert events["submit"]["outputs"] == []
 
 
-def test_a_sensor_knows_the_model_alone(xcoms_of: XComs, ends: Mapping[str, Any], namespace: str) -> None:
-    assert ends["sensor"]["inputs"] == []
-    assert names(ends["sensor"]["outputs"], namespace) == [f"models/{xcoms_of('sensor')['model_id']}"]
-    training = ends["submit"]["run"]["facets"]["akkio_training"]["akkioTaskId"]
-    assert ends["sensor"]["run"]["facets"]["akkio_training"]["akkioTaskId"] == training
+def test_sensor_has_only_the_model(xcoms_of: XComs, events: Events, namespace: str) -> None:
+    assert events["sensor"]["inputs"] == []
+    assert names(events["sensor"]["outputs"], namespace) == [f"models/{xcoms_of('sensor')['model_id']}"]
+    training = events["submit"]["run"]["facets"]["akkio_training"]["akkioTaskId"]
+    assert events["sensor"]["run"]["facets"]["akkio_training"]["akkioTaskId"] == training
 
 
-def test_a_training_that_fails_says_what_it_was_to_read(ends: Mapping[str, Any], namespace: str) -> None:
-    assert ends["failed"]["eventType"] == "FAIL"
-    assert names(ends["failed"]["inputs"], namespace) == ["datasets/no such dataset"]
-    assert ends["failed"]["outputs"] == []
+def test_failed_training_has_dataset_as_input(events: Events, namespace: str) -> None:
+    assert events["failed"]["eventType"] == "FAIL"
+    assert names(events["failed"]["inputs"], namespace) == ["datasets/no such dataset"]
+    assert events["failed"]["outputs"] == []
 
 
-def test_no_key_is_told(ends: Mapping[str, Any], lineage_events: Path) -> None:
-    assert ends
-    assert SANDBOX_KEY not in lineage_events.read_text()
+def test_events_do_not_contain_the_key(events: Events, event_file: Path) -> None:
+    assert events
+    assert SANDBOX_KEY not in event_file.read_text()

@@ -1,4 +1,4 @@
-"""Files of rows, as tests need them."""
+"""Fixtures and functions for tests of row files."""
 
 from __future__ import annotations
 
@@ -6,54 +6,53 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from airflow_provider_akkio.exceptions import AkkioSourceFileError
 from airflow_provider_akkio.files.reader import RowFile
 
 FileMaker = Callable[[str, bytes], Path]
-Refusal = Callable[[str, bytes], str]
+ErrorReader = Callable[[Path], str]
 
 
 @pytest.fixture
 def make_file(tmp_path: Path) -> FileMaker:
-    """Writes a file of a name and with the bytes."""
-
-    def made(name: str, content: bytes) -> Path:
+    def make(name: str, content: bytes) -> Path:
         path = tmp_path / name
         path.write_bytes(content)
         return path
 
-    return made
+    return make
 
 
 @pytest.fixture
-def refusal(make_file: FileMaker) -> Refusal:
-    """Says why a file cannot be used, both when it is inspected and when it is read."""
+def source_error() -> ErrorReader:
+    """Return the error of an invalid file without the file name; inspecting and reading must report the same."""
 
-    def refused(name: str, content: bytes) -> str:
-        table = RowFile(make_file(name, content))
-        with pytest.raises(AkkioSourceFileError) as error:
-            table.inspect()
-        with pytest.raises(AkkioSourceFileError) as again:
-            list(table.batches(2))
-        assert str(again.value) == str(error.value)
-        said = str(error.value)
-        assert said.count("\n") == 0
-        before, _, problem = said.partition(f"{name}: ")
-        assert before
-        return problem
+    def read_error(path: Path) -> str:
+        with pytest.raises(AkkioSourceFileError) as inspecting:
+            RowFile(path).inspect()
+        with pytest.raises(AkkioSourceFileError) as reading:
+            list(RowFile(path).batches(2))
+        message = str(inspecting.value)
+        assert str(reading.value) == message
+        assert message.isprintable()
+        assert message.startswith(f"{path}: ")
+        return message.removeprefix(f"{path}: ")
 
-    return refused
+    return read_error
 
 
-def rows_of(path: Path, types: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    return [row for batch in RowFile(path, types or {}).batches(2) for row in batch.rows]
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [row for batch in RowFile(path).batches(2) for row in batch.rows]
+
+
+def column_of(path: Path) -> list[str | None]:
+    return [text for row in rows_of(path) for text in row.values()]
 
 
 def write_parquet(path: Path, columns: dict[str, Any], **options: Any) -> Path:
-    import pyarrow as arrow
-    from pyarrow import parquet
-
-    parquet.write_table(arrow.table(columns), path, **options)
+    parquet.write_table(pyarrow.table(columns), path, **options)
     return path

@@ -1,101 +1,157 @@
-"""Rows from Parquet: what the types become, and what is refused."""
+"""Rows of Parquet files: texts of each type, and errors with their row or column."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+import errno
+import io
+import sys
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as arrow
+import pyarrow
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
 
-from airflow_provider_akkio.exceptions import AkkioSourceFileError
+from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.files.reader import RowFile
-from tests.files.conftest import Refusal, rows_of, write_parquet
+from tests.files.conftest import ErrorReader, FileMaker, column_of, write_parquet
 
 MOMENT = datetime(2024, 1, 2, 3, 4, 5, 600, tzinfo=UTC)
+LARGE_ID = Decimal(12345678901234567890)
 
 
 @pytest.mark.parametrize(
-    ("column", "value"),
+    ("column", "text"),
     [
-        (arrow.array([1, None], arrow.uint8()), 1),
-        (arrow.array([1.5, float("nan")]), 1.5),
-        (arrow.array([Decimal("1.10"), None]), 1.1),
-        (arrow.array([True, None]), "true"),
-        (arrow.array(["1", ""]), "1"),
-        (arrow.array(["x", " "], arrow.large_string()), "x"),
-        (arrow.array(["x", None]).dictionary_encode(), "x"),
-        (arrow.array([date(2024, 1, 2), None]), "2024-01-02"),
-        (arrow.array([time(3, 4, 5), None]), "03:04:05"),
-        (arrow.array([MOMENT, None]), "2024-01-02T03:04:05.000600+00:00"),
-        (arrow.array([1_001, None], arrow.timestamp("ns")), "1970-01-01T00:00:00.000001"),
-        (arrow.array([1_001, None], arrow.time64("ns")), "00:00:00.000001"),
+        (pyarrow.array([2**64 - 1, None], pyarrow.uint64()), "18446744073709551615"),
+        (pyarrow.array([1.0, float("nan")]), "1.0"),
+        (pyarrow.array([0.1 + 0.2, None]), "0.30000000000000004"),
+        (pyarrow.array([0.1, None], pyarrow.float32()), "0.1"),
+        (pyarrow.array([float("-inf"), None]), "-inf"),
+        (pyarrow.array([LARGE_ID, None], pyarrow.decimal128(38, 0)), "12345678901234567890"),
+        (pyarrow.array([Decimal("10.00"), None], pyarrow.decimal128(9, 2)), "10.00"),
+        (pyarrow.array([Decimal("0.00000001"), None], pyarrow.decimal128(9, 8)), "0.00000001"),
+        (pyarrow.array([True, None]), "True"),
+        (pyarrow.array(["1.10", ""]), "1.10"),
+        (pyarrow.array([" ", None], pyarrow.large_string()), " "),
+        (pyarrow.array(["x", None]).dictionary_encode(), "x"),
+        (pyarrow.array([date(2024, 1, 2), None]), "2024-01-02"),
+        (pyarrow.array([time(3, 4, 5), None]), "03:04:05"),
+        (pyarrow.array([MOMENT, None]), "2024-01-02T03:04:05.000600+00:00"),
+        (pyarrow.array([MOMENT, None], pyarrow.timestamp("ms", "Europe/Zurich")), "2024-01-02T04:04:05+01:00"),
+        (pyarrow.array([1_000_000_000, None], pyarrow.timestamp("ns")), "1970-01-01T00:00:01"),
+        (pyarrow.array([-1, None], pyarrow.timestamp("ns", "+02:00")), "1970-01-01T01:59:59.999999999+02:00"),
+        (pyarrow.array([1_001, None], pyarrow.time64("ns")), "00:00:00.000001001"),
     ],
+    ids=str,
 )
-def test_scalars_are_numbers_texts_or_nothing(tmp_path: Path, column: Any, value: Any) -> None:
-    path = write_parquet(tmp_path / "a.parquet", {"a": column})
-    assert rows_of(path) == [{"a": value}, {"a": None}]
-    assert type(rows_of(path)[0]["a"]) is type(value)
+def test_value_is_sent_as_exact_text(tmp_path: Path, column: Any, text: str) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"a": column, "b": [None, None]})
+    assert column_of(path) == [text, None, None, None]
 
 
-def problem_of(path: Path) -> str:
-    with pytest.raises(AkkioSourceFileError) as error:
-        RowFile(path).inspect()
-    return str(error.value).partition("a.parquet: ")[2]
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.floats(allow_nan=False) | st.none(), min_size=1))
+def test_float_text_round_trips(tmp_path_factory: pytest.TempPathFactory, values: list[float | None]) -> None:
+    path = write_parquet(tmp_path_factory.mktemp("floats") / "a.parquet", {"a": pyarrow.array(values, "float64")})
+    assert column_of(path) == [None if value is None else repr(value) for value in values]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.datetimes(timezones=st.just(timezone(timedelta(minutes=90)))), min_size=1))
+def test_timestamp_text_round_trips(tmp_path_factory: pytest.TempPathFactory, moments: list[datetime]) -> None:
+    column = pyarrow.array(moments, pyarrow.timestamp("us", "+01:30"))
+    path = write_parquet(tmp_path_factory.mktemp("times") / "a.parquet", {"a": column})
+    assert column_of(path) == [moment.isoformat() for moment in moments]
 
 
 @pytest.mark.parametrize(
-    ("column", "type_"),
+    ("column", "type_name"),
     [
         ([[1]], "list<element: int64>"),
         ([{"x": 1}], "struct<x: int64>"),
         ([b"x"], "binary"),
         ([timedelta(1)], "duration[us]"),
+        (pyarrow.array([[("k", 1)]], pyarrow.map_(pyarrow.string(), pyarrow.int64())), "map<string, int64"),
+        (pyarrow.array([b"x"]).dictionary_encode(), "dictionary<values=binary, indices=int32, ordered=0>"),
     ],
 )
-def test_a_column_that_is_no_scalar_is_refused_by_its_name(tmp_path: Path, column: list[Any], type_: str) -> None:
-    path = write_parquet(tmp_path / "a.parquet", {"a": column, "b": [1]})
-    assert problem_of(path) == f"the column 'a' is of the type {type_}, which cannot be sent."
+def test_unsupported_type_is_rejected_with_the_column(
+    tmp_path: Path, source_error: ErrorReader, column: Any, type_name: str
+) -> None:
+    error = source_error(write_parquet(tmp_path / "a.parquet", {"a": column, "b": [1]}))
+    assert f"the column 'a' has the type {type_name}" in error
 
 
-def test_what_is_wrong_in_a_row_is_said_with_its_number(tmp_path: Path) -> None:
-    many = ["x"] * 3000
-    path = write_parquet(tmp_path / "a.parquet", {"a": [*many, "\0"]}, row_group_size=700)
-    assert problem_of(path) == "row 3001 has a NUL character in 'a'."
-    path = write_parquet(tmp_path / "a.parquet", {"a": [*many, "y" * 5_000_000]})
-    assert problem_of(path) == "row 3001 is larger than 4 MiB."
-    late = arrow.array([2**62], arrow.timestamp("us"))
-    assert "a time out of Python's range" in problem_of(write_parquet(tmp_path / "a.parquet", {"a": late}))
+LONG_COLUMN = ["x"] * 3000
+INVALID = {
+    "no rows": ({"a": pyarrow.array([], "int64")}, "the file has no rows"),
+    "no fields": ({}, "the file has no fields"),
+    "NUL": ({"a": [*LONG_COLUMN, "\0"]}, "row 3001 has a NUL character"),
+    "large row": ({"a": [*LONG_COLUMN, "y" * 5_000_000]}, "row 3001 is larger than 4 MiB"),
+    "year": ({"a": pyarrow.array([2**62], pyarrow.timestamp("us"))}, "'a' has, in rows 1 to 1, a text that is not"),
+    "not UTF-8": (
+        {"a": pyarrow.array([b"\xff"]).view(pyarrow.string())},
+        "'a' has, in rows 1 to 1, a text that is not UTF-8",
+    ),
+}
 
 
-def test_a_file_without_rows_or_columns_is_refused(tmp_path: Path) -> None:
-    assert problem_of(write_parquet(tmp_path / "a.parquet", {"a": arrow.array([], "int64")})) == "the file has no rows."
-    assert problem_of(write_parquet(tmp_path / "a.parquet", {})) == "the file has no fields."
+@pytest.mark.parametrize(("columns", "problem"), INVALID.values(), ids=INVALID.keys())
+def test_invalid_rows_are_rejected(tmp_path: Path, columns: dict[str, Any], problem: str) -> None:
+    path = write_parquet(tmp_path / "a.parquet", columns, row_group_size=700)
+    with pytest.raises(ValueError, match=problem):
+        RowFile(path).inspect()
 
 
-def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
-    from pyarrow import parquet
-
-    parquet.write_table(arrow.table([[1], [2]], ["a", "a"]), tmp_path / "a.parquet")
-    assert problem_of(tmp_path / "a.parquet") == "two fields are named 'a'."
+def test_duplicate_column_is_rejected(tmp_path: Path, source_error: ErrorReader) -> None:
+    parquet.write_table(pyarrow.table([[1], [2]], ["a", "a"]), tmp_path / "a.parquet")
+    assert "two fields have the name 'a'" in source_error(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"PAR1" + b"x" * 100 + b"PAR1"])
-def test_what_only_ends_like_parquet_is_refused(refusal: Refusal, content: bytes) -> None:
-    assert refusal("a.parquet", content) == "the file ends in .parquet, but is no Parquet file, or a broken one."
+def test_file_of_another_format_is_rejected(make_file: FileMaker, source_error: ErrorReader, content: bytes) -> None:
+    assert "is not a Parquet file" in source_error(make_file("a.parquet", content))
 
 
-def test_damage_in_the_midst_of_a_file_is_refused(tmp_path: Path) -> None:
+def test_damaged_data_is_rejected(tmp_path: Path, source_error: ErrorReader) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"a": [f"text {at}" for at in range(50_000)]}, compression="zstd")
     content = bytearray(path.read_bytes())
     content[1000:9000] = b"\xff" * 8000
     path.write_bytes(content)
-    assert problem_of(path) == "the file ends in .parquet, but is no Parquet file, or a broken one."
+    assert "the file is damaged" in source_error(path)
 
 
-def test_batches_are_cut_alike_whatever_the_row_groups(tmp_path: Path) -> None:
+class UnreliablePath:
+    name = "a.parquet"
+
+    def open(self, mode: str) -> Any:  # noqa: ARG002  # the interface of a path
+        class UnreliableFile(io.BytesIO):
+            def seek(self, *_: Any) -> int:
+                raise OSError(errno.EIO, "connection lost")
+
+        return UnreliableFile(b"PAR1")
+
+
+def test_lost_connection_is_not_reported_as_damage() -> None:
+    with pytest.raises(OSError, match="connection lost") as error:
+        RowFile(UnreliablePath()).inspect()
+    assert error.value.errno == errno.EIO
+
+
+def test_row_groups_do_not_move_batch_boundaries(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"a": list(range(2500))}, row_group_size=300)
     assert [len(batch.rows) for batch in RowFile(path).batches(1000)] == [1000, 1000, 500]
-    assert next(RowFile(path).batches(1000, 2000)).rows[0] == {"a": 2000}
+    assert next(RowFile(path).batches(1000, 2000)).rows[0] == {"a": "2000"}
+
+
+def test_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"a": [1]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "airflow_provider_akkio.files.parquet", raising=False)
+    with pytest.raises(AkkioParameterError, match=r"airflow-provider-akkio\[parquet\]"):
+        RowFile(path).inspect()

@@ -1,36 +1,40 @@
-"""Rows written with predictions beside them, from and to each format."""
+"""Rows written with predictions, from and to each format, and atomic writes."""
 
 from __future__ import annotations
 
 import gzip
 import io
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as arrow
+import pyarrow
 import pytest
 from pyarrow import parquet
 
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioSourceFileError
-from airflow_provider_akkio.files.formats import kind_of
 from airflow_provider_akkio.files.reader import RowFile
-from airflow_provider_akkio.files.writer import writer_for
+from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
 from tests.files.conftest import FileMaker, rows_of, write_parquet
 
-Predictions = Iterable[Any]
+ALL_OUTPUTS = pytest.mark.parametrize("name", ["b.csv", "b.jsonl", "b.parquet"])
+SCORES = [{"win": "yes", "p": 0.75}, {"win": "no"}]
 
 
-def written(source: Path, name: str, predictions: Predictions, most_rows: int = 2, types: Any = None) -> bytes:
-    table = RowFile(source, types or {})
-    file, left = io.BytesIO(), iter(predictions)
-    with writer_for(file, kind_of(name), table, table.inspect()) as writer:
-        for batch in table.batches(most_rows):
-            writer.write(batch, [next(left) for _ in batch.rows])
+def write(source: Path, name: str, predictions: Iterable[Any], batch_size: int = 2) -> bytes:
+    row_file, file, remaining = RowFile(source), io.BytesIO(), iter(predictions)
+    with open_prediction_writer(file, name, row_file, row_file.inspect()) as writer:
+        for batch in row_file.batches(batch_size):
+            writer.write(batch, [next(remaining) for _ in batch.rows])
     assert not file.closed
     return file.getvalue()
+
+
+def read_parquet(content: bytes) -> Any:
+    return parquet.read_table(io.BytesIO(content))
 
 
 @pytest.fixture
@@ -38,153 +42,201 @@ def people(make_file: FileMaker) -> Path:
     return make_file("people.csv", 'id,näme,x\n007,"A, ""é""\rB",1.10\n8,,\n'.encode())
 
 
-SCORES = [{"win": "yes", "p": 0.75}, {"win": "no"}]
+def test_csv_to_csv_keeps_the_texts(people: Path) -> None:
+    assert write(people, "b.csv", SCORES).decode() == 'id,näme,x,win,p\n007,"A, ""é""\rB",1.10,yes,0.75\n8,,,no,\n'
 
 
-def test_from_csv_to_csv_each_text_stays_as_it_was(people: Path) -> None:
-    assert written(people, "b.csv", SCORES).decode() == ('id,näme,x,win,p\n007,"A, ""é""\rB",1.10,yes,0.75\n8,,,no,\n')
+def test_json_lines_to_json_lines_keeps_the_scalars(make_file: FileMaker) -> None:
+    lines = '{"a": true, "b": 1.10, "c": "é"}\n{"a": "", "b": NaN}\n{"a": 12345678901234567890, "b": 1e999}\n'
+    predictions = [{"p": [1, {"x": None}]}, {"p": float("inf")}, {"p": 0.5}]
+    assert write(make_file("a.jsonl", lines.encode()), "b.jsonl", predictions).decode().splitlines() == [
+        '{"a": true, "b": 1.10, "c": "é", "p": [1, {"x": null}]}',
+        '{"a": "", "b": null, "c": null, "p": null}',
+        '{"a": 12345678901234567890, "b": 1e999, "c": null, "p": 0.5}',
+    ]
 
 
-def test_a_carriage_return_in_a_cell_is_quoted_as_a_reader_needs_it(make_file: FileMaker) -> None:
-    source = make_file("a.csv", b'a\n"x\ry"\n')
-    assert written(source, "b.csv", [{"p": 1}]) == b'a,p\n"x\ry",1\n'
-
-
-def test_from_json_lines_to_json_lines_each_value_stays_as_it_was(make_file: FileMaker) -> None:
-    source = make_file("a.jsonl", '{"a":true,"b":1.0,"c":"é"}\n{"a":"","b":NaN}\n'.encode())
-    assert written(source, "b.jsonl", [{"p": [1, {"x": None}]}, {"p": float("inf")}]).decode() == (
-        '{"a": true, "b": 1.0, "c": "é", "p": [1, {"x": null}]}\n{"a": "", "b": null, "c": null, "p": null}\n'
-    )
-
-
-def test_from_parquet_to_parquet_each_type_stays_as_it_was(tmp_path: Path) -> None:
+def test_parquet_to_parquet_keeps_types_and_values(tmp_path: Path) -> None:
     columns = {
-        "i": arrow.array([1, None, 3], arrow.int8()),
-        "f": arrow.array([1.5, float("nan"), None], arrow.float32()),
-        "d": arrow.array([Decimal("1.10"), None, None], arrow.decimal128(9, 2)),
-        "b": [True, None, False],
+        "int8": pyarrow.array([1, None, 3], pyarrow.int8()),
+        "float32": pyarrow.array([0.1, float("nan"), None], pyarrow.float32()),
+        "id": pyarrow.array([Decimal(12345678901234567890), None, None], pyarrow.decimal128(38, 0)),
+        "bool": [True, None, False],
         "day": [date(2024, 1, 2), None, None],
-        "t": arrow.array([2**60 + 1, None, 1], arrow.timestamp("ns", "UTC")),
-        "time": arrow.array([1, None, 3], arrow.time64("ns")),
-        "c": arrow.array(["x", "y", None]).dictionary_encode(),
-        "none": [None] * 3,
+        "timestamp": pyarrow.array([2**60 + 1, None, 1], pyarrow.timestamp("ns", "UTC")),
+        "time": pyarrow.array([1, None, 3], pyarrow.time64("ns")),
+        "category": pyarrow.array(["x", "y", None]).dictionary_encode(),
+        "text": ["", None, "é"],
+        "null": [None] * 3,
     }
     source = write_parquet(tmp_path / "a.parquet", columns)
-    content = written(source, "b.parquet", [{"p": 1}, {"p": None}, {"p": 0.5}], types={"i": "category"})
-    table = parquet.read_table(io.BytesIO(content))
-    before = parquet.read_table(source)
-    assert table.schema.types[:-1] == before.schema.types
+    written = read_parquet(write(source, "b.parquet", [{"p": 1}, {"p": None}, {"p": 0.5}]))
+    original = parquet.read_table(source)
+    assert written.schema.types[:-1] == original.schema.types
     for name in columns:
-        texts = [one.column(name).cast(arrow.string()).to_pylist() for one in (table, before)]
+        texts = [table.column(name).cast(pyarrow.string()).to_pylist() for table in (written, original)]
         assert texts[0] == texts[1]
-    assert table.column("p").to_pylist() == [1.0, None, 0.5]
+    assert written.column("p").to_pylist() == [1.0, None, 0.5]
 
 
+CSV = b"id,age,name\n1,2.50,x\n2,,7\n3,4e0,\n"
 CONTENT = {
-    "a.csv": b"id,age,name\n1,2.5,x\n2,,7\n3,4,\n",
-    "a.csv.gz": gzip.compress(b"id,age,name\n1,2.5,x\n2,,7\n3,4,\n"),
-    "a.jsonl": b'{"id":1,"age":2.5,"name":"x"}\n{"id":2,"name":"7"}\n{"id":3,"age":4,"name":""}\n',
+    "a.csv": CSV,
+    "a.csv.gz": gzip.compress(CSV),
+    "a.jsonl": b'{"id":1,"age":2.50,"name":"x"}\n{"id":2,"name":"7"}\n{"id":3,"age":4e0,"name":""}\n',
 }
 
 
-@pytest.mark.parametrize("to", ["b.csv", "b.csv.gz", "b.jsonl", "b.ndjson.gz", "b.parquet"])
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.jsonl", "b.ndjson.gz", "b.parquet"])
 @pytest.mark.parametrize("source", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
-def test_rows_and_predictions_are_the_same_in_every_format(
-    make_file: FileMaker, tmp_path: Path, source: str, to: str
-) -> None:
+def test_rows_are_equal_in_every_output_format(make_file: FileMaker, tmp_path: Path, source: str, name: str) -> None:
     if source == "a.parquet":
-        columns = {"id": [1, 2, 3], "age": [2.5, None, 4.0], "name": ["x", "7", None]}
-        path = write_parquet(tmp_path / source, columns)
+        path = write_parquet(tmp_path / source, {"id": [1, 2, 3], "age": [2.5, None, 4.0], "name": ["x", "7", ""]})
     else:
         path = make_file(source, CONTENT[source])
-    predictions = [{"win": word, "p": number} for word, number in [("yes", 0.5), ("no", None), (None, 1)]]
-    content = written(path, to, predictions)
-    rows = rows_of(make_file(to, content), {"name": "string"})
-    assert rows == [
-        {**row, **prediction} for row, prediction in zip(rows_of(path, {"name": "string"}), predictions, strict=True)
+    content = write(path, name, [{"win": "yes", "p": 0.5}, {"win": "no", "p": None}, {"p": 1.5}])
+    predicted = [{"win": "yes", "p": "0.5"}, {"win": "no", "p": None}, {"win": None, "p": "1.5"}]
+    assert rows_of(make_file(name, content)) == [
+        {**row, **prediction} for row, prediction in zip(rows_of(path), predicted, strict=True)
     ]
 
 
-def test_parquet_has_integers_where_they_are_known_else_doubles_else_text(make_file: FileMaker) -> None:
-    source = make_file("a.csv", b"i,f,t,e,zip\n1,2,1.10,,8001\n,2.5,x,,8002\n")
-    content = written(source, "b.parquet", [{}, {}], types={"zip": "category"})
-    table = parquet.read_table(io.BytesIO(content))
-    assert list(map(str, table.schema.types)) == ["int64", "double", "string", "string", "string"]
-    assert table.to_pylist() == [
-        {"i": 1, "f": 2.0, "t": "1.10", "e": None, "zip": "8001"},
-        {"i": None, "f": 2.5, "t": "x", "e": None, "zip": "8002"},
-    ]
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("b.csv", b"a,b,p\n1.10,True,1\n"),
+        ("b.jsonl", b'{"a": 1.10, "b": true, "p": 1}\n'),
+    ],
+)
+def test_json_lines_booleans_become_text_in_other_formats(make_file: FileMaker, name: str, rows: bytes) -> None:
+    assert write(make_file("a.jsonl", b'{"a":1.10,"b":true}\n'), name, [{"p": 1}]) == rows
 
 
-def test_integers_that_no_64_bits_hold_are_doubles_in_parquet(make_file: FileMaker) -> None:
-    source = make_file("a.jsonl", b'{"a":%d}\n{"a":1}\n{"a":%d}\n' % (10**20, 10**400))
-    table = parquet.read_table(io.BytesIO(written(source, "b.parquet", [{}, {}, {}])))
-    assert table.column("a").to_pylist() == [1e20, 1.0, None]
+def test_parquet_from_csv_has_text_columns(people: Path) -> None:
+    table = read_parquet(write(people, "b.parquet", [{}, {}]))
+    assert list(map(str, table.schema.types)) == ["string"] * 3
+    assert table.to_pylist()[0] == {"id": "007", "näme": 'A, "é"\rB', "x": "1.10"}
 
 
-def test_a_name_that_the_source_has_is_marked_as_predicted(people: Path) -> None:
-    head = written(people, "b.csv", [{"x": 1, "y": 2}] * 2).decode().splitlines()[0]
-    assert head == "id,näme,x,x (predicted),y"
+def test_column_that_exists_in_the_source_is_marked_as_predicted(people: Path) -> None:
+    header = write(people, "b.csv", [{"x": 1, "y": 2}] * 2).decode().splitlines()[0]
+    assert header == "id,näme,x,x (predicted),y"
 
 
+@ALL_OUTPUTS
 @pytest.mark.parametrize("header", [b"x,x (predicted)", b"x,y"])
-def test_a_name_that_cannot_be_marked_is_refused(make_file: FileMaker, header: bytes) -> None:
+def test_ambiguous_column_is_rejected(make_file: FileMaker, header: bytes, name: str) -> None:
     source = make_file("a.csv", header + b"\n1,2\n")
-    for name in ("b.csv", "b.jsonl", "b.parquet"):
-        with pytest.raises(
-            AkkioSourceFileError, match=r"'x' has nowhere to go, since 'x' and 'x \(predicted\)' are both"
-        ):
-            written(source, name, [{"x": 1, "x (predicted)": 2}])
+    with pytest.raises(AkkioSourceFileError, match=r"'x' cannot be written, because .* 'x' and 'x \(predicted\)'"):
+        write(source, name, [{"x": 1, "x (predicted)": 2}])
 
 
-@pytest.mark.parametrize("name", ["b.csv", "b.jsonl", "b.parquet"])
-def test_a_key_that_only_later_predictions_have_is_no_answer_of_akkio(people: Path, name: str) -> None:
-    with pytest.raises(AkkioResponseError, match="suddenly have 'q'"):
-        written(people, name, [{"p": 1}, {"p": 1, "q": 2}], most_rows=1)
+@ALL_OUTPUTS
+def test_key_that_appears_in_a_later_batch_is_rejected(people: Path, name: str) -> None:
+    with pytest.raises(AkkioResponseError, match="'q', which is missing in the first predictions"):
+        write(people, name, [{"p": 1}, {"p": 1, "q": 2}], batch_size=1)
 
 
-def test_the_columns_are_those_of_all_predictions_of_the_first_batch(people: Path) -> None:
-    lines = written(people, "b.csv", [{"p": 1}, {"q": 2, "p": None}]).decode().splitlines()
+def test_columns_are_the_keys_of_the_whole_first_batch(people: Path) -> None:
+    lines = write(people, "b.csv", [{"p": 1}, {"q": 2, "p": None}]).decode().splitlines()
     assert (lines[0], lines[-1]) == ("id,näme,x,p,q", "8,,,,2")
 
 
-def test_nested_predictions_are_json_where_cells_are_flat(people: Path) -> None:
+def test_nested_predictions_are_json_in_flat_formats(people: Path) -> None:
     predictions = [{"why": {"é": [1, float("nan")]}, "sure": True}, {"why": None, "sure": False}]
-    assert written(people, "b.csv", predictions).decode().endswith('1.10,"{""é"": [1, null]}",true\n8,,,,false\n')
-    table = parquet.read_table(io.BytesIO(written(people, "b.parquet", predictions)))
+    assert write(people, "b.csv", predictions).decode().endswith('1.10,"{""é"": [1, null]}",true\n8,,,,false\n')
+    table = read_parquet(write(people, "b.parquet", predictions))
     assert table.column("why").to_pylist() == ['{"é": [1, null]}', None]
     assert table.column("sure").to_pylist() == ["true", "false"]
-    assert '"why": {"é": [1, null]}, "sure": true}' in written(people, "b.jsonl", predictions).decode()
+    assert '"why": {"é": [1, null]}, "sure": true}' in write(people, "b.jsonl", predictions).decode()
 
 
-def test_parquet_predictions_of_nothing_yet_become_text(people: Path) -> None:
-    content = written(people, "b.parquet", [{"p": None}, {"p": 0.5}], most_rows=1)
-    assert parquet.read_table(io.BytesIO(content)).column("p").to_pylist() == [None, "0.5"]
+@pytest.mark.parametrize(
+    ("predictions", "values"),
+    [
+        ([0.5, float("nan")], [0.5, None]),
+        ([10**400, 1], [None, 1.0]),
+        ([None, 0.5], [None, "0.5"]),
+        (["x", 1], ["x", "1"]),
+    ],
+)
+def test_first_batch_defines_the_parquet_type_of_predictions(
+    people: Path, predictions: list[Any], values: list[Any]
+) -> None:
+    content = write(people, "b.parquet", [{"p": value} for value in predictions], batch_size=1)
+    assert read_parquet(content).column("p").to_pylist() == values
 
 
-def test_a_text_among_numbers_in_parquet_is_no_answer_of_akkio(people: Path) -> None:
-    with pytest.raises(AkkioResponseError, match="suddenly have texts"):
-        written(people, "b.parquet", [{"p": 1}, {"p": "x"}], most_rows=1)
+def test_parquet_rejects_text_after_numbers(people: Path) -> None:
+    with pytest.raises(AkkioResponseError, match="'p' are numbers in the first rows, but text"):
+        write(people, "b.parquet", [{"p": 1}, {"p": "x"}], batch_size=1)
 
 
-def test_the_same_rows_make_the_same_gzip(people: Path) -> None:
-    content = written(people, "b.csv.gz", SCORES)
+def test_gzip_output_is_reproducible(people: Path) -> None:
+    content = write(people, "b.csv.gz", SCORES)
     assert content[4:8] == bytes(4)
-    assert gzip.decompress(content) == written(people, "b.csv", SCORES)
+    assert gzip.decompress(content) == write(people, "b.csv", SCORES)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("b.csv", b"id,n\xc3\xa4me,x\n"), ("b.jsonl", b""), ("b.parquet", None)])
-def test_nothing_written_is_still_a_whole_file(people: Path, name: str, rows: bytes | None) -> None:
-    table, file = RowFile(people), io.BytesIO()
-    writer_for(file, kind_of(name), table, table.inspect()).close()
-    if rows is None:
-        assert parquet.read_table(io.BytesIO(file.getvalue())).column_names == ["id", "näme", "x"]
-    else:
-        assert file.getvalue() == rows
-
-
-def test_parquet_gathers_batches_into_row_groups(make_file: FileMaker) -> None:
+@pytest.mark.parametrize("is_parquet", [False, True])
+def test_parquet_batches_are_gathered_in_row_groups(make_file: FileMaker, tmp_path: Path, is_parquet: bool) -> None:
     source = make_file("a.csv", b"a\n" + b"1\n" * 25_000)
-    content = written(source, "b.parquet", ({"p": 1} for _ in range(25_000)), most_rows=500)
+    if is_parquet:
+        source = write_parquet(tmp_path / "a.parquet", {"a": list(range(25_000))})
+    content = write(source, "b.parquet", ({"p": 1} for _ in range(25_000)), batch_size=500)
     metadata = parquet.read_metadata(io.BytesIO(content))
     assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [10_000, 10_000, 5_000]
+    assert metadata.num_columns == 2
+    if is_parquet:
+        assert read_parquet(content).column("a").to_pylist() == list(range(25_000))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Any:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(f"file://{tmp_path}/new/out.csv")
+
+
+def names_in(target: Any) -> list[str]:
+    return sorted(path.name for path in Path(target.path).parent.iterdir())
+
+
+def test_atomic_write_replaces_the_target_at_the_end(target: Any) -> None:
+    for content in (b"first", b"second"):
+        with atomic_write(target, ("task", 1)) as file:
+            file.write(content)
+            assert b"second" not in (target.read_bytes() if target.exists() else b"")
+        assert target.read_bytes() == content
+    assert names_in(target) == ["out.csv"]
+
+
+def fail_while_writing(target: Any, error: type[BaseException]) -> None:
+    with atomic_write(target, "task") as file:
+        file.write(b"new")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_atomic_write_keeps_the_target_after_an_error(target: Any, error: type[BaseException]) -> None:
+    with atomic_write(target, "task") as file:
+        file.write(b"old")
+    with pytest.raises(error):
+        fail_while_writing(target, error)
+    assert target.read_bytes() == b"old"
+    assert names_in(target) == ["out.csv"]
+
+
+def test_atomic_write_deletes_temporary_files_of_previous_tokens_only(target: Any) -> None:
+    with ExitStack() as killed_writers:
+        for attempt in (1, 2, 9):
+            killed_writers.enter_context(suppress(FileNotFoundError))
+            killed_writers.enter_context(atomic_write(target, ("task", attempt)))
+        temporary = names_in(target)
+        assert len(temporary) == 3
+        assert all(name.startswith(".out.csv.") and name.endswith(".part") for name in temporary)
+        with atomic_write(target, ("task", 3), previous_tokens=[("task", 1), ("task", 2)]) as file:
+            file.write(b"done")
+        assert target.read_bytes() == b"done"
+        assert "out.csv" in names_in(target)
+        assert len(set(names_in(target)) & set(temporary)) == 1

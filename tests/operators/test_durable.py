@@ -1,4 +1,4 @@
-"""What is kept of a training for a later try, when, and what becomes of a store that fails."""
+"""The stored record of a training, the decision on a task retry, and stores that fail."""
 
 from __future__ import annotations
 
@@ -9,9 +9,25 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.types import SubmittedTraining
-from airflow_provider_akkio.exceptions import AkkioSubmissionUnknownError, AkkioUnavailableError
-from airflow_provider_akkio.operators._durable import KEY, Handover, forget, forget_what_a_person_clears
+from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState
+from airflow_provider_akkio.exceptions import (
+    AkkioNotFoundError,
+    AkkioSubmissionUnknownError,
+    AkkioTrainingFailedError,
+    AkkioUnavailableError,
+)
+from airflow_provider_akkio.operators._durable import (
+    RECORD_KEY,
+    Fail,
+    Reattach,
+    RecordStore,
+    Submit,
+    TrainingRecord,
+    decide,
+    delete_on_failure,
+    delete_on_success,
+    fingerprint_of,
+)
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 from tests.conftest import Logged
 from tests.scripted import ScriptedAkkio, accepted, result, status
@@ -19,82 +35,130 @@ from tests.scripted import ScriptedAkkio, accepted, result, status
 REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
 FORCED = TrainRequest(dataset_id="D1", predict_fields="x", force=True)
 TRAINING = SubmittedTraining("T1", 1_000_000.0, duration=10)
+RUNNING = TrainingState("IN_PROGRESS")
 
 
 class Store(dict[str, Any]):
-    """A task state store that can be broken, and that notes what is done with it."""
+    """A task state store that can fail, and records the order of events.
 
-    def __init__(self, *broken: str) -> None:
+    :param failing: names of the methods that fail.
+    """
+
+    def __init__(self, *failing: str) -> None:
         super().__init__()
-        self.broken = broken
-        self.story: list[str] = []
+        self.failing = failing
+        self.events: list[str] = []
 
     def set(self, key: str, value: Any) -> None:
-        self._do("set")
+        self._record("set")
         self[key] = value
 
     def delete(self, key: str) -> None:
-        self._do("delete")
+        self._record("delete")
         self.pop(key, None)
 
-    def _do(self, what: str) -> None:
-        self.story.append(what)
-        if what in self.broken:
-            raise RuntimeError(f"cannot {what}")
+    def _record(self, event: str) -> None:
+        self.events.append(event)
+        if event in self.failing:
+            raise RuntimeError(f"cannot {event}")
 
 
 class TaskInstance:
-    """Takes XComs, and notes that in the story of a store."""
+    """Records the XComs that are pushed among the events of a store."""
 
-    def __init__(self, story: list[str]) -> None:
-        self.story = story
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
 
     def xcom_push(self, *, key: str, **_: Any) -> None:
-        self.story.append(f"push {key}")
+        self.events.append(f"push {key}")
 
 
-def handover(store: Store | None, request: TrainRequest = REQUEST, akkio_conn_id: str = "akkio_default") -> Handover:
-    """Return the handover of one more try."""
+def record_store(store: Store | None, *, durable: bool = True) -> RecordStore:
     context: Any = {} if store is None else {"task_state_store": store}
-    return Handover(context, request, akkio_conn_id)
+    return RecordStore(context, durable=durable)
 
 
-def execute(store: Store, **arguments: Any) -> Any:
-    """Execute a blocking training with a store, in no Airflow."""
-    task = AkkioTrainOperator(
-        task_id="train", dataset_id="D1", predict_fields="x", deferrable=False, poll_interval=0.05, **arguments
-    )
-    context: Any = {"ti": TaskInstance(store.story), "task_state_store": store}
-    return task.execute(context)
+def record(request: TrainRequest = REQUEST, akkio_task_id: str | None = "T1", connection: str = "c") -> TrainingRecord:
+    fingerprint = fingerprint_of(request, connection)
+    return TrainingRecord(fingerprint=fingerprint, akkio_task_id=akkio_task_id, submitted_at=TRAINING.submitted_at)
 
 
-def test_a_later_try_finds_what_was_kept() -> None:
-    store = Store()
-    handover(store).keep(TRAINING)
-    assert handover(store).earlier_training() == TRAINING
+def decide_on(
+    stored: TrainingRecord | None,
+    found: TrainingState | Exception | None = RUNNING,
+    request: TrainRequest = REQUEST,
+    *,
+    age: float = 60,
+) -> Any:
+    """Return the decision for a stored record, where Akkio's look-up returns or raises ``found``."""
+
+    def look_up(training: SubmittedTraining) -> TrainingState | None:
+        assert training == TRAINING
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return decide(stored, request, fingerprint_of(request, "c"), look_up, TRAINING.submitted_at + age)
+
+
+def test_first_attempt_submits() -> None:
+    assert decide_on(None) == Submit()
+
+
+@pytest.mark.parametrize("state", [RUNNING, TrainingState("SUCCEEDED"), TrainingState("not known")])
+def test_retry_reattaches_to_a_training_that_can_bring_a_model(state: TrainingState) -> None:
+    assert decide_on(record(), state) == Reattach(TRAINING, state)
+
+
+def test_retry_submits_after_a_failed_training() -> None:
+    assert decide_on(record(), None) == Submit()
 
 
 @pytest.mark.parametrize(
-    "other",
+    "stored",
     [
-        {"request": FORCED},
-        {"request": TrainRequest(dataset_id="D2", predict_fields="x")},
-        {"akkio_conn_id": "another_account"},
+        record(FORCED),
+        record(TrainRequest(dataset_id="D2", predict_fields="x")),
+        record(connection="another_account"),
+        record(FORCED, akkio_task_id=None),
     ],
 )
-def test_a_try_that_asks_for_something_else_finds_nothing(other: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_retry_with_other_parameters_submits(stored: TrainingRecord, caplog: pytest.LogCaptureFixture) -> None:
+    assert decide_on(stored) == Submit()
+    assert "its parameters differ" in caplog.text
+
+
+def test_retry_fails_after_an_interrupted_submission() -> None:
+    decision = decide_on(record(FORCED, akkio_task_id=None), request=FORCED)
+    assert isinstance(decision, Fail)
+    assert isinstance(decision.error, AkkioSubmissionUnknownError)
+
+
+@pytest.mark.parametrize(
+    ("request_", "age", "expected"),
+    [(REQUEST, 60, Submit), (FORCED, 60, Fail), (FORCED, 90_000, Submit)],
+    ids=["not forced", "forced", "forced, after a day"],
+)
+def test_retry_pays_again_for_an_unknown_training_only_after_a_day(
+    request_: TrainRequest, age: float, expected: type
+) -> None:
+    error = AkkioNotFoundError("HTTP 404")
+    assert isinstance(decide_on(record(request_), error, request_, age=age), expected)
+
+
+def test_store_returns_the_saved_training() -> None:
     store = Store()
-    handover(store).keep(TRAINING)
-    assert handover(store, **other).earlier_training() is None
-    assert "An earlier try submitted training T1 with other parameters" in caplog.text
+    record_store(store).save(record().fingerprint, TRAINING)
+    assert record_store(store).load() == record()
 
 
-def test_an_airflow_without_a_store_keeps_nothing() -> None:
-    old = handover(None, FORCED)
-    with old.submitting():
-        old.keep(TRAINING)
-    assert old.earlier_training() is None
-    forget({})  # type: ignore[typeddict-item] # an Airflow without a store
+@pytest.mark.parametrize(("store", "durable"), [(None, True), (Store(), False)], ids=["old Airflow", "durable=False"])
+def test_store_is_not_used(store: Store | None, durable: bool) -> None:
+    records = record_store(store, durable=durable)
+    with records.during_submission("f", 1.0):
+        records.save("f", TRAINING)
+    assert records.load() is None
+    assert not store
 
 
 @pytest.mark.parametrize(
@@ -112,143 +176,143 @@ def test_an_airflow_without_a_store_keeps_nothing() -> None:
         {"fingerprint": "f", "akkio_task_id": "T1", "submitted_at": True},
     ],
 )
-def test_an_entry_that_is_none_of_ours_is_passed_over(entry: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_record_is_ignored(entry: Any, caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
-    store[KEY] = entry
-    assert handover(store).earlier_training() is None
-    assert "cannot be read" in caplog.text
+    store[RECORD_KEY] = entry
+    assert record_store(store).load() is None
+    assert "invalid" in caplog.text
 
 
-class TestASubmissionThatMayBeBilledTwice:
-    def test_is_in_doubt_until_its_outcome_is_known(self) -> None:
-        store = Store()
-        with handover(store, FORCED).submitting():
-            assert store[KEY]["akkio_task_id"] is None
-            assert store[KEY]["submitted_at"] == pytest.approx(time.time(), abs=60)
-        with pytest.raises(AkkioSubmissionUnknownError, match=r"Look for the model in Akkio.* clear this task"):
-            handover(store, FORCED).earlier_training()
-
-    def test_is_in_doubt_until_airflow_knows_that_the_task_failed_of_it(self) -> None:
-        store = Store()
-        with pytest.raises(AkkioSubmissionUnknownError) as caught, handover(store, FORCED).submitting():
-            raise AkkioSubmissionUnknownError("no answer")
-        with pytest.raises(AkkioSubmissionUnknownError):
-            handover(store, FORCED).earlier_training()
-        context: Any = {"task_state_store": store, "exception": caught.value}
-        forget_what_a_person_clears(context)
-        assert handover(store, FORCED).earlier_training() is None
-
-    @pytest.mark.parametrize("error", [AkkioUnavailableError("no answer"), AirflowNotFoundException("no connection")])
-    def test_is_over_once_it_has_failed_without_a_training(self, error: Exception) -> None:
-        store = Store()
-        with pytest.raises(type(error)), handover(store, FORCED).submitting():
-            raise error
-        assert store == {}
-
-    def test_is_told_from_a_training_where_the_parameters_are_other_ones(self, caplog: Any) -> None:
-        store = Store()
-        with handover(store, FORCED).submitting():
-            pass
-        assert handover(store).earlier_training() is None
-        assert "An earlier try submitted what may have become a training with other parameters" in caplog.text
-
-    def test_is_not_sent_if_it_cannot_be_noted(self) -> None:
-        with pytest.raises(RuntimeError), handover(Store("set"), FORCED).submitting():
-            pytest.fail("it was sent")
-
-    def test_is_not_noted_where_submitting_twice_is_harmless(self) -> None:
-        store = Store()
-        with handover(store).submitting():
-            assert store == {}
+def test_submission_has_a_record_without_an_id_while_it_is_in_flight() -> None:
+    store = Store()
+    with record_store(store).during_submission("f", 5.0):
+        assert record_store(store).load() == TrainingRecord(fingerprint="f", akkio_task_id=None, submitted_at=5.0)
 
 
-class TestAStoreThatFails:
-    def test_does_not_lose_a_training_that_has_begun(self, connected: ScriptedAkkio, caplog: Any) -> None:
-        connected.script("new", accepted("T1"))
-        connected.script("status", status("SUCCEEDED"))
-        connected.script("result", result("M1"))
-        assert execute(Store("set")) == "M1"
-        assert "Training T1 could not be kept for a later try; AkkioTrainSensor(akkio_task_id='T1')" in caplog.text
-
-    def test_is_told_of_when_a_task_has_succeeded(self, caplog: Any) -> None:
-        context: Any = {"task_state_store": Store("delete")}
-        forget(context)
-        assert "could not be removed" in caplog.text
+def test_submission_with_unknown_outcome_keeps_its_record_until_the_task_has_failed() -> None:
+    store = Store()
+    with pytest.raises(AkkioSubmissionUnknownError) as caught, record_store(store).during_submission("f", 5.0):
+        raise AkkioSubmissionUnknownError("connection reset")
+    assert RECORD_KEY in store
+    context: Any = {"task_state_store": store, "exception": caught.value}
+    delete_on_failure(context)
+    assert store == {}
 
 
-class TestTheOperator:
-    @pytest.fixture
-    def trained(self, connected: ScriptedAkkio) -> ScriptedAkkio:
-        """An Akkio whose trainings go on for two questions."""
-        connected.script("new", accepted("T2"))
-        connected.script("status", status("IN_PROGRESS"), status("IN_PROGRESS"), status("SUCCEEDED"))
-        connected.script("result", result("M1"))
-        return connected
+@pytest.mark.parametrize("error", [AkkioUnavailableError("HTTP 503"), AirflowNotFoundException("no connection")])
+def test_failed_submission_deletes_its_record(error: Exception) -> None:
+    store = Store()
+    with pytest.raises(type(error)), record_store(store).during_submission("f", 5.0):
+        raise error
+    assert store == {}
 
-    @pytest.fixture
-    def kept(self) -> Store:
-        """A store with a training that was submitted an hour ago."""
-        store = Store()
-        handover(store).keep(SubmittedTraining("T1", time.time() - 3600))
-        store.story.clear()
-        return store
 
-    @pytest.mark.usefixtures("trained")
-    def test_keeps_the_id_before_it_pushes_it(self) -> None:
-        store = Store()
-        execute(store)
-        assert store.story[:2] == ["set", "push akkio_task_id"]
+def test_submission_is_not_sent_without_its_record() -> None:
+    with pytest.raises(RuntimeError), record_store(Store("set")).during_submission("f", 5.0):
+        pytest.fail("the submission was sent")
 
-    @pytest.mark.usefixtures("trained")
-    def test_leaves_the_entry_until_airflow_knows_of_the_success(self) -> None:
-        store = Store()
-        execute(store)
-        assert store[KEY]["akkio_task_id"] == "T2"
 
-    @pytest.mark.parametrize("given", [None, str, [str]])
-    def test_leaves_the_callbacks_of_its_author_first(self, given: Any) -> None:
-        task = AkkioTrainOperator(
-            task_id="train", dataset_id="D1", on_success_callback=given, on_failure_callback=given
-        )
-        authors = [str] if given else []
-        assert task.on_success_callback == [*authors, forget]
-        assert task.on_failure_callback == [*authors, forget_what_a_person_clears]
+def test_failed_training_keeps_its_record() -> None:
+    store = Store()
+    record_store(store).save("f", TRAINING)
+    context: Any = {"task_state_store": store, "exception": AkkioTrainingFailedError("too few rows")}
+    delete_on_failure(context)
+    assert RECORD_KEY in store
 
-    @pytest.mark.usefixtures("trained")
-    def test_tells_of_the_training_if_it_is_killed_while_the_id_is_kept(self, logged: Logged) -> None:
-        task = AkkioTrainOperator(task_id="train", dataset_id="D1")
 
-        class Killed(Store):
-            def set(self, *_: Any) -> None:
-                task.on_kill()
-                raise KeyboardInterrupt
+def test_failing_store_does_not_fail_a_successful_task(caplog: pytest.LogCaptureFixture) -> None:
+    context: Any = {"task_state_store": Store("delete")}
+    delete_on_success(context)
+    assert "Could not delete the stored record" in caplog.text
 
-        context: Any = {"ti": TaskInstance([]), "task_state_store": Killed()}
-        with pytest.raises(KeyboardInterrupt):
-            task.execute(context)
-        assert "AkkioTrainSensor(akkio_task_id='T2')" in logged()
 
-    @pytest.mark.usefixtures("trained")
-    def test_notes_a_forced_submission_before_it_sends_it(self) -> None:
-        store = Store()
-        execute(store, force=True)
-        assert store.story[:3] == ["set", "set", "push akkio_task_id"]
+def execute(store: Store, **arguments: Any) -> Any:
+    """Execute a blocking training with a store, without Airflow."""
+    task = AkkioTrainOperator(
+        task_id="train", dataset_id="D1", predict_fields="x", deferrable=False, poll_interval=0.05, **arguments
+    )
+    context: Any = {"ti": TaskInstance(store.events), "task_state_store": store}
+    return task.execute(context)
 
-    def test_gives_a_later_try_its_own_time_to_wait(self, trained: ScriptedAkkio, kept: Store) -> None:
-        assert execute(kept, timeout=60) == "M1"
-        assert not trained.asked("new")
 
-    def test_hands_an_earlier_training_on_without_waiting(self, trained: ScriptedAkkio, kept: Store) -> None:
-        assert execute(kept, wait_for_completion=False) == "T1"
-        assert not trained.asked("new")
-        assert kept.story == ["set", "push akkio_task_id"]
+@pytest.fixture
+def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
+    """An Akkio whose trainings are done after three polls."""
+    connected.script("new", accepted("T2"))
+    connected.script("status", status("IN_PROGRESS"), status("IN_PROGRESS"), status("SUCCEEDED"))
+    connected.script("result", result("M1"))
+    return connected
 
-    def test_takes_a_training_that_was_pending_for_over_a_day_as_lost(
-        self, connected: ScriptedAkkio, logged: Logged
-    ) -> None:
-        connected.script("new", accepted("T2"))
-        connected.script("status", status("PENDING"))
-        store = Store()
-        handover(store).keep(SubmittedTraining("T1", time.time() - 90_000))
-        assert execute(store, wait_for_completion=False) == "T2"
-        assert "Training T1, which an earlier try submitted, brings no model" in logged()
+
+def store_with_training(age: float) -> Store:
+    """Return a store with the record of a training that a previous attempt of :func:`execute` submitted."""
+    store = Store()
+    training = SubmittedTraining("T1", time.time() - age)
+    record_store(store).save(fingerprint_of(REQUEST, "akkio_default"), training)
+    store.events.clear()
+    return store
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("force", "events"),
+    [(False, ["set", "push akkio_task_id"]), (True, ["set", "set", "push akkio_task_id"])],
+)
+def test_operator_stores_the_training_before_it_pushes_the_id(force: bool, events: list[str]) -> None:
+    store = Store()
+    execute(store, force=force)
+    assert store.events[: len(events)] == events
+    assert store[RECORD_KEY]["akkio_task_id"] == "T2"
+
+
+@pytest.mark.parametrize("callbacks", [None, str, [str]])
+def test_operator_runs_the_callbacks_of_the_author_first(callbacks: Any) -> None:
+    task = AkkioTrainOperator(
+        task_id="train", dataset_id="D1", on_success_callback=callbacks, on_failure_callback=callbacks
+    )
+    authors = [str] if callbacks else []
+    assert task.on_success_callback == [*authors, delete_on_success]
+    assert task.on_failure_callback == [*authors, delete_on_failure]
+
+
+@pytest.mark.usefixtures("trained")
+def test_operator_killed_while_it_stores_the_training_logs_the_id(logged: Logged) -> None:
+    task = AkkioTrainOperator(task_id="train", dataset_id="D1")
+
+    class Killed(Store):
+        def set(self, *_: Any) -> None:
+            task.on_kill()
+            raise KeyboardInterrupt
+
+    context: Any = {"ti": TaskInstance([]), "task_state_store": Killed()}
+    with pytest.raises(KeyboardInterrupt):
+        task.execute(context)
+    assert "AkkioTrainSensor(akkio_task_id='T2')" in logged()
+
+
+@pytest.mark.usefixtures("trained")
+def test_operator_keeps_a_running_training_if_the_store_fails(caplog: pytest.LogCaptureFixture) -> None:
+    assert execute(Store("set")) == "M1"
+    assert "Could not store training T2" in caplog.text
+
+
+def test_retry_waits_for_its_own_timeout(trained: ScriptedAkkio) -> None:
+    assert execute(store_with_training(age=3600), timeout=60) == "M1"
+    assert not trained.asked("new")
+
+
+def test_retry_returns_the_existing_id_without_waiting(trained: ScriptedAkkio) -> None:
+    store = store_with_training(age=3600)
+    assert execute(store, wait_for_completion=False) == "T1"
+    assert not trained.asked("new")
+    assert store.events == ["set", "push akkio_task_id"]
+
+
+def test_retry_without_durable_submits(trained: ScriptedAkkio) -> None:
+    assert execute(store_with_training(age=3600), wait_for_completion=False, durable=False) == "T2"
+
+
+def test_retry_submits_if_the_training_was_pending_for_a_day(connected: ScriptedAkkio) -> None:
+    connected.script("new", accepted("T2"))
+    connected.script("status", status("PENDING"))
+    assert execute(store_with_training(age=90_000), wait_for_completion=False) == "T2"

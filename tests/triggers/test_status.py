@@ -1,199 +1,226 @@
-"""What a wait tells of itself, and that nothing of it ends the wait."""
+"""The XCom ``akkio_status``: what is reported, and how the triggerer writes it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import XCom
 
-from airflow_provider_akkio.api.types import STATUS_KEY
-from airflow_provider_akkio.triggers import telling
-from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, TrainingEvent, WaitOutcome
-from airflow_provider_akkio.triggers.status import StatusWriter, TaskXCom
+from airflow_provider_akkio.api.types import STATUS_KEY, SubmittedTraining, TrainingState
+from airflow_provider_akkio.triggers import status as status_module
+from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, WaitOutcome
+from airflow_provider_akkio.triggers.status import StatusReporter, TrainingStatusUpdate, XComStatusWriter
 from dev.versions import Part
-from tests import triggerer
-from tests.scripted import ScriptedAkkio, result, status
-from tests.triggers.conftest import InTask
+from tests.scripted import ScriptedAkkio, status
+from tests.triggers.conftest import RunInTask, events_of, run_as_triggerer
 from tests.versions import lacks, needs
 
-
-class Backend:
-    """A task whose XComs are kept by something slow, or broken."""
-
-    def __init__(self, *, seconds: float = 0.0, error: Exception | None = None) -> None:
-        self.seconds = seconds
-        self.error = error
-        self.written: list[Any] = []
-
-    async def set_xcom(self, key: str, value: Any) -> None:
-        assert key == STATUS_KEY
-        await asyncio.sleep(self.seconds)
-        if self.error is not None:
-            raise self.error
-        self.written.append(value["status"])
+TASK_INSTANCE = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 
 
-def tell(backend: Any, *statuses: str) -> None:
-    async def run() -> None:
-        teller = StatusWriter(backend)
-        for name in statuses:
-            teller.tell({"status": name})
-            await asyncio.sleep(0)
-        await teller.finish()
+def reported(*states: TrainingState, duration: float | None = 60) -> list[TrainingStatusUpdate | None]:
+    """Return what is pushed for some poll responses, the first one second after the submission."""
+    pushed: list[dict[str, Any]] = []
+    training = SubmittedTraining("T1", submitted_at=1000.0, duration=duration)
+    reporter = StatusReporter(training, pushed.append, clock=iter(range(1001, 2000)).__next__)
+    for state in states:
+        reporter(state)
+    return [TrainingStatusUpdate.from_json(value) for value in pushed]
 
-    asyncio.run(run())
+
+def test_reporter_pushes_each_status_once_with_its_first_time() -> None:
+    states = [TrainingState(name) for name in ("SUBMITTED", "SUBMITTED", "IN_PROGRESS", "IN_PROGRESS", "odd")]
+    assert reported(*states) == [
+        TrainingStatusUpdate(status="SUBMITTED", since=1001, submitted_at=1000.0),
+        TrainingStatusUpdate(status="IN_PROGRESS", since=1002, submitted_at=1000.0),
+        TrainingStatusUpdate(status="odd", since=1003, submitted_at=1000.0),
+    ]
 
 
-def wait(**arguments: Any) -> AkkioTrainTrigger:
+def test_reporter_pushes_an_estimate_that_changes_by_more_than_a_tenth() -> None:
+    estimates = [None, 60.0, 65.0, 54.5, None, 67.0, 0.0, 0.0]
+    updates = reported(*(TrainingState("IN_PROGRESS", estimate) for estimate in estimates))
+    assert [update and update.estimate_seconds for update in updates] == [None, 60.0, 67.0, 0.0]
+
+
+def test_reporter_keeps_the_last_estimate() -> None:
+    updates = reported(TrainingState("IN_PROGRESS", 60.0), TrainingState("SUCCEEDED"))
+    assert [update and update.estimate_seconds for update in updates] == [60.0, 60.0]
+
+
+def test_reporter_omits_the_submission_time_of_another_tasks_training() -> None:
+    assert reported(TrainingState("PENDING"), duration=None) == [TrainingStatusUpdate(status="PENDING", since=1001)]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        "IN_PROGRESS",
+        {},
+        {"status": "PENDING"},
+        {"status": 1, "since": 1.0},
+        {"status": "x", "since": "now"},
+        {"status": "x", "since": 1.0, "estimate_seconds": "long"},
+        {"status": "x", "since": 1.0, "submitted_at": []},
+    ],
+)
+def test_invalid_update_is_ignored(entry: Any) -> None:
+    assert TrainingStatusUpdate.from_json(entry) is None
+
+
+def test_update_with_unknown_keys_is_accepted() -> None:
+    update = TrainingStatusUpdate.from_json({"status": "x", "since": 1.0, "more": [1]})
+    assert update == TrainingStatusUpdate(status="x", since=1.0)
+
+
+def waiting_trigger(**arguments: Any) -> AkkioTrainTrigger:
     now = time.time()
-    given = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
-    return AkkioTrainTrigger(**given, poll_interval=0.05, duration=10, **arguments)
+    defaults = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
+    return AkkioTrainTrigger(**defaults, poll_interval=0.05, duration=10, **arguments)
 
 
 @pytest.fixture
-def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
-    """An Akkio that trains for a while."""
+def training(connected: ScriptedAkkio) -> ScriptedAkkio:
     connected.script("status", status("SUBMITTED"), status("IN_PROGRESS", estimate_seconds=30), status("SUCCEEDED"))
-    connected.script("result", result("M1"))
     return connected
 
 
 @needs(Part.STATUS)
-def test_the_task_has_the_last_status_when_the_wait_ends(in_task: InTask, trained: ScriptedAkkio) -> None:
-    run = in_task(lambda context: triggerer.run(wait(tells_status=True), context) and None)
-    standing = run.standing("train")
-    assert standing is not None
-    assert standing.status == "SUCCEEDED"
-    assert standing.submitted_at is not None
+def test_triggerer_pushes_the_last_status(run_in_task: RunInTask, training: ScriptedAkkio) -> None:
+    run = run_in_task(lambda context: run_as_triggerer(waiting_trigger(push_status=True), context) and None)
+    update = run.status_update("train")
+    assert update is not None
+    assert update.status == "SUCCEEDED"
+    assert update.submitted_at is not None
 
 
 @needs(Part.STATUS)
-def test_nothing_is_told_where_nothing_is_to_be_left_in_xcom(in_task: InTask, trained: ScriptedAkkio) -> None:
-    run = in_task(lambda context: triggerer.run(wait(), context) and None)
-    assert run.standing("train") is None
+def test_triggerer_pushes_nothing_without_push_status(run_in_task: RunInTask, training: ScriptedAkkio) -> None:
+    run = run_in_task(lambda context: run_as_triggerer(waiting_trigger(), context) and None)
+    assert run.status_update("train") is None
 
 
 @lacks(Part.STATUS)
-def test_an_airflow_whose_triggerer_writes_no_xcom_is_not_asked_to(
-    monkeypatch: pytest.MonkeyPatch, trained: ScriptedAkkio
-) -> None:
-    async def write(*_: Any) -> None:
-        pytest.fail("it was asked to")
+def test_older_triggerer_pushes_nothing(monkeypatch: pytest.MonkeyPatch, training: ScriptedAkkio) -> None:
+    monkeypatch.setattr(XCom, "set", lambda **_: pytest.fail("an XCom was written"))
+    waiting = waiting_trigger(push_status=True)
+    waiting.trigger_id, waiting.task_instance = 1, TASK_INSTANCE
+    assert [event.outcome for event in events_of(waiting)] == [WaitOutcome.SUCCEEDED]
 
-    monkeypatch.setattr(TaskXCom, "set_xcom", write)
-    waiting = wait(tells_status=True)
+
+def test_trigger_without_a_task_instance_pushes_nothing(training: ScriptedAkkio) -> None:
+    waiting = waiting_trigger(push_status=True)
     waiting.trigger_id = 1
-    waiting.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
-    assert endings(waiting) == [WaitOutcome.SUCCEEDED]
+    assert [event.outcome for event in events_of(waiting)] == [WaitOutcome.SUCCEEDED]
 
 
-def endings(waiting: AkkioTrainTrigger) -> list[WaitOutcome]:
-    """Run a trigger, and return how the wait ended."""
+class Backend:
+    """An XCom backend of the test's own.
 
-    async def collect() -> list[WaitOutcome]:
-        return [TrainingEvent.from_payload(event.payload).ending async for event in waiting.run()]
+    :param fail_first: whether the first write fails.
+    :param release: a write waits for this event.
+    """
 
-    return asyncio.run(collect())
+    def __init__(self, *, fail_first: bool = False, release: threading.Event | None = None) -> None:
+        self.written: list[str] = []
+        self.started = threading.Event()
+        self._fails = fail_first
+        self._release = release
+
+    def set(self, *, key: str, value: dict[str, Any], **_: Any) -> None:
+        assert key == STATUS_KEY
+        self.started.set()
+        if self._release is not None:
+            assert self._release.wait(30)
+        if self._fails:
+            self._fails = False
+            raise OSError("the bucket is gone")
+        self.written.append(value["status"])
 
 
-def test_a_trigger_without_a_task_tells_nobody(trained: ScriptedAkkio) -> None:
-    alone = wait(tells_status=True)
-    alone.trigger_id = 1
-    assert endings(alone) == [WaitOutcome.SUCCEEDED]
+@pytest.fixture
+def use_backend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Backend], Backend]:
+    def use(backend: Backend) -> Backend:
+        monkeypatch.setattr(XCom, "set", backend.set)
+        return backend
+
+    return use
 
 
-def test_of_what_comes_while_one_is_written_the_newest_counts() -> None:
-    backend = Backend(seconds=0.05)
-    tell(backend, "SUBMITTED", "IN_PROGRESS", "SUCCEEDED")
+def test_writer_writes_only_the_newest_of_waiting_values(use_backend: Callable[[Backend], Backend]) -> None:
+    release = threading.Event()
+    backend = use_backend(Backend(release=release))
+
+    async def run() -> None:
+        writer = XComStatusWriter(TASK_INSTANCE)
+        writer.push({"status": "SUBMITTED"})
+        await asyncio.to_thread(backend.started.wait, 30)
+        for name in ("PENDING", "IN_PROGRESS", "SUCCEEDED"):
+            writer.push({"status": name})
+        release.set()
+        await writer.finish()
+
+    asyncio.run(run())
     assert backend.written == ["SUBMITTED", "SUCCEEDED"]
 
 
-def test_a_backend_that_fails_is_a_warning_and_asked_again_for_the_next(caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
-        teller = StatusWriter(backend)  # type: ignore[arg-type] # stands in for a task
-        for name in ("SUBMITTED", "SUCCEEDED"):
-            teller.tell({"status": name})
-            await teller.finish()
-            backend.error = None
+def test_writer_logs_a_failed_write_and_writes_the_next_value(
+    use_backend: Callable[[Backend], Backend], caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = use_backend(Backend(fail_first=True))
 
-    backend = Backend(error=OSError("the bucket is gone"))
+    async def run() -> None:
+        writer = XComStatusWriter(TASK_INSTANCE)
+        for name in ("SUBMITTED", "SUCCEEDED"):
+            writer.push({"status": name})
+            await writer.finish()
+
     asyncio.run(run())
     assert backend.written == ["SUCCEEDED"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_what_came_while_a_write_failed_is_written(caplog: pytest.LogCaptureFixture) -> None:
-    class FailsOnce(Backend):
-        async def set_xcom(self, key: str, value: Any) -> None:
-            try:
-                await super().set_xcom(key, value)
-            finally:
-                self.error = None
-
-    backend = FailsOnce(error=OSError("the bucket is gone"), seconds=0.05)
-    tell(backend, "SUBMITTED", "IN_PROGRESS")
-    assert backend.written == ["IN_PROGRESS"]
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-
-
-@needs(Part.STATUS)
-def test_a_backend_that_blocks_holds_up_no_thread_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    is_over = threading.Event()
-    monkeypatch.setattr(XCom, "set", lambda **_: is_over.wait(30))
-    task = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+def test_writer_that_hangs_delays_the_end_of_the_wait_only_briefly(
+    use_backend: Callable[[Backend], Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    use_backend(Backend(release=release))
+    monkeypatch.setattr(status_module, "MAX_WRITE_SECONDS", 0.05)
 
     async def run() -> None:
-        tellers = [StatusWriter(TaskXCom(task, telling.THREADS)) for _ in range(40)]
-        for teller in tellers:
-            teller.tell({"status": "IN_PROGRESS"})
-        await asyncio.sleep(0.1)
-        try:
-            # As the look-up of a host's name does, this takes one of the loop's own threads.
-            await asyncio.wait_for(asyncio.to_thread(str), 5)
-        finally:
-            is_over.set()
-        for teller in tellers:
-            await teller.finish()
+        writer = XComStatusWriter(TASK_INSTANCE)
+        writer.push({"status": "IN_PROGRESS"})
+        await asyncio.wait_for(writer.finish(), 20)
+        release.set()
+        await writer.finish()
 
     asyncio.run(run())
 
 
-@needs(Part.STATUS)
-def test_a_trigger_that_is_cancelled_does_not_wait_for_what_it_tells(
-    monkeypatch: pytest.MonkeyPatch, connected: ScriptedAkkio
+def test_hanging_writers_leave_the_threads_of_the_event_loop_free(
+    use_backend: Callable[[Backend], Backend],
 ) -> None:
-    connected.script("status", status("IN_PROGRESS"))
+    release = threading.Event()
+    backend = use_backend(Backend(release=release))
 
-    async def run() -> float:
-        began = asyncio.Event()
+    async def run() -> None:
+        writers = [XComStatusWriter(TASK_INSTANCE) for _ in range(40)]
+        for writer in writers:
+            writer.push({"status": "IN_PROGRESS"})
+        await asyncio.to_thread(backend.started.wait, 30)
+        try:
+            # A DNS lookup needs one of the event loop's own threads, too.
+            await asyncio.wait_for(asyncio.to_thread(str), 20)
+        finally:
+            release.set()
+        for writer in writers:
+            await writer.finish()
 
-        async def hang(*_: Any) -> None:
-            began.set()
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(TaskXCom, "set_xcom", hang)
-        waiting = wait(tells_status=True)
-        waiting.trigger_id = 1
-        waiting.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
-        task = asyncio.create_task(anext(waiting.run()))
-        await asyncio.wait_for(began.wait(), 10)
-        cancelled_at = time.monotonic()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return time.monotonic() - cancelled_at
-
-    assert asyncio.run(run()) < telling.LONGEST_WRITE / 2
-
-
-def test_a_backend_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "LONGEST_WRITE", 0.05)
-    backend = Backend(seconds=3600)
-    tell(backend, "SUBMITTED")
-    assert backend.written == []
+    asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Airflow's own web application, with the pages in it, over the database of runs that were really made."""
+"""Airflow's real web application with the pages, and the database of runs that really took place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ collect_ignore_glob = [] if Part.PAGES.is_here else ["test_*.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the pages."""
+    """Mark all tests of this folder."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(needs(Part.PAGES))
@@ -40,7 +40,7 @@ MAPPED = "AkkioTrainOperator.partial(task_id='train', predict_fields='Lead', pol
 
 @pytest.fixture(scope="session")
 def client(airflow_database: None) -> TestClient:
-    """A person who is logged in, and may do everything."""
+    """An administrator's client."""
     from airflow.api_fastapi.app import create_app, get_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
@@ -60,11 +60,8 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
 
 
 @dataclass
-class Recorded:
-    """A task instance in Airflow's database.
-
-    :param client: who looks at it.
-    """
+class StoredTask:
+    """A task instance in Airflow's database."""
 
     client: TestClient
     dag_id: str
@@ -74,49 +71,45 @@ class Recorded:
 
     @property
     def path(self) -> str:
-        """Where its page is."""
+        """Path of its tab."""
         return f"/akkio/dags/{self.dag_id}/runs/{self.run_id}/tasks/{self.task_id}?map_index={self.map_index}"
 
     def page(self) -> str:
-        """Return its page."""
-        answer = self.client.get(self.path)
-        assert answer.status_code == 200, answer.text
-        return answer.text
+        """Return the HTML of its tab."""
+        response = self.client.get(self.path)
+        assert response.status_code == 200, response.text
+        return response.text
 
-    def change(self, **columns: Any) -> None:
-        """Change its row, as Airflow does in the course of things that ``dag.test()`` cannot show."""
+    def text(self) -> str:
+        """Return the text of its tab."""
+        return text_of(self.page())
+
+    def update(self, **columns: Any) -> None:
+        """Change its row to a state that ``dag.test()`` cannot produce."""
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
 
         with create_session() as session:
             session.query(TaskInstance).filter_by(**self._key()).update(columns)
 
-    def leave(self, key: str, value: Any) -> None:
-        """Write an XCom of it, as the server for the tasks does, to which they send what they have made plain."""
+    def set_xcom(self, key: str, value: Any) -> None:
+        """Write an XCom as the execution API does, which receives serialized values."""
         from airflow.models.dagrun import DagRun
         from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
 
-        self.take(key)
+        self.delete_xcoms(key)
         with create_session() as session:
             run = session.query(DagRun).filter_by(dag_id=self.dag_id, run_id=self.run_id).one()
             session.add(XComModel(dag_run_id=run.id, key=key, value=value, **self._key()))
 
-    def take(self, *keys: str) -> None:
-        """Delete XComs of it."""
+    def delete_xcoms(self, *keys: str) -> None:
+        """Delete XComs."""
         from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
 
         with create_session() as session:
             session.query(XComModel).filter_by(**self._key()).filter(XComModel.key.in_(keys)).delete()
-
-    def forget_parameters(self) -> None:
-        """Delete Airflow's record of its parameters."""
-        from airflow.models.renderedtifields import RenderedTaskInstanceFields
-        from airflow.utils.session import create_session
-
-        with create_session() as session:
-            session.query(RenderedTaskInstanceFields).filter_by(**self._key()).delete()
 
     def _key(self) -> dict[str, Any]:
         return {
@@ -127,58 +120,58 @@ class Recorded:
         }
 
 
-Records = Callable[..., Recorded]
-RecordsOften = Callable[..., Recorded]
+RunTask = Callable[..., StoredTask]
 
 
 @pytest.fixture
-def record(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient) -> Records:
-    """Run a DAG, and return a task instance of it."""
+def run_task(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient) -> RunTask:
+    """Return a function that runs a DAG and returns one of its task instances."""
 
-    def run(body: str = TRAIN, task_id: str = "train") -> Recorded:
+    def run(body: str = TRAIN, task_id: str = "train") -> StoredTask:
         dag_run = run_dag(body).dag_run
-        return Recorded(client, dag_run.dag_id, dag_run.run_id, task_id)
+        return StoredTask(client, dag_run.dag_id, dag_run.run_id, task_id)
 
     return run
 
 
 @pytest.fixture
-def record_often(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient) -> RecordsOften:
-    """Run a training once for each of some statistics, and return the last."""
+def run_repeatedly(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClient) -> RunTask:
+    """Return a function that runs a training once per element of ``statistics`` and returns the last one."""
 
-    def run(statistics: list[Any], body: str = TRAIN) -> Recorded:
+    def run(statistics: list[Any], body: str = TRAIN) -> StoredTask:
         with run_dag.parsed(body) as dag:
             for stats in statistics:
                 trained.script("result", result("M1", stats=stats))
                 dag_run = run_in_process(dag).dag_run
-        return Recorded(client, dag_run.dag_id, dag_run.run_id)
+        return StoredTask(client, dag_run.dag_id, dag_run.run_id)
 
     return run
 
 
 def text_of(page: str) -> str:
-    """Return what a page says."""
+    """Return the text of a page."""
     main = page.partition("<main")[2].partition("</main>")[0].partition(">")[2]
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", main)).split())
 
 
-def better(f1: float) -> Any:
-    """Return the statistics of a model of that F1."""
+def stats_with_f1(f1: float) -> Any:
+    """Return the statistics of a model with this F1."""
     return [[{**STATS[0][0], "f1": f1}]]
 
 
 @contextmanager
-def counting_queries() -> Iterator[list[str]]:
-    """Collect what the database is asked for."""
+def recorded_queries() -> Iterator[list[str]]:
+    """Record the SQL statements, without the statements of the access control in Airflow."""
     from sqlalchemy import Engine, event
 
     statements: list[str] = []
 
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        statements.append(statement)
+    def record(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if not any(table in statement for table in ("revoked_token", "dag_bundle_team")):
+            statements.append(statement)
 
-    event.listen(Engine, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", record)
     try:
         yield statements
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        event.remove(Engine, "before_cursor_execute", record)

@@ -8,93 +8,94 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from airflow_provider_akkio.web.trainings import PAGE
-from tests.web.conftest import MAPPED, TRAIN, Recorded, Records, RecordsOften, better, counting_queries, text_of
+from airflow_provider_akkio.web.app import PAGE_SIZE
+from tests.web.conftest import MAPPED, TRAIN, RunTask, StoredTask, recorded_queries, stats_with_f1, text_of
 
-ABSENT = "\N{EN DASH}"
+MISSING = "\N{EN DASH}"
 
 
 def rows_of(page: str) -> list[list[str]]:
-    """Return the text of the table's cells, row by row."""
+    """Return the text of the table's cells."""
     body = page.partition("<tbody>")[2].partition("</tbody>")[0]
     rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in body.split("<tr>")[1:])
     return [[" ".join(html.unescape(re.sub("<[^>]*>", " ", cell)).split()) for cell in row] for row in rows]
 
 
-def listed(client: TestClient, number: int = 1) -> str:
-    answer = client.get(f"/akkio/models?page={number}")
-    assert answer.status_code == 200
-    return str(answer.text)
+def list_page(client: TestClient, number: int = 1) -> str:
+    response = client.get(f"/akkio/trainings?page={number}")
+    assert response.status_code == 200
+    return str(response.text)
 
 
-@pytest.fixture
-def mapped(record: Records) -> Recorded:
-    """A run with more trainings than a page of the list takes."""
-    return record(MAPPED.format([f"D{number}" for number in range(PAGE + 5)]))
+def test_newest_run_is_first_with_model_metric_and_trend(run_repeatedly: RunTask) -> None:
+    last = run_repeatedly([stats_with_f1(0.5), stats_with_f1(0.75)])
+    newest, before = rows_of(list_page(last.client))[:2]
+    assert newest[:6] == [
+        f"{last.dag_id} train",
+        last.run_id,
+        "Done",
+        "M1",
+        "f1 0.75",
+        "f1, oldest first: 0.5, 0.75",
+    ]
+    assert (before[0], before[4], before[5]) == (f"{last.dag_id} train", "f1 0.5", "")
+    assert before[1] < last.run_id
 
 
-def test_the_newest_run_comes_first_with_its_model_and_metric_over_time(record_often: RecordsOften) -> None:
-    last = record_often([better(0.5), better(0.75)])
-    newest, before = rows_of(listed(last.client))[:2]
-    training, run, state, model, metric, over_time, _ = newest
-    assert (training, run, state) == (f"{last.dag_id} train", last.run_id, "Done")
-    assert (model, metric) == ("M1", "f1 0.75")
-    assert over_time == "f1, oldest first: 0.5, 0.75"
-    assert (before[0], before[4], before[5]) == (training, "f1 0.5", "")
-    assert before[1] < run
+def test_row_links_to_training(run_task: RunTask) -> None:
+    training = run_task()
+    [path] = re.findall(f'<a href="(/akkio/dags/{training.dag_id}/[^"]+)">', list_page(training.client))
+    assert "Model ID M1" in text_of(training.client.get(html.unescape(path)).text)
 
 
-def test_each_row_leads_to_the_page_of_its_training(record: Records) -> None:
-    training = record()
-    [path] = re.findall(f'<a href="(/akkio/dags/{training.dag_id}/[^"]+)">', listed(training.client))
-    assert "Model id M1" in text_of(training.client.get(html.unescape(path)).text)
+def test_training_without_model_is_listed_with_its_state(run_task: RunTask) -> None:
+    training = run_task(TRAIN.replace("duration=60", "wait_for_completion=False"))
+    assert rows_of(list_page(training.client))[0][2:6] == ["No model", MISSING, MISSING, ""]
+    labels = {"failed": "Failed", "skipped": "Not run", "deferred": "Training", None: "Not started"}
+    for state, label in labels.items():
+        training.update(state=state)
+        assert rows_of(list_page(training.client))[0][2] == label
 
 
-def test_a_training_without_a_model_is_listed_too(record: Records) -> None:
-    training = record(TRAIN.replace("duration=60", "wait_for_completion=False"))
-    assert rows_of(listed(training.client))[0][2:6] == ["No model", ABSENT, ABSENT, ""]
-    for state, said in (("failed", "Failed"), ("skipped", "Not run"), ("deferred", "Training"), (None, "Not begun")):
-        training.change(state=state)
-        assert rows_of(listed(training.client))[0][2] == said
+def test_model_without_statistics_has_no_metric(run_repeatedly: RunTask) -> None:
+    last = run_repeatedly([stats_with_f1(0.5), stats_with_f1(0.75)])
+    last.delete_xcoms("stats")
+    assert rows_of(list_page(last.client))[0][3:6] == ["M1", MISSING, ""]
 
 
-def test_a_model_without_statistics_of_its_own_has_no_metric(record_often: RecordsOften) -> None:
-    last = record_often([better(0.5), better(0.75)])
-    last.take("stats")
-    assert rows_of(listed(last.client))[0][3:6] == ["M1", ABSENT, ""]
-
-
-def test_a_sensors_model_is_listed_and_no_task_of_another_kind(record: Records) -> None:
-    sensor = record(
+def test_sensor_is_listed_and_other_operators_are_not(run_task: RunTask) -> None:
+    sensor = run_task(
         """
         wait = AkkioTrainSensor(task_id="wait", akkio_task_id="T1", poll_interval=0.05)
         task(task_id="other")(lambda model_id: model_id)(wait.output)
         """,
         "wait",
     )
-    rows = [row for row in rows_of(listed(sensor.client)) if row[1] == sensor.run_id]
+    rows = [row for row in rows_of(list_page(sensor.client)) if row[1] == sensor.run_id]
     assert [row[0] for row in rows] == [f"{sensor.dag_id} wait"]
 
 
-def test_it_is_paged_and_a_page_takes_three_queries_beside_that_of_the_login(mapped: Recorded) -> None:
-    listed(mapped.client)
-    with counting_queries() as statements:
-        first = listed(mapped.client)
-    of_airflow = ("revoked_token", "dag_bundle_team")  # the login, and in Airflow 3.1 each DAG's team
-    assert 1 <= len([one for one in statements if not any(table in one for table in of_airflow)]) <= 3, statements
-    assert len(rows_of(first)) == PAGE
-    names = [row[0] for row in rows_of(first)]
-    assert names == [f"{mapped.dag_id} train [{index}]" for index in range(PAGE)]
-    assert 'rel="next" href="/akkio/models?page=2"' in first
+@pytest.fixture
+def mapped(run_task: RunTask) -> StoredTask:
+    """A run with more trainings than a page of the list has rows."""
+    return run_task(MAPPED.format([f"D{number}" for number in range(PAGE_SIZE + 5)]))
+
+
+def test_list_has_pages_that_need_three_queries(mapped: StoredTask) -> None:
+    list_page(mapped.client)
+    with recorded_queries() as statements:
+        first = list_page(mapped.client)
+    assert 1 <= len(statements) <= 3, statements
+    names = [f"{mapped.dag_id} train [{index}]" for index in range(PAGE_SIZE + 5)]
+    assert [row[0] for row in rows_of(first)] == names[:PAGE_SIZE]
+    assert 'rel="next" href="/akkio/trainings?page=2"' in first
     assert 'rel="prev"' not in first
-    second = listed(mapped.client, 2)
-    assert [row[0] for row in rows_of(second)[:5]] == [
-        f"{mapped.dag_id} train [{index}]" for index in range(PAGE, PAGE + 5)
-    ]
-    assert 'rel="prev" href="/akkio/models?page=1"' in second
-    assert "There are no more trainings. Back to the newest" in text_of(listed(mapped.client, 9999))
+    second = list_page(mapped.client, 2)
+    assert [row[0] for row in rows_of(second)[:5]] == names[PAGE_SIZE:]
+    assert 'rel="prev" href="/akkio/trainings?page=1"' in second
+    assert "This page is empty. Show the newest trainings" in text_of(list_page(mapped.client, 9999))
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99999"])
-def test_a_page_that_cannot_be_is_refused(client: TestClient, page: str) -> None:
-    assert client.get(f"/akkio/models?page={page}").status_code == 422
+def test_invalid_page_number_is_rejected(client: TestClient, page: str) -> None:
+    assert client.get(f"/akkio/trainings?page={page}").status_code == 422

@@ -3,7 +3,7 @@
 (() => {
   const root = document.documentElement;
 
-  // Airflow keeps the choice of its own colour switch as a class of its page, which this one is a frame of.
+  // The page is an iframe in the Airflow UI, which stores its color mode as a class of its root element.
   const airflow = (() => {
     try {
       return window.parent === window ? null : window.parent.document.documentElement;
@@ -11,39 +11,40 @@
       return null;
     }
   })();
-  const followColours = () => {
+  const followTheme = () => {
     if (airflow.classList.contains("dark")) root.dataset.theme = "dark";
     else if (airflow.classList.contains("light")) root.dataset.theme = "light";
     else delete root.dataset.theme;
   };
   if (airflow) {
-    followColours();
-    new MutationObserver(followColours).observe(airflow, { attributes: true, attributeFilter: ["class"] });
+    followTheme();
+    new MutationObserver(followTheme).observe(airflow, { attributes: true, attributeFilter: ["class"] });
   }
 
-  const copy = async (element) => {
+  const copyText = async (element) => {
     if (navigator.clipboard) return navigator.clipboard.writeText(element.textContent);
     const range = document.createRange();
     range.selectNodeContents(element);
     getSelection().removeAllRanges();
     getSelection().addRange(range);
-    if (!document.execCommand("copy")) throw new Error("not copied");
+    if (!document.execCommand("copy")) throw new Error("copy command failed");
   };
-  const showCopyButtons = () => {
-    for (const button of document.querySelectorAll("button.copy")) button.hidden = false;
+  // Without JavaScript the buttons do not work, so the server sends them hidden.
+  const showCopyButtons = (element) => {
+    for (const button of element.querySelectorAll("button.copy")) button.hidden = false;
   };
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button.copy");
     if (!button) return;
     try {
-      await copy(document.getElementById(button.dataset.copies));
+      await copyText(document.getElementById(button.dataset.copies));
       button.firstChild.data = "Copied";
     } catch {
-      button.firstChild.data = "Not copied";
+      button.firstChild.data = "Copy failed";
     }
     setTimeout(() => { button.firstChild.data = "Copy"; }, 2000);
   });
-  showCopyButtons();
+  showCopyButtons(document);
 
   const main = document.querySelector("main");
   const pause = document.querySelector("button.pause");
@@ -51,24 +52,24 @@
   const isPaused = () => pause.getAttribute("aria-pressed") === "true";
   pause.addEventListener("click", () => pause.setAttribute("aria-pressed", String(!isPaused())));
 
-  const later = () => {
+  const scheduleRefresh = () => {
     pause.hidden = !main.dataset.refresh;
     if (main.dataset.refresh) setTimeout(refresh, 1000 * Number(main.dataset.refresh));
   };
-  // What is the same stays: the focus, a selection, an open part, and what a screen reader is at.
-  const take = (part, fresh) => {
-    const [old, made] = [main.querySelector(part), fresh.querySelector(part)];
-    if (old.innerHTML === made.innerHTML) return;
-    const focused = old.contains(document.activeElement) && document.activeElement.dataset.copies;
-    old.replaceChildren(...made.childNodes);
-    if (focused) old.querySelector(`[data-copies="${focused}"]`)?.focus();
+  // An unchanged part is not replaced, so that it keeps the focus, the selection, open details and the position of a
+  // screen reader.
+  const replacePart = (selector, newMain) => {
+    const [current, next] = [main.querySelector(selector), newMain.querySelector(selector)];
+    if (current.innerHTML === next.innerHTML) return;
+    const focused = current.contains(document.activeElement) && document.activeElement.dataset.copies;
+    current.replaceChildren(...next.childNodes);
+    if (focused) current.querySelector(`[data-copies="${focused}"]`)?.focus();
   };
-  const show = (fresh) => {
-    // The buttons of the page are shown by this script, and so are hidden in what the server sends.
-    for (const button of fresh.querySelectorAll("button.copy")) button.hidden = false;
-    take("[role=status]", fresh);
-    take(".content", fresh);
-    if (fresh.dataset.refresh) main.dataset.refresh = fresh.dataset.refresh;
+  const update = (newMain) => {
+    showCopyButtons(newMain);
+    replacePart("[role=status]", newMain);
+    replacePart(".content", newMain);
+    if (newMain.dataset.refresh) main.dataset.refresh = newMain.dataset.refresh;
     else delete main.dataset.refresh;
   };
   const refresh = async () => {
@@ -77,20 +78,20 @@
       return;
     }
     try {
-      const answer = isPaused() ? null : await fetch(location.href, { cache: "no-store" });
-      if (answer?.ok) {
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (page.querySelector("main .content")) show(page.querySelector("main"));
-      } else if (answer && answer.status < 500) {
+      const response = isPaused() ? null : await fetch(location.href, { cache: "no-store" });
+      if (response?.ok) {
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        if (page.querySelector("main .content")) update(page.querySelector("main"));
+      } else if (response && response.status < 500) {
         document.querySelector("[role=status]").textContent =
-          "This page is out of date: your session has ended, or the run is gone. Log in again, and reload it.";
+          "This page no longer updates: your session has expired or the run was deleted. Log in and reload the page.";
         pause.hidden = true;
         return;
       }
     } catch {
-      // The server cannot be reached now; the next attempt may.
+      // The server is unreachable; the next refresh retries.
     }
-    later();
+    scheduleRefresh();
   };
-  later();
+  scheduleRefresh();
 })();

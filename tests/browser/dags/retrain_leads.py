@@ -1,10 +1,23 @@
-"""A training whose runs differ in what they predict, and in what they may look at."""
+"""Trainings with parameters from the run, by the operator and by a subclass of it."""
 
 from datetime import datetime
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
+
+
+class RetrainLeadsOperator(AkkioTrainOperator):
+    """Train on the leads with the parameters of the run."""
+
+    def __init__(self, **kwargs):
+        parameters = {
+            "dataset_id": "YTV32jCdVf5DbcMxzvX5",
+            "predict_fields": "{{ params.predict }}",
+            "ignore_fields": "{{ params.ignore }}",
+        }
+        super().__init__(**parameters | kwargs)
+
 
 with DAG(
     "retrain_leads",
@@ -18,15 +31,4 @@ with DAG(
         predict_fields="{{ params.predict }}",
         ignore_fields="{{ params.ignore }}",
     )
-    AkkioTrainOperator(
-        task_id="without_a_worker",
-        dataset_id="YTV32jCdVf5DbcMxzvX5",
-        predict_fields="{{ params.predict }}",
-        start_from_trigger=True,
-    )
-
-    @task
-    def other():
-        print("a task that has nothing to do with Akkio")
-
-    other()
+    RetrainLeadsOperator(task_id="subclass")

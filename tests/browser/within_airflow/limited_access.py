@@ -1,4 +1,4 @@
-"""An auth manager with a right that Airflow's own simple one does not have: to some DAGs only."""
+"""An auth manager with per-DAG permissions, which Airflow's simple auth manager does not have."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 
 
 class LimitedAccess(SimpleAuthManager):
-    """Keeps ``otto`` away from all DAGs but those whose id begins with ``others_``."""
+    """Denies ``otto`` access to all DAGs except those whose ID starts with ``others_``."""
 
-    def is_authorized_dag(self, *, user: Any, details: Any = None, **of_what: Any) -> bool:
+    def is_authorized_dag(self, *, user: Any, details: Any = None, **kwargs: Any) -> bool:
         if user.get_name() == "otto" and details is not None and not str(details.id).startswith("others_"):
             return False
-        return super().is_authorized_dag(user=user, details=details, **of_what)
+        return super().is_authorized_dag(user=user, details=details, **kwargs)

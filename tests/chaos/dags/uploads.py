@@ -1,4 +1,4 @@
-"""Rows on their way into a dataset by way of a gate."""
+"""An upload through a gate, to an existing dataset or to a new one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_akkio.operators.akkio import AkkioUploadDatasetOperator
 
-WHERE_TO = {
+TARGETS = {
     "appended": {"dataset_id": "{{ params.dataset }}"},
     "new": {"dataset_name": "{{ params.dataset }}"},
 }
 
-for dataset, arguments in WHERE_TO.items():
+for name, target in TARGETS.items():
     with DAG(
-        f"chaos_{dataset}",
+        f"chaos_{name}",
         schedule=None,
         start_date=datetime(2026, 1, 1),
         max_active_runs=64,
@@ -23,10 +23,10 @@ for dataset, arguments in WHERE_TO.items():
     ):
         AkkioUploadDatasetOperator(
             task_id="upload",
-            source="{{ params.source }}",
+            source_path="{{ params.source }}",
             batch_size=100,
             akkio_conn_id="{{ params.gate }}",
             retries=5,
             retry_delay=timedelta(seconds=2),
-            **arguments,
+            **target,
         )

@@ -1,4 +1,4 @@
-"""Trainings of which OpenLineage is told."""
+"""Trainings with OpenLineage events."""
 
 from airflow.providers.common.compat.sdk import DAG
 

@@ -1,0 +1,296 @@
+"""What the pages show: plain values for the templates, built from the records of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+import pendulum
+
+from airflow_provider_akkio.api.statistics import ModelMetric, ModelSummary, main_metric
+from airflow_provider_akkio.api.text import printable
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, Duration, TrainingState, TrainingStatus
+from airflow_provider_akkio.operators._links import task_path
+from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
+from airflow_provider_akkio.web.records import MAX_RUNS, TaskRecord, TrainingRecord
+
+_FAILED = ("failed", "up_for_retry")
+_NOT_RUN = ("upstream_failed", "skipped", "removed")
+_ENDED = ("success", "failed", *_NOT_RUN)
+_PARAMETERS = {
+    "dataset_id": "Dataset",
+    "predict_fields": "Predicted fields",
+    "ignore_fields": "Ignored fields",
+    "duration": "Duration",
+    "extra_attention": "Extra attention",
+    "force": "Force",
+    "akkio_conn_id": "Connection",
+}
+_UNSET: tuple[Any, ...] = (None, "", [], "None", "[]", "()")
+_CHART_WIDTH, _CHART_HEIGHT, _CHART_MARGIN = 160.0, 32.0, 3.0
+
+
+class Phase(StrEnum):
+    """State of a training; the value is the CSS class of its badge."""
+
+    WAITING = "waiting"
+    TRAINING = "training"
+    DONE = "done"
+    FAILED = "failed"
+    NOT_RUN = "not-run"
+    NO_MODEL = "no-model"
+
+    @classmethod
+    def of(cls, record: TrainingRecord) -> Phase:
+        """Return the phase of a task instance."""
+        if not record.has_started:
+            return cls.WAITING
+        if record.state in _FAILED:
+            return cls.FAILED
+        if record.state in _NOT_RUN:
+            return cls.NOT_RUN
+        # While the task is deferred, the XComs may still be those of a run before it was cleared.
+        if record.model_id is not None and record.state != "deferred":
+            return cls.DONE
+        return cls.NO_MODEL if record.state == "success" else cls.TRAINING
+
+    @property
+    def label(self) -> str:
+        """Text of the badge."""
+        return {Phase.WAITING: "Not started"}.get(self, self.value.replace("-", " ").capitalize())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Elapsed time of a training.
+
+    :param elapsed: seconds since Akkio accepted the training.
+    :param expected: expected duration of the training in seconds.
+    :param source: where the expected duration comes from.
+    """
+
+    elapsed: float
+    expected: float
+    source: str
+
+    @property
+    def text(self) -> str:
+        """Text of the progress bar."""
+        elapsed, expected = (
+            pendulum.duration(seconds=max(1, round(seconds))).in_words() for seconds in (self.elapsed, self.expected)
+        )
+        return f"{elapsed} elapsed of about {expected} ({self.source})"
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A metric over consecutive runs of a task.
+
+    :param metric: name of the metric.
+    :param values: its values, oldest first; at least one.
+    """
+
+    metric: str
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, metrics: Sequence[ModelMetric | None]) -> Self | None:
+        """Return the trend up to the last model; ``None`` if that has no metric.
+
+        :param metrics: main metrics of consecutive models, oldest first; another metric or field is omitted.
+        """
+        if not metrics or (last := metrics[-1]) is None:
+            return None
+        same = [one for one in metrics if one and (one.metric, one.field_name) == (last.metric, last.field_name)]
+        return cls(last.metric, tuple(one.value for one in same))
+
+    @property
+    def previous(self) -> float | None:
+        """The last value but one."""
+        return self.values[-2] if len(self.values) > 1 else None
+
+    @property
+    def change(self) -> float | None:
+        """Difference between the last two values."""
+        return None if self.previous is None else self.values[-1] - self.previous
+
+    @property
+    def text(self) -> str:
+        """Text alternative of the chart."""
+        return f"{self.metric}, oldest first: {', '.join(f'{value:.3g}' for value in self.values)}"
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """Points of the chart in a box 160 wide and 32 high; empty for a single value."""
+        if len(self.values) < 2:
+            return []
+        low, high = min(self.values), max(self.values)
+        step = (_CHART_WIDTH - 2 * _CHART_MARGIN) / (len(self.values) - 1)
+        scale = (_CHART_HEIGHT - 2 * _CHART_MARGIN) / (high - low) if high > low else 0.0
+        bottom = _CHART_HEIGHT - _CHART_MARGIN if scale else _CHART_HEIGHT / 2
+        return [
+            (round(_CHART_MARGIN + index * step, 1), round(bottom - (value - low) * scale, 1))
+            for index, value in enumerate(self.values)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingView:
+    """Content of the tab."""
+
+    task_name: str
+    phase: Phase
+    has_ended: bool
+    sentence: str
+    error: str | None
+    is_up_for_retry: bool
+    try_number: int
+    progress: Progress | None
+    model: ModelSummary | None
+    trend: Trend | None
+    facts: tuple[tuple[str, Any], ...]
+    akkio_task_id: str | None
+
+    @classmethod
+    def of(cls, record: TaskRecord, now: datetime) -> TrainingView:
+        """Return the content of the tab.
+
+        :param record: the task instance.
+        :param now: the current time.
+        """
+        phase = Phase.of(record)
+        xcoms = record.xcoms if record.has_started else {}
+        status = TrainingStatusUpdate.from_json(xcoms.get(STATUS_KEY))
+        parameters = {name: record.rendered[name] for name in _PARAMETERS if name in record.rendered}
+        akkio_task_id = xcoms.get("akkio_task_id") or record.rendered.get("akkio_task_id")
+        # A task can also fail after it pushed its model, for example in a callback.
+        has_model = record.model_id is not None and phase in (Phase.DONE, Phase.FAILED)
+        model = ModelSummary.of(record.xcoms) if has_model else None
+        return cls(
+            task_name=record.task_name,
+            phase=phase,
+            has_ended=record.state in _ENDED,
+            sentence=_sentence(record, phase, status),
+            error=_error(phase, xcoms.get(ERROR_KEY)),
+            is_up_for_retry=record.state == "up_for_retry",
+            try_number=record.try_number,
+            progress=_progress(parameters, status, now) if phase is Phase.TRAINING else None,
+            model=model,
+            trend=Trend.of([*map(main_metric, record.past_stats), model.main_metric]) if model else None,
+            facts=tuple(_facts(record, parameters, status)),
+            akkio_task_id=akkio_task_id if isinstance(akkio_task_id, str) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """A row in the list of trainings."""
+
+    record: TrainingRecord
+    phase: Phase
+    metric: ModelMetric | None
+    trend: Trend | None
+
+    @classmethod
+    def of(cls, record: TrainingRecord, past_stats: Iterable[tuple[int, Any]]) -> Self:
+        """Return the row of a training.
+
+        :param record: the task instance.
+        :param past_stats: pairs of ``dag_run_id`` and ``stats`` of the task, oldest first.
+        """
+        metrics = {run: main_metric(stats) for run, stats in past_stats if run <= record.dag_run_id}
+        metric = metrics.get(record.dag_run_id)
+        trend = None if metric is None else Trend.of(list(metrics.values())[-MAX_RUNS:])
+        return cls(record, Phase.of(record), metric, trend)
+
+    @property
+    def path(self) -> str:
+        """Path of the training's own page."""
+        record = self.record
+        return f"{task_path(record.dag_id, record.run_id, record.task_id)}?map_index={record.map_index}"
+
+
+def format_time(time: datetime | None) -> str:
+    """Return a time in UTC; empty for ``None``."""
+    return "" if time is None else pendulum.instance(time).in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss [UTC]")
+
+
+def _sentence(record: TaskRecord, phase: Phase, status: TrainingStatusUpdate | None) -> str:
+    match phase:
+        case Phase.WAITING:
+            return f"The task has not started; its state is {record.state or 'not scheduled'}."
+        case Phase.TRAINING:
+            return _training_sentence(record, status)
+        case Phase.DONE:
+            return "Akkio trained the model."
+        case Phase.FAILED:
+            return f"The task failed {'without a' if record.model_id is None else 'after Akkio trained the'} model."
+        case Phase.NOT_RUN:
+            return f"The task did not complete; its state is {record.state}."
+        case Phase.NO_MODEL:
+            return "The task pushed no model: it does not wait for completion or push XComs, or a user marked it."
+
+
+def _training_sentence(record: TaskRecord, status: TrainingStatusUpdate | None) -> str:
+    if _has_finished(status):
+        return "Akkio finished the training; the task fetches the result next."
+    if status is not None and (submitted_at := _from_epoch(status.submitted_at)) is not None:
+        return f"Akkio accepted the training at {format_time(submitted_at)}; the task is {record.state}."
+    return f"The task is {record.state}."
+
+
+def _has_finished(status: TrainingStatusUpdate | None) -> bool:
+    known = None if status is None else TrainingState(status.status).known
+    return known is not None and (known is TrainingStatus.SUCCEEDED or known.is_failed)
+
+
+def _error(phase: Phase, reason: Any) -> str | None:
+    if phase not in (Phase.FAILED, Phase.NOT_RUN):
+        return None
+    return reason if isinstance(reason, str) and reason else "The task recorded no error here. See the task's log."
+
+
+def _facts(
+    record: TaskRecord, parameters: Mapping[str, Any], status: TrainingStatusUpdate | None
+) -> Iterator[tuple[str, Any]]:
+    for name, label in _PARAMETERS.items():
+        if (value := parameters.get(name)) not in _UNSET:
+            yield label, _format_parameter(name, value)
+    if status is not None:
+        since = format_time(_from_epoch(status.since))
+        yield "Status at Akkio", f"{printable(status.status)}{since and f', since {since}'}"
+    yield from (("DAG", record.dag_id), ("Run", record.run_id), ("Try", str(record.try_number)))
+    if record.has_started:
+        times = (("Started", record.started_at), ("Ended", record.ended_at))
+        yield from ((label, format_time(time)) for label, time in times if time)
+
+
+def _progress(parameters: Mapping[str, Any], status: TrainingStatusUpdate | None, now: datetime) -> Progress | None:
+    """Return the elapsed time; ``None`` if the time of the submission is unknown, as in a sensor."""
+    if status is None or (submitted_at := _from_epoch(status.submitted_at)) is None or _has_finished(status):
+        return None
+    elapsed = max(0.0, (now - submitted_at).total_seconds())
+    if status.estimate_seconds:
+        return Progress(elapsed, status.estimate_seconds, "Akkio's estimate")
+    try:
+        return Progress(elapsed, float(Duration(int(parameters.get("duration", 0)))), "the requested duration")
+    except (TypeError, ValueError):
+        return None
+
+
+def _from_epoch(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else pendulum.from_timestamp(seconds)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _format_parameter(name: str, value: Any) -> Any:
+    if name == "duration":
+        return f"{value} s"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)

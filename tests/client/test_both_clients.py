@@ -1,0 +1,237 @@
+"""The blocking and the asynchronous client report the same outcome for the same network behaviour."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_akkio.api.http import Response, TransportError
+from tests.client.driving import OK, Send, SendAll, client_config, get, post
+from tests.scripted import (
+    Answering,
+    Reply,
+    ScriptedAkkio,
+    cut_short,
+    endless,
+    endless_promises,
+    reset,
+    silence,
+    stall,
+    trickle,
+    trickling_head,
+    trickling_status,
+    tunnel,
+)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Allow far more than the timeout, for a busy machine, and far less than the server continues to send."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def is_certainly_not_sent(reply: Response | TransportError) -> bool:
+    return isinstance(reply, TransportError) and not reply.was_sent
+
+
+def may_have_been_sent(reply: Response | TransportError) -> bool:
+    return isinstance(reply, TransportError) and reply.was_sent
+
+
+def test_request_has_key_and_body(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("new", Reply(201, {"task_id": "T1"}, {"Retry-After": "9"}))
+    assert send(client_config(akkio.url), post(akkio.url)) == Response(201, b'{"task_id": "T1"}', "9")
+    [received] = akkio.received
+    assert (received.method, received.body) == ("POST", {"dataset_id": "ü"})
+    assert received.headers["X-API-Key"] == "the-key"
+    assert received.headers["User-Agent"].startswith("airflow-provider-akkio/")
+    assert received.headers["Content-Type"] == "application/json"
+
+
+def test_http_error_is_a_response(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("status", Reply(503, b"busy"))
+    assert send(client_config(akkio.url), get(akkio.url)) == Response(503, b"busy")
+    assert "Transfer-Encoding" not in akkio.received[0].headers
+
+
+def test_redirect_is_a_response_and_is_not_followed(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("status", Reply(302, {}, {"Location": f"{akkio.url}/api/v1/result"}))
+    reply = send(client_config(akkio.url), get(akkio.url))
+    assert isinstance(reply, Response)
+    assert reply.status == 302
+    assert not akkio.asked("result")
+
+
+def test_compressed_response_is_decompressed(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("new", Reply(201, gzip.compress(b'{"task_id": "T1"}'), {"Content-Encoding": "gzip"}))
+    assert send(client_config(akkio.url), post(akkio.url)) == Response(201, b'{"task_id": "T1"}')
+    assert akkio.received[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_size_limit_counts_decompressed_bytes(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("status", Reply(200, gzip.compress(bytes(40 * 1024 * 1024)), {"Content-Encoding": "gzip"}))
+    reply = send(client_config(akkio.url), get(akkio.url))
+    assert isinstance(reply, Response)
+    assert "32 MiB" in (reply.defect or "")
+    assert len(reply.body) < 34 * 1024 * 1024
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{unused_port}", "https://akkio.invalid", "https://{plain_http}"])
+def test_request_is_not_sent_without_a_connection(send: Send, akkio: ScriptedAkkio, url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    url = url.format(unused_port=port, plain_http=akkio.url.removeprefix("http://"))
+    assert is_certainly_not_sent(send(client_config(url), post(url)))
+    assert not akkio.received
+
+
+@pytest.mark.parametrize("behaviour", [reset, silence])
+def test_request_without_response_may_have_been_sent(send: Send, akkio: ScriptedAkkio, behaviour: Answering) -> None:
+    akkio.script("new", behaviour)
+    assert may_have_been_sent(send(client_config(akkio.url, timeout=0.5), post(akkio.url)))
+    assert len(akkio.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("either_akkio", "behaviour", "defect"),
+    [
+        ("http", cut_short, "cut short"),
+        ("http", trickle, "timed out"),
+        ("http", stall, "timed out"),
+        ("https", stall, "timed out"),
+        ("https", trickle, "timed out"),
+        ("http", endless, "32 MiB"),
+    ],
+    indirect=["either_akkio"],
+)
+def test_incomplete_body_has_a_defect(
+    send: Send, either_akkio: ScriptedAkkio, behaviour: Answering, defect: str
+) -> None:
+    either_akkio.script("status", behaviour)
+    timeout = 10 if behaviour is endless else 1
+    with at_most(10):
+        reply = send(client_config(either_akkio.url, timeout=timeout), get(either_akkio.url))
+    assert isinstance(reply, Response)
+    assert reply.status == 200
+    assert defect in (reply.defect or "")
+    assert len(reply.body) < 34 * 1024 * 1024
+
+
+def slow_head_and_body(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(0.6)
+    handler.send_response(201)
+    handler.send_header("Content-Length", "2")
+    handler.end_headers()
+    time.sleep(0.6)
+    handler.wfile.write(b"{}")
+
+
+def test_slow_response_within_the_timeout_is_complete(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("new", slow_head_and_body)
+    assert send(client_config(akkio.url), post(akkio.url)) == Response(201, b"{}")
+
+
+def test_timeout_limits_the_whole_response(send: Send, akkio: ScriptedAkkio) -> None:
+    akkio.script("new", slow_head_and_body)
+    reply = send(client_config(akkio.url, timeout=0.9), post(akkio.url))
+    assert isinstance(reply, TransportError) or reply.defect == "timed out"
+
+
+@pytest.mark.parametrize(
+    ("either_akkio", "behaviour"),
+    [("http", trickling_status), ("http", trickling_head), ("https", trickling_head), ("http", endless_promises)],
+    indirect=["either_akkio"],
+)
+def test_endless_response_head_times_out(send: Send, either_akkio: ScriptedAkkio, behaviour: Answering) -> None:
+    either_akkio.script("new", behaviour)
+    with at_most(3):
+        reply = send(client_config(either_akkio.url, timeout=1), post(either_akkio.url))
+    assert may_have_been_sent(reply)
+    assert isinstance(reply, TransportError)
+    assert "timed out" in reply.reason
+
+
+def test_connection_is_not_reused_after_a_timeout(send_all: SendAll) -> None:
+    with ScriptedAkkio(keep_alive=True) as akkio:
+        akkio.script("status", Reply(200), trickling_head, Reply(200))
+        with at_most(8):
+            before, timed_out, after = send_all(client_config(akkio.url, timeout=2), *[get(akkio.url)] * 3)
+        assert before == after == OK
+        assert isinstance(timed_out, TransportError)
+        first, second, third = [received.port for received in akkio.received]
+        assert first == second != third
+
+
+def test_tls_handshake_times_out(send: Send) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+        with at_most(5):
+            reply = send(client_config(url, timeout=0.5), post(url))
+    assert is_certainly_not_sent(reply)
+
+
+def test_request_through_a_forward_proxy_times_out(
+    send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", akkio.url)
+    akkio.script("new", trickling_head)
+    with at_most(5):
+        reply = send(client_config("http://akkio.invalid", timeout=1), post("http://akkio.invalid"))
+    assert may_have_been_sent(reply)
+    assert akkio.received[0].path == "http://akkio.invalid/api/v1/new"
+
+
+@pytest.mark.parametrize("behaviour", [trickling_head, Reply(407)])
+def test_request_is_not_sent_without_a_tunnel(
+    send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, behaviour: Answering
+) -> None:
+    monkeypatch.setenv("https_proxy", akkio.url.replace("http://", "http://user:secret@"))
+    akkio.script("akkio.invalid:443", behaviour)
+    with at_most(5):
+        reply = send(client_config("https://akkio.invalid", timeout=0.5), post("https://akkio.invalid"))
+    assert is_certainly_not_sent(reply)
+    assert "secret" not in repr(reply)
+    assert akkio.received[0].method == "CONNECT"
+
+
+def test_request_is_not_sent_through_a_tunnel_that_opens_after_the_timeout(
+    send: Send, akkio: ScriptedAkkio, secure_akkio: ScriptedAkkio, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_timed_out, is_closed = threading.Event(), threading.Event()
+    target = secure_akkio.url.removeprefix("https://")
+
+    def open_late(handler: BaseHTTPRequestHandler) -> None:
+        try:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not has_timed_out.wait(0.05):
+                handler.wfile.write(b"x")
+            tunnel(target)(handler)
+        finally:
+            is_closed.set()
+
+    akkio.script(target, open_late)
+    monkeypatch.setenv("https_proxy", akkio.url)
+    reply = send(client_config(secure_akkio.url, timeout=1, verify=str(bundle)), post(secure_akkio.url))
+    assert is_certainly_not_sent(reply)
+    has_timed_out.set()
+    assert is_closed.wait(30)
+    assert not [received for received in secure_akkio.received if received.body]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_proxy_receives_its_credentials(
+    send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv(f"{scheme}_proxy", akkio.url.replace("http://", "http://user:pass%20word@"))
+    send(client_config(f"{scheme}://akkio.invalid", timeout=1), post(f"{scheme}://akkio.invalid"))
+    assert akkio.received[0].headers["Proxy-Authorization"] == "Basic dXNlcjpwYXNzIHdvcmQ="
