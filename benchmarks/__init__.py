@@ -1,1 +1,1 @@
-"""What the provider costs, and how fast it notices: measured anew by ``make bench``."""
+"""Benchmarks of the provider: what waiting and moving rows cost, and how soon the end of a training is detected."""

@@ -1,4 +1,4 @@
-"""Takes the measures that are named, or all, prints them as one table, and writes them to a file."""
+"""Run benchmarks, print their results as one table and write them to a file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _RESULTS = Path(__file__).resolve().parent / "results.json"
 
 
 def main() -> None:
-    """ModelMetric; a goal that is missed is said so, and is no failure."""
+    """Run the benchmarks on the command line; a missed goal is reported and is not a failure."""
     arguments = _arguments()
     say, rows = stopwatch(), list[Row]()
     with interruptible(status=130):
         for name in arguments.measures:
             say(f"{name}: {MEASURES[name].__doc__}")
-            for row in _taken(name, QUICK if arguments.quick else FULL):
+            for row in _run(name, QUICK if arguments.quick else FULL):
                 say(f"  {row.measure}: {row.result}")
                 rows.append(row)
     notes = [str(load.__doc__)] if "load" in arguments.measures else []
@@ -34,12 +34,14 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("measures", nargs="*", metavar="measure", help=", ".join(MEASURES))
-    parser.add_argument("--quick", action="store_true", help="measure little, to see that everything works")
-    parser.add_argument("--output", type=Path, help="file for the numbers; default benchmarks/results.json, of all")
+    parser.add_argument("measures", nargs="*", metavar="measure", help=f"of {', '.join(MEASURES)}; default all")
+    parser.add_argument("--quick", action="store_true", help="use small sizes, to see that every benchmark works")
+    parser.add_argument(
+        "--output", type=Path, help="file for the results; default benchmarks/results.json if all benchmarks run"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.measures) - set(MEASURES):
-        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if not (arguments.measures or arguments.quick or arguments.output):
         arguments.output = _RESULTS
     arguments.measures = arguments.measures or [
@@ -48,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _taken(name: str, scale: Scale) -> Sequence[Row]:
+def _run(name: str, scale: Scale) -> Sequence[Row]:
     try:
         return MEASURES[name](scale)
     except (subprocess.SubprocessError, RuntimeError, TimeoutError, OSError) as error:

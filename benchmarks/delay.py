@@ -1,4 +1,4 @@
-"""How late the end of a single training is seen, in virtual time, and with real triggers to compare."""
+"""Detection delay of single trainings, in virtual time and, for comparison, with real triggers."""
 
 from __future__ import annotations
 
@@ -19,70 +19,72 @@ _JITTER = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What is known of a training before it ends.
+class Scenario:
+    """What is known about a training before it ends.
 
-    :param name: what to call it.
-    :param estimate: draws Akkio's estimate, as a factor of the true seconds; ``None`` gives none.
-    :param has_duration: whether its duration is known.
-    :param most_late: the goal for the mean delay, as a share of the training's seconds, or else one second.
-    :param most_polls: the goal for the number of questions.
+    :param name: name of the scenario.
+    :param draw_estimate: returns Akkio's estimate as a factor of the true duration; ``None`` for no estimate.
+    :param has_duration: whether the requested duration is known.
+    :param max_delay: goal for the mean delay as a fraction of the duration, or one second; ``None`` for no goal.
+    :param max_polls: goal for the number of polls; ``None`` for no goal.
     """
 
     name: str
-    estimate: Callable[[random.Random], float] | None
+    draw_estimate: Callable[[random.Random], float] | None
     has_duration: bool = True
-    most_late: float | None = 0.08
-    most_polls: int | None = 20
+    max_delay: float | None = 0.08
+    max_polls: int | None = 20
 
 
-KINDS = (
-    Knowledge("estimate within 20 %", lambda draw: draw.uniform(0.8, 1.2), most_late=0.05, most_polls=8),
-    Knowledge("estimate 3 times too long", lambda _: 3.0),
-    Knowledge("estimate 3 times too short", lambda _: 1 / 3),
-    Knowledge("no estimate", None),
-    Knowledge("no estimate, no duration", None, has_duration=False, most_late=None, most_polls=None),
+SCENARIOS = (
+    Scenario("estimate within 20 %", lambda draw: draw.uniform(0.8, 1.2), max_delay=0.05, max_polls=8),
+    Scenario("estimate 3 times too long", lambda _: 3.0),
+    Scenario("estimate 3 times too short", lambda _: 1 / 3),
+    Scenario("no estimate", None),
+    Scenario("no estimate, no duration", None, has_duration=False, max_delay=None, max_polls=None),
 )
 LENGTHS = (10, 60, 300, 1800)
 
 
 def simulated(
-    count: int, lengths: Sequence[int] = LENGTHS, answer_seconds: float = 0.05
+    count: int, lengths: Sequence[int] = LENGTHS, response_seconds: float = 0.05
 ) -> dict[str, dict[int, dict[str, float]]]:
-    """Return the mean delay in seconds and the most questions of one training, by kind and length.
+    """Return the mean delay in seconds and the maximum number of polls, by scenario and length.
 
-    The conversations are driven in virtual time, without any network. Each training takes its duration, give or take
-    3 %.
+    The flows run in virtual time, without a network. A training takes its requested duration, give or take 3 %.
 
-    :param count: how many trainings of each.
-    :param lengths: the durations in seconds.
-    :param answer_seconds: what an answer takes; Akkio looks at the training after half of it.
+    :param count: number of trainings per scenario and length.
+    :param lengths: requested durations in seconds.
+    :param response_seconds: seconds until a response arrives; Akkio evaluates the request after half of it.
     """
     logging.disable(logging.INFO)
-    return {kind.name: {seconds: _many(kind, seconds, count, answer_seconds) for seconds in lengths} for kind in KINDS}
+    return {
+        scenario.name: {seconds: _simulate_many(scenario, seconds, count, response_seconds) for seconds in lengths}
+        for scenario in SCENARIOS
+    }
 
 
-def _many(kind: Knowledge, duration: int, count: int, answer_seconds: float) -> dict[str, float]:
+def _simulate_many(scenario: Scenario, duration: int, count: int, response_seconds: float) -> dict[str, float]:
     draw = random.Random(duration)
-    outcomes = [_one(kind, duration, draw, answer_seconds) for _ in range(count)]
-    return {"mean": fmean(late for late, _ in outcomes), "polls": max(polls for _, polls in outcomes)}
+    outcomes = [_simulate(scenario, duration, draw, response_seconds) for _ in range(count)]
+    return {"mean": fmean(delay for delay, _ in outcomes), "polls": max(polls for _, polls in outcomes)}
 
 
-def _one(kind: Knowledge, duration: int, draw: random.Random, answer_seconds: float) -> tuple[float, int]:
-    """Return the seconds until the result of one training was there after its end, and how many questions it took."""
+def _simulate(scenario: Scenario, duration: int, draw: random.Random, response_seconds: float) -> tuple[float, int]:
+    """Return the seconds from the end of a training to its result, and the number of polls."""
     from airflow_provider_akkio.api.http import Sleep
     from airflow_provider_akkio.api.trainings import AkkioApi
     from airflow_provider_akkio.api.types import SubmittedTraining
-    from benchmarks.virtual_time import ACCOUNT, RESULT, status_answer
+    from benchmarks.virtual_time import CONFIG, RESULT, poll_and_fetch, status_response
 
     seconds = duration * draw.uniform(1 - _JITTER, 1 + _JITTER)
-    estimate = None if kind.estimate is None else seconds * kind.estimate(draw)
+    estimate = None if scenario.draw_estimate is None else seconds * scenario.draw_estimate(draw)
     now, polls, reply = _SUBMITTED_AT, 0, None
-    training = SubmittedTraining("T1", now, duration if kind.has_duration else None)
-    conversation = AkkioApi(ACCOUNT, clock=lambda: now).poll_until_done(training, now + _DAY)
+    training = SubmittedTraining("T1", now, duration if scenario.has_duration else None)
+    flow = poll_and_fetch(AkkioApi(CONFIG, clock=lambda: now), training, now + _DAY)
     while True:
         try:
-            step = conversation.send(reply)
+            step = flow.send(reply)
         except StopIteration:
             return now - _SUBMITTED_AT - seconds, polls
         if isinstance(step, Sleep):
@@ -91,18 +93,18 @@ def _one(kind: Knowledge, duration: int, draw: random.Random, answer_seconds: fl
         reply = RESULT
         if step.url.endswith("/status"):
             polls += 1
-            has_ended = now + answer_seconds / 2 >= _SUBMITTED_AT + seconds
-            reply = status_answer("SUCCEEDED" if has_ended else "IN_PROGRESS", estimate)
-        now += answer_seconds
+            has_ended = now + response_seconds / 2 >= _SUBMITTED_AT + seconds
+            reply = status_response("SUCCEEDED" if has_ended else "IN_PROGRESS", estimate)
+        now += response_seconds
 
 
 def real(duration: int, count: int) -> float:
-    """Return the mean seconds from the end of a training to its trigger's event, with real triggers, clock and sockets.
+    """Return the mean seconds from the end of a training to its trigger event, with real triggers, time and sockets.
 
-    Their duration is known, and no estimate.
+    The requested duration is known, and there is no estimate.
 
-    :param duration: seconds that Akkio was asked to spend on each; it takes them, give or take 3 %.
-    :param count: how many are trained at once.
+    :param duration: requested duration in seconds; a training takes it, give or take 3 %.
+    :param count: number of concurrent trainings.
     """
     with loopback_akkio() as akkio:
         connect(akkio)
@@ -112,10 +114,10 @@ def real(duration: int, count: int) -> float:
 async def _real(duration: int, count: int) -> float:
     draw = random.Random(duration)
 
-    async def lateness(number: int) -> float:
+    async def delay(number: int) -> float:
         submitted_at = time.time()
         ends_at = submitted_at + duration * draw.uniform(1 - _JITTER, 1 + _JITTER)
         await event_of(trigger(f"until-{ends_at}-{number}", submitted_at=submitted_at, duration=duration))
         return time.time() - ends_at
 
-    return fmean(await asyncio.gather(*(lateness(number) for number in range(count))))
+    return fmean(await asyncio.gather(*(delay(number) for number in range(count))))

@@ -1,4 +1,4 @@
-"""Runs a part of a measure in an interpreter of its own, with an Airflow home that is gone afterwards."""
+"""Run a part of a benchmark in a new interpreter with a temporary Airflow home."""
 
 from __future__ import annotations
 
@@ -19,26 +19,20 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def in_fresh_interpreter(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a function in a new process, and return what it returns; both ways as JSON.
+    """Call a function in a new process, without earlier imports, allocations and connections; return its result.
 
-    What was imported, allocated or connected before cannot count, and Airflow reads its settings anew.
-
-    :param function: one of a module of this package.
-    :param arguments: what to call it with.
+    :param function: module-level function of this package.
+    :param arguments: its arguments, which must be JSON, as its result.
     """
     with tempfile.TemporaryDirectory(prefix="akkio-benchmark-") as home:
         command = [sys.executable, "-m", __name__, function.__module__, function.__name__, json.dumps(arguments)]
-        done = subprocess.run(command, cwd=_PROJECT, env=environment(home), stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(command, cwd=_PROJECT, env=_environment(home), stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def environment(home: str) -> dict[str, str]:
-    """Return the environment of a process with an Airflow of its own.
-
-    :param home: the folder that Airflow may write to.
-    """
-    foreign = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
-    return foreign | {
+def _environment(home: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
+    return inherited | {
         "PYTHONPYCACHEPREFIX": _bytecode().name,
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(home) / "dags"),
@@ -50,7 +44,7 @@ def environment(home: str) -> dict[str, str]:
 
 @cache
 def _bytecode() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for compiled modules, which every installation has; it is gone with this process."""
+    """Return a folder for compiled modules, which exist in every real installation."""
     return tempfile.TemporaryDirectory(prefix="akkio-bytecode-")
 
 

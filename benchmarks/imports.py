@@ -11,15 +11,15 @@ _HEAVY = ("aiohttp", "requests", "sqlalchemy", "airflow.triggers")
 
 
 def first_import(module: str) -> dict[str, Any]:
-    """Return the milliseconds that the first import of a module takes, and which heavy ones come with it.
+    """Return the milliseconds of the first import of a module, and the heavy modules that it loads.
 
-    A DAG file has ``airflow.sdk`` already; what that loads does not count.
+    What ``airflow.sdk`` loads does not count, because every DAG file imports it.
 
-    :param module: the operator's module.
+    :param module: module of the operator.
     """
-    import_module("airflow.sdk").DAG  # noqa: B018 # it is loaded at its first use
+    import_module("airflow.sdk").DAG  # noqa: B018 # loaded lazily
     before, started = set(sys.modules), time.perf_counter()
     import_module(module)
     milliseconds = (time.perf_counter() - started) * 1000
     added = set(sys.modules) - before
-    return {"milliseconds": milliseconds, "heavy": [one for one in _HEAVY if one in added]}
+    return {"milliseconds": milliseconds, "heavy": [name for name in _HEAVY if name in added]}

@@ -1,15 +1,15 @@
-"""How late the ends of many trainings are seen that share one rate_limiter, in virtual time.
+"""Detection delay of many trainings that share one rate limiter, in virtual time.
 
-Nothing tells when they end. The best possible mean delay follows from that alone:
+Nothing predicts the end of a training. The lowest possible mean delay follows from that:
 
-    An end that nothing foretells is found by the next question about that training. n trainings and B questions per
-    second give each an interval of n/B on average; equal intervals give the least mean delay, half an interval, since
-    a longer one holds more ends, and each of them waits longer (convexity). So the mean delay is at least n / (2 B).
-    Each training also takes one request for its result: B = 5 - (ends per second).
+    An end is detected by the next poll of that training. With n trainings and B polls per second, the interval between
+    two polls of a training is n/B on average. Equal intervals give the lowest mean delay, half an interval, because a
+    longer interval contains more ends and each of them waits longer (convexity). So the mean delay is at least
+    n / (2 B). Each training also needs one request for its result: B = 5 - (ends per second).
 
-Where a steady number is in flight, n is that number, since nobody knows which of them have ended. In a batch it falls;
-n / (2 B) is then averaged over the ends, with n the trainings that still run at each, and B = 5 - (trainings / seconds
-of the whole run). That leaves out those that have ended and are not found yet, so the true best is a little worse.
+In the steady case, n is constant. In a batch, n falls; n / (2 B) is then averaged over the ends, where n is the number
+of trainings that are still running, and B = 5 - (trainings / seconds of the whole run). That ignores trainings that
+have ended and are not detected yet, so the true optimum is slightly worse.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_akkio.api.http import Request, Response
-    from airflow_provider_akkio.client.asynchronous import SessionPool
+    from benchmarks.virtual_time import VirtualAccount
 
 REQUESTS_PER_SECOND = 5
 MEAN_SECONDS = 900.0
@@ -35,51 +35,48 @@ _DAY = 86400.0
 
 @dataclass(slots=True)
 class _Simulation:
-    """The trainings of one account, whose ends are drawn at their submission.
+    """Trainings of one account with random durations.
 
-    :param shared: what the account's clients share.
-    :param seconds: draws how long a training takes.
+    :param account: the account.
+    :param draw_seconds: returns the duration of a training.
+    :param detected: time of the end and time of its detection, for each training.
     """
 
-    shared: SessionPool
-    seconds: Callable[[], float]
-    clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
-    found: list[tuple[float, float]] = field(default_factory=list)
+    account: VirtualAccount
+    draw_seconds: Callable[[], float]
+    detected: list[tuple[float, float]] = field(default_factory=list)
 
-    async def one(self, number: int) -> None:
-        """Wait for one training, and note when it ended and when that was seen."""
+    async def train(self, number: int) -> None:
+        """Run one training."""
         from airflow_provider_akkio.api.types import SubmittedTraining
-        from benchmarks.virtual_time import RESULT, RUNNING, SUCCEEDED, VirtualClient
+        from benchmarks.virtual_time import RESULT, RUNNING, SUCCEEDED
 
-        submitted_at = self.clock()
-        ends_at = submitted_at + self.seconds()
+        clock = self.account.clock
+        submitted_at = clock()
+        ends_at = submitted_at + self.draw_seconds()
 
-        def answer(request: Request) -> Response:
+        def respond(request: Request) -> Response:
             if request.url.endswith("/result"):
                 return RESULT
-            return SUCCEEDED if self.clock() >= ends_at else RUNNING
+            return SUCCEEDED if clock() >= ends_at else RUNNING
 
-        client = VirtualClient(self.shared, answer)
-        self.shared.users += 1
         training = SubmittedTraining(f"T{number}", submitted_at)
-        await client.run(client.api.poll_until_done(training, submitted_at + _DAY))
-        self.shared.users -= 1
-        self.found.append((ends_at, self.clock()))
+        await self.account.poll_and_fetch(training, submitted_at + _DAY, respond)
+        self.detected.append((ends_at, clock()))
 
-    async def one_after_the_other(self, number: int) -> None:
-        """Submit a new training whenever the end of one has been seen."""
+    async def train_repeatedly(self, number: int) -> None:
+        """Start a new training whenever the previous one has been detected."""
         while True:
-            await self.one(number)
+            await self.train(number)
 
 
 def steady(count: int, seconds: float) -> dict[str, float]:
-    """Return the mean delay with a steady number in flight, its bound, and the number of ends.
+    """Return the mean delay with a constant number of trainings, its lower bound, and the number of ends.
 
-    The ends are memoryless, 900 s after the submission on average; a training whose end was seen is followed by a new
-    one at once.
+    The durations are exponentially distributed with a mean of 900 s.
 
-    :param count: how many are in flight.
-    :param seconds: virtual seconds within which ends count, after half as many in which they do not.
+    :param count: number of trainings in flight.
+    :param seconds: virtual duration of the measurement, after a warm-up of half of it.
     """
     from benchmarks.virtual_time import run_in_virtual_time
 
@@ -88,28 +85,28 @@ def steady(count: int, seconds: float) -> dict[str, float]:
 
 
 async def _steady(count: int, seconds: float) -> dict[str, float]:
-    from benchmarks.virtual_time import virtual_session
+    from benchmarks.virtual_time import VirtualAccount
 
     draw = random.Random(count)
-    simulation = _Simulation(virtual_session(REQUESTS_PER_SECOND), lambda: draw.expovariate(1 / MEAN_SECONDS))
-    tasks = [asyncio.create_task(simulation.one_after_the_other(number)) for number in range(count)]
+    simulation = _Simulation(VirtualAccount(REQUESTS_PER_SECOND), lambda: draw.expovariate(1 / MEAN_SECONDS))
+    tasks = [asyncio.create_task(simulation.train_repeatedly(number)) for number in range(count)]
     await asyncio.sleep(seconds / 2)
-    simulation.found.clear()
+    simulation.detected.clear()
     for tenth in range(1, 11):
         await asyncio.sleep(seconds / 10)
         print(f"  load: {count} trainings, {tenth * 10} %", file=sys.stderr, flush=True)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    delays = [seen - ended for ended, seen in simulation.found]
-    questions_per_second = REQUESTS_PER_SECOND - len(delays) / seconds
-    return {"mean": fmean(delays), "bound": count / (2 * questions_per_second), "ends": len(delays)}
+    delays = [detected - ended for ended, detected in simulation.detected]
+    polls_per_second = REQUESTS_PER_SECOND - len(delays) / seconds
+    return {"mean": fmean(delays), "bound": count / (2 * polls_per_second), "ends": len(delays)}
 
 
 def batch(count: int) -> dict[str, float]:
-    """Return the mean delay of a batch, submitted at once, with ends uniform over half an hour; and its bound.
+    """Return the mean delay of trainings that start at once and end uniformly within half an hour, and its lower bound.
 
-    :param count: how many trainings.
+    :param count: number of trainings.
     """
     from benchmarks.virtual_time import run_in_virtual_time
 
@@ -118,16 +115,16 @@ def batch(count: int) -> dict[str, float]:
 
 
 async def _batch(count: int) -> dict[str, float]:
-    from benchmarks.virtual_time import virtual_session
+    from benchmarks.virtual_time import VirtualAccount
 
     draw = random.Random(count)
-    simulation = _Simulation(virtual_session(REQUESTS_PER_SECOND), lambda: draw.uniform(0, BATCH_SECONDS))
-    started_at = simulation.clock()
-    await asyncio.gather(*(simulation.one(number) for number in range(count)))
-    questions_per_second = REQUESTS_PER_SECOND - count / (simulation.clock() - started_at)
-    still_running = range(count)  # at the last end none, at the one before it one, and so on
+    simulation = _Simulation(VirtualAccount(REQUESTS_PER_SECOND), lambda: draw.uniform(0, BATCH_SECONDS))
+    started_at = simulation.account.clock()
+    await asyncio.gather(*(simulation.train(number) for number in range(count)))
+    polls_per_second = REQUESTS_PER_SECOND - count / (simulation.account.clock() - started_at)
+    still_running = range(count)  # 0 at the last end, 1 at the one before it, and so on
     return {
-        "mean": fmean(seen - ended for ended, seen in simulation.found),
-        "bound": fmean(still_running) / (2 * questions_per_second),
+        "mean": fmean(detected - ended for ended, detected in simulation.detected),
+        "bound": fmean(still_running) / (2 * polls_per_second),
         "ends": count,
     }

@@ -1,4 +1,4 @@
-"""The client's side of the server on the loopback interface: its start, its address, its counts and its end."""
+"""Start :mod:`benchmarks.server` on the loopback interface, and read its counts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from benchmarks.server import AUTHORITY, CHAIN, KEY, Counts
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """A server that runs.
+    """A running server.
 
-    :param url: where it serves.
-    :param authority: the file of the certificate to check it by.
-    :param process: the program.
+    :param url: URL of the server.
+    :param authority: file with the certificate of its certificate authority.
+    :param process: process of the server.
     """
 
     url: str
@@ -30,19 +30,19 @@ class Loopback:
     process: subprocess.Popen[str]
 
     def counts(self) -> Counts:
-        """Return what it has seen so far; this blocks for a moment."""
+        """Return the server's counts; this call blocks."""
         assert self.process.stdin is not None
         self.process.stdin.write("counts\n")
         self.process.stdin.flush()
-        return Counts(**json.loads(_line(self.process)))
+        return Counts(**json.loads(_read_line(self.process)))
 
 
 @contextmanager
-def loopback_akkio(most_per_second: int = 0, answer_seconds: float = 0.0) -> Iterator[Loopback]:
-    """Run :mod:`benchmarks.server` until the ``with`` block ends.
+def loopback_akkio(max_per_second: int = 0, response_seconds: float = 0.0) -> Iterator[Loopback]:
+    """Run the server until the ``with`` block ends.
 
-    :param most_per_second: requests within one second that it answers; more get a 429. 0 answers all.
-    :param answer_seconds: how long each answer takes; default as long as it must.
+    :param max_per_second: rate limit above which it responds with HTTP 429; default no limit.
+    :param response_seconds: delay of each response.
     """
     with tempfile.TemporaryDirectory(prefix="akkio-loopback-") as name:
         folder = Path(name)
@@ -52,17 +52,17 @@ def loopback_akkio(most_per_second: int = 0, answer_seconds: float = 0.0) -> Ite
         certificate.private_key_pem.write_to_path(folder / KEY)
         for blob in certificate.cert_chain_pems:
             blob.write_to_path(folder / CHAIN, append=True)
-        command = [sys.executable, "-m", "benchmarks.server", name, str(most_per_second), str(answer_seconds)]
+        command = [sys.executable, "-m", "benchmarks.server", name, str(max_per_second), str(response_seconds)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
-                yield Loopback(f"https://127.0.0.1:{_line(process).strip()}", folder / AUTHORITY, process)
+                yield Loopback(f"https://127.0.0.1:{_read_line(process).strip()}", folder / AUTHORITY, process)
             finally:
                 process.kill()
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def _read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError("the server on the loopback interface has ended")
+        raise RuntimeError("the loopback server has exited")
     return line

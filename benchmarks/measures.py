@@ -1,4 +1,4 @@
-"""Every measure, by the name under which it can be asked for."""
+"""All benchmarks by name."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from benchmarks.scale import Scale
 _POLLS_PER_SECOND = 500
 _KIB = 1024
 _GROWTH = 1.2
-"""What a share of a trigger may grow by with ten times as many: the noise of a small machine."""
+"""Tolerated growth per trigger with ten times as many triggers: the noise of a small machine."""
 
 
 def poll_cost(scale: Scale) -> list[Row]:
-    """ModelMetric the CPU time per poll, as a multiple of a bare loop's on one shared session, in turns in one process."""
+    """Measure the CPU time per poll as a multiple of a bare loop on one shared session."""
     rounds = in_fresh_interpreter(
         cpu.measured_in_turns, count=scale.polling, poll_interval=0.5, seconds=scale.seconds, rounds=scale.rounds
     )
-    ratio = median(one["provider"] / one["bare"] for one in rounds)
-    provider, bare = (median(one[side] for one in rounds) for side in ("provider", "bare"))
+    ratio = median(times["provider"] / times["bare"] for times in rounds)
+    provider, bare = (median(times[side] for times in rounds) for side in ("provider", "bare"))
     how = f"{scale.polling} triggers over TLS, by a bare loop on one aiohttp session; median of {scale.rounds}"
     result = f"{ratio:.2f} times ({provider:.0f} µs, bare {bare:.0f} µs)"
     return [Row("CPU per poll", how, "<= 1.3 times", result, ratio <= 1.3, {"ratio": ratio, "rounds": rounds})]
 
 
 @cache
-def _many_wait(scale: Scale) -> Mapping[str, Any]:
+def _many_triggers(scale: Scale) -> Mapping[str, Any]:
     found: Mapping[str, Any] = in_fresh_interpreter(
-        blocking.many_wait, count=scale.blocking, poll_interval=2, seconds=scale.watched
+        blocking.many_triggers, count=scale.blocking, poll_interval=2, seconds=scale.watched
     )
     return found
 
 
 def connections(scale: Scale) -> list[Row]:
-    """Count the connections that a server accepted from many waiting triggers."""
-    found = _many_wait(scale)
+    """Count the connections that many triggers open."""
+    found = _many_triggers(scale)
     total, most = found["connections"], found["most_connections"]
     result = f"{most} at once, {total} in total"
     return [Row("connections", f"{scale.blocking} triggers over TLS", "<= 8", result, total <= 8, found)]
 
 
 def longest_block(scale: Scale) -> list[Row]:
-    """ModelMetric the longest time for which the event loop was held up while many triggers started and waited."""
-    found = _many_wait(scale)
+    """Measure the longest block of the event loop while many triggers start and poll."""
+    found = _many_triggers(scale)
     idle = in_fresh_interpreter(blocking.idle_block, seconds=scale.idle)
     longest = max(found[part] for part in ("load", "start", "after"))
     how = (
-        f"{scale.blocking} triggers, a watchdog every 5 ms, garbage of Airflow's own apart; "
-        f"an idle loop is late by up to {idle:.0f} ms here"
+        f"{scale.blocking} triggers, a watchdog every 5 ms, without garbage collection of imported objects; "
+        f"an idle loop on this machine: {idle:.0f} ms"
     )
     result = (
         f"{longest:.0f} ms (loading the trigger {found['load']:.0f}, start {found['start']:.0f}, "
@@ -70,59 +70,55 @@ def _bytes_per_trigger(count: int) -> float:
 
 
 def waiting_memory(scale: Scale) -> list[Row]:
-    """ModelMetric the resident memory per waiting trigger."""
+    """Measure the resident memory per trigger."""
     rows = []
     for count in scale.waiting[-2:]:
         kib = _bytes_per_trigger(count) / _KIB
-        how = f"growth of the resident size by {count} triggers that pause"
+        how = f"growth of the resident size with {count} sleeping triggers"
         rows.append(Row("memory per trigger", how, "<= 15 KiB", f"{kib:.1f} KiB", kib <= 15, {"kib": kib}))
     return rows
 
 
 def request_rate(scale: Scale) -> list[Row]:
-    """Count the requests of many trainings on one account in each second, when they arrive."""
-    found = in_fresh_interpreter(rate.many_want_their_end, count=scale.requester, seconds=scale.asking_seconds)
-    most, refused = found["most_in_one_second"], found["refused"]
-    how = f"{scale.requester} trainings that have all ended, {scale.asking_seconds:.0f} s; times of arrival"
-    result = f"at most {most} within 1 s, {refused} refused, {found['requests']} in all"
-    return [Row("requests per second", how, "<= 5, none refused", result, most <= 5 and not refused, found)]
+    """Count the requests per second of many trainings on one account, when they arrive."""
+    found = in_fresh_interpreter(rate.many_finished, count=scale.finished, seconds=scale.finished_seconds)
+    most, rejected = found["most_in_one_second"], found["refused"]
+    how = f"{scale.finished} trainings that have all ended, {scale.finished_seconds:.0f} s; times of arrival"
+    result = f"at most {most} within 1 s, {rejected} rejected, {found['requests']} in total"
+    return [Row("requests per second", how, "<= 5, none rejected", result, most <= 5 and not rejected, found)]
 
 
 def detection_delay(scale: Scale) -> list[Row]:
-    """ModelMetric the seconds from the end of a training until its result is there."""
+    """Measure the seconds from the end of a training until its result is available."""
     found = in_fresh_interpreter(delay.simulated, count=scale.simulated)
-    rows = [_delay_row(scale, kind, found[kind.name]) for kind in delay.KINDS]
+    rows = [_delay_row(scale, scenario, found[scenario.name]) for scenario in delay.SCENARIOS]
     seconds = scale.real_seconds
     late = in_fresh_interpreter(delay.real, duration=seconds, count=scale.real)
-    virtual = in_fresh_interpreter(delay.simulated, count=scale.simulated, answer_seconds=0.002, lengths=[seconds])
+    virtual = in_fresh_interpreter(delay.simulated, count=scale.simulated, response_seconds=0.002, lengths=[seconds])
     expected = virtual["no estimate"][str(seconds)]["mean"]
     how = f"{scale.real} real triggers, clock and sockets, {seconds} s each, no estimate"
     result = f"{late:.2f} s (in virtual time {expected:.2f} s)"
     return [*rows, Row("delay, in real time", how, "as in virtual time", result, None, {"real": late})]
 
 
-def _delay_row(scale: Scale, kind: delay.Knowledge, found: Mapping[str, Mapping[str, float]]) -> Row:
-    """Return the row of one kind of knowledge.
-
-    :param found: the mean delay and the most polls by the training's seconds.
-    """
+def _delay_row(scale: Scale, scenario: delay.Scenario, found: Mapping[str, Mapping[str, float]]) -> Row:
     result = ", ".join(
         f"{seconds} s: {one['mean']:.2f} s ({one['mean'] / int(seconds):.1%}), {one['polls']} polls"
         for seconds, one in found.items()
     )
     how = f"{scale.simulated} trainings of each length in virtual time"
-    if kind.most_late is None or kind.most_polls is None:
-        return Row(f"delay, {kind.name}", how, "", result, None, found)
+    if scenario.max_delay is None or scenario.max_polls is None:
+        return Row(f"delay, {scenario.name}", how, "", result, None, found)
     is_met = all(
-        one["mean"] <= max(1.0, kind.most_late * int(seconds)) and one["polls"] <= kind.most_polls
+        one["mean"] <= max(1.0, scenario.max_delay * int(seconds)) and one["polls"] <= scenario.max_polls
         for seconds, one in found.items()
     )
-    goal = f"mean <= {kind.most_late:.0%} or 1 s, <= {kind.most_polls} polls"
-    return Row(f"delay, {kind.name}", how, goal, result, is_met, found)
+    goal = f"mean <= {scenario.max_delay:.0%} or 1 s, <= {scenario.max_polls} polls"
+    return Row(f"delay, {scenario.name}", how, goal, result, is_met, found)
 
 
 def delay_under_load(scale: Scale) -> list[Row]:
-    """ModelMetric the mean delay of trainings of which nothing is known and that share the rate, beside the best."""
+    """Measure the mean delay of trainings without an estimate that share the rate limit, and the lower bound."""
     steady = {
         count: in_fresh_interpreter(load.steady, count=count, seconds=_load_seconds(scale, count))
         for count in scale.in_flight
@@ -146,7 +142,7 @@ def delay_under_load(scale: Scale) -> list[Row]:
 
 
 def _load_seconds(scale: Scale, count: int) -> float:
-    """Return for how many virtual seconds to measure, so that few trainings have enough ends, too."""
+    """Return the virtual duration, which is longer for few trainings so that enough of them end."""
     return max(scale.load_seconds, scale.load_ends * load.MEAN_SECONDS / count)
 
 
@@ -159,13 +155,13 @@ def _load_row(measure: str, how: str, found: Mapping[str, float]) -> Row:
 
 
 def operator_import(scale: Scale) -> list[Row]:
-    """ModelMetric what the import of an operator takes, once ``airflow.sdk`` is there."""
+    """Measure the import of the operators after ``airflow.sdk``."""
     own = _import_row(scale, "import of the operator", "airflow_provider_akkio.operators.akkio", 15.0)
     return [own, _import_row(scale, "import of BashOperator", "airflow.providers.standard.operators.bash", None)]
 
 
 def _import_row(scale: Scale, measure: str, module: str, goal: float | None) -> Row:
-    in_fresh_interpreter(imports.first_import, module=module)  # compiles what is not compiled yet
+    in_fresh_interpreter(imports.first_import, module=module)  # compiles the modules
     found = [in_fresh_interpreter(imports.first_import, module=module) for _ in range(scale.interpreters)]
     milliseconds = median(one["milliseconds"] for one in found)
     heavy = sorted({name for one in found for name in one["heavy"]})
@@ -176,12 +172,12 @@ def _import_row(scale: Scale, measure: str, module: str, goal: float | None) -> 
 
 
 def growth(scale: Scale) -> list[Row]:
-    """ModelMetric how CPU time per poll and memory per trigger change with their number."""
+    """Measure how CPU time per poll and memory per trigger change with the number of triggers."""
     polls = {count: _microseconds(scale, count) for count in scale.waiting}
-    kept = {count: _bytes_per_trigger(count) / _KIB for count in scale.waiting}
+    kib = {count: _bytes_per_trigger(count) / _KIB for count in scale.waiting}
     return [
         _growth_row("growth of CPU per poll", f"about {_POLLS_PER_SECOND} polls per second", polls, "µs"),
-        _growth_row("growth of memory per trigger", "resident size", kept, "KiB"),
+        _growth_row("growth of memory per trigger", "resident size", kib, "KiB"),
     ]
 
 
@@ -201,22 +197,14 @@ def _growth_row(measure: str, how: str, found: Mapping[int, float], unit: str) -
 
 
 def worker_processes(_: Scale) -> list[Row]:
-    """Count the worker processes that a training starts in a whole Airflow."""
-    return [
-        Row(
-            f"workers, {way.task_id}",
-            f"AkkioTrainOperator({way.parameters}), starts in its log in a whole Airflow",
-            str(way.expected),
-            f"{count} worker processes",
-            count == way.expected,
-            {"count": count},
-        )
-        for way, count in workers.processes_by_way()
-    ]
+    """Count the worker processes per training in a real Airflow."""
+    count = workers.processes_per_training()
+    how = "AkkioTrainOperator(), starts in its log in a whole Airflow"
+    return [Row(f"workers, {workers.TASK_ID}", how, "2", f"{count} worker processes", count == 2, {"count": count})]
 
 
 def page_times(scale: Scale) -> list[Row]:
-    """ModelMetric how long Airflow's API server takes for the pages."""
+    """Measure the response times of the pages in Airflow's API server."""
     found = pages.seconds_by_page(scale.page_runs, scale.page_requests)
     how = (
         f"{pages.CLASSES} classes, {pages.FIELDS} fields, {scale.page_runs:,} runs in a PostgreSQL; "
@@ -252,4 +240,4 @@ MEASURES: Mapping[str, Callable[[Scale], list[Row]]] = {
     "predict": rows.predicting,
 }
 WHOLE_AIRFLOW = frozenset({"workers", "pages"})
-"""What starts a whole Airflow, and is no part of a quick run unless it is named."""
+"""Benchmarks that start a real Airflow; a quick run includes them only by name."""

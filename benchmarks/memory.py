@@ -1,4 +1,4 @@
-"""The memory that one waiting trigger takes."""
+"""Memory per deferred training in the triggerer."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import gc
 
 import psutil
 
+from benchmarks.cpu import wait_for_requests
 from benchmarks.loopback import Loopback, loopback_akkio
-from benchmarks.triggering import connect, raise_of, running, trigger
+from benchmarks.triggering import check, connect, running, trigger
 
 _LONG = 7200.0
 
 
 def bytes_per_trigger(count: int) -> float:
-    """Return by how many bytes the process grows for each trigger that waits.
+    """Return the growth of the process per trigger, in bytes.
 
-    It is measured from one trigger that has been through a whole wait, so that nothing is loaded or connected any
-    more, until all have got their first answer and pause.
+    The measurement starts after a first trigger has finished, so that imports and connections do not count, and ends
+    when all triggers have polled once and sleep.
 
-    :param count: how many wait.
+    :param count: number of triggers.
     """
     with loopback_akkio() as akkio:
         connect(akkio)
@@ -29,18 +30,18 @@ def bytes_per_trigger(count: int) -> float:
 async def _bytes_per_trigger(akkio: Loopback, count: int) -> float:
     async with running([trigger("ended-first")]) as tasks:
         await asyncio.gather(*tasks)
+    finished = (await asyncio.to_thread(akkio.counts)).requests
     async with running([trigger("running-first", _LONG)]) as first:
-        before = await _resident(akkio, 3)
+        before = await _resident(akkio, finished + 1)
         async with running([trigger(f"running-{number}", _LONG) for number in range(count)]) as tasks:
-            after = await _resident(akkio, 3 + count)
-            raise_of([*first, *tasks])
+            after = await _resident(akkio, finished + 1 + count)
+            check([*first, *tasks])
     return (after - before) / count
 
 
 async def _resident(akkio: Loopback, requests: int) -> int:
-    """Return the resident bytes, once a number of requests have been answered."""
-    while (await asyncio.to_thread(akkio.counts)).requests < requests:
-        await asyncio.sleep(0.25)
-    await asyncio.sleep(1)  # the last answers are on their way
+    """Return the resident bytes once the server has received a number of requests."""
+    await wait_for_requests(akkio, requests)
+    await asyncio.sleep(1)  # until the last responses have arrived
     gc.collect()
     return int(psutil.Process().memory_info().rss)

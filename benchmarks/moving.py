@@ -1,4 +1,4 @@
-"""Rows on their way to Akkio and predictions on their way back: by the operators, and by a bare loop beside them."""
+"""Uploads and predictions by the operators and, for comparison, by a loop without validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -27,19 +26,18 @@ if TYPE_CHECKING:
 _Post = Callable[[str, dict[str, Any]], Any]
 
 BATCH_ROWS = {"upload": 1000, "predict": 500}
-"""Rows of a request: the operators' defaults."""
+"""Rows per request: the operators' defaults."""
 
 _FIELDS = ("number", "day", "city", "remark", "age", "price", "share", "score", "segment", "visits")
-_CONVERTERS: tuple[Callable[[str], Any], ...] = (int, str, str, str, int, float, float, float, str, int)
 _CITIES = ("Lyon", "Graz", "Lima", "Osaka", "Leeds", "Quito", "Turku")
 _REMARKS = ("called twice", "no answer, try again", 'said "maybe"', "wants an offer by post", "")
 
 
 def write_file(path: str, count: int) -> None:
-    """Write a file with ten fields, of which half are numbers; its ending says whether it is CSV or Parquet.
+    """Write a CSV or Parquet file with ten fields, half of them numbers.
 
-    :param path: the file.
-    :param count: how many rows.
+    :param path: file, whose extension sets the format.
+    :param count: number of rows.
     """
     if path.endswith(".parquet"):
         _write_parquet(path, count)
@@ -83,11 +81,11 @@ def _rows(first: int, end: int) -> Iterator[tuple[Any, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One task to do with a file of rows.
+    """One upload or prediction.
 
     :param kind: ``upload`` or ``predict``.
-    :param source: the file.
-    :param batch_size: rows of a request.
+    :param source: file with rows.
+    :param batch_size: rows per request.
     """
 
     kind: str
@@ -96,30 +94,30 @@ class _Job:
 
     @property
     def output(self) -> Path:
-        """Where predictions go."""
+        """The file with the predictions."""
         return self.source.with_name(f"predictions{self.source.suffix}")
 
 
 class _TaskInstance:
-    """What an operator needs of the instance of its task."""
+    """The attributes of a task instance that the operators use."""
 
     dag_id = run_id = task_id = "benchmark"
     map_index, try_number = -1, 1
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Keep nothing."""
+        """Discard the value."""
 
 
-def rates(kind: str, source: str, rounds: int, answer_seconds: float) -> list[dict[str, float]]:
-    """Return the seconds that an operator takes for a file, and those of a bare loop, in turns in one process.
+def rates(kind: str, source: str, rounds: int, response_seconds: float) -> list[dict[str, float]]:
+    """Return the seconds of an operator and of a bare loop for a file, alternately in one process.
 
     :param kind: ``upload`` or ``predict``.
-    :param source: the file, which is CSV.
-    :param rounds: how often to measure each.
-    :param answer_seconds: how long each answer takes.
+    :param source: CSV file.
+    :param rounds: measurements of each.
+    :param response_seconds: delay of each response.
     """
     job = _Job(kind, Path(source), BATCH_ROWS[kind])
-    with loopback_akkio(answer_seconds=answer_seconds) as akkio:
+    with loopback_akkio(response_seconds=response_seconds) as akkio:
         connect(akkio)
         _seconds(_by_operator, akkio, _small(job))
         return [
@@ -129,12 +127,12 @@ def rates(kind: str, source: str, rounds: int, answer_seconds: float) -> list[di
 
 
 def peak_growth(kind: str, source: str) -> dict[str, float]:
-    """Return by how many bytes the resident size rises at most while an operator takes all rows of a file.
+    """Return the growth of the resident size in bytes while an operator processes a file.
 
-    It is counted from the size after a file of a few rows, so that nothing is loaded or connected any more.
+    The measurement starts after a file of a few rows, so that imports and connections do not count.
 
     :param kind: ``upload`` or ``predict``.
-    :param source: the file.
+    :param source: file with rows.
     """
     job = _Job(kind, Path(source), BATCH_ROWS[kind])
     with loopback_akkio() as akkio:
@@ -148,10 +146,10 @@ def peak_growth(kind: str, source: str) -> dict[str, float]:
 
 
 def within_rate(batches: int, requests_per_second: int) -> dict[str, float]:
-    """Return what a server counted of an upload, and how long it took.
+    """Return the server's counts and the seconds of an upload.
 
-    :param batches: requests with rows.
-    :param requests_per_second: the connection's limit.
+    :param batches: number of requests with rows.
+    :param requests_per_second: rate limit of the connection.
     """
     with TemporaryDirectory(prefix="akkio-rows-") as name, loopback_akkio() as akkio:
         source = Path(name) / "rows.csv"
@@ -163,7 +161,7 @@ def within_rate(batches: int, requests_per_second: int) -> dict[str, float]:
 
 
 def _small(job: _Job) -> _Job:
-    """Return the same with a file of a few rows, which is written beside the other."""
+    """Return the same job with a new file of a few rows."""
     source = job.source.with_name(f"small{job.source.suffix}")
     write_file(str(source), 20)
     return _Job(job.kind, source, job.batch_size)
@@ -183,17 +181,18 @@ def _by_operator(_: Loopback, job: _Job) -> None:
     common: dict[str, Any] = {"task_id": "benchmark", "akkio_conn_id": CONNECTION, "batch_size": job.batch_size}
     context: Any = {"ti": _TaskInstance()}
     if job.kind == "upload":
-        AkkioUploadDatasetOperator(source=job.source, dataset_name="rows", **common).execute(context)
+        AkkioUploadDatasetOperator(source_path=job.source, dataset_name="rows", **common).execute(context)
     else:
-        predict = AkkioPredictOperator(model_id="M1", source=job.source, output=job.output, overwrite=True, **common)
-        predict.execute(context)
+        AkkioPredictOperator(
+            model_id="M1", source_path=job.source, output_path=job.output, overwrite=True, **common
+        ).execute(context)
 
 
 def _by_bare_loop(akkio: Loopback, job: _Job) -> None:
     import requests
 
     with requests.Session() as session, job.source.open(newline="") as file:
-        # Given with each request: the environment may name other certificates, and would win against the session's.
+        # Passed with each request: certificates in the environment would override those of the session.
         post = partial(_post, partial(session.post, verify=str(akkio.authority), timeout=60), akkio.url)
         if job.kind == "upload":
             _upload(post, file, job.batch_size)
@@ -214,31 +213,20 @@ def _predict(post: _Post, file: TextIO, output: TextIO, batch_size: int) -> None
     reader, writer, header = csv.reader(file), csv.writer(output), list[str]()
     fields = next(reader)
     while cells := list(islice(reader, batch_size)):
-        wanted = {"id": "M1", "data": _as_json(fields, cells), "explain": False}
-        predictions = post("models", wanted)["predictions"]
+        body = {"id": "M1", "data": _as_json(fields, cells), "explain": False}
+        predictions = post("models", body)["predictions"]
         if not header:
             header = [*fields, *predictions[0]]
             writer.writerow(header)
-        writer.writerows([*row, *one.values()] for row, one in zip(cells, predictions, strict=True))
+        writer.writerows([*row, *new.values()] for row, new in zip(cells, predictions, strict=True))
 
 
-def _as_json(fields: Sequence[str], cells: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Return rows as a loop makes them that is told which fields are numbers, where the operators find that out."""
-    return [
-        {field: convert(cell) if cell else None for field, convert, cell in zip(fields, _CONVERTERS, row, strict=True)}
-        for row in cells
-    ]
+def _as_json(fields: Sequence[str], cells: Sequence[Sequence[str]]) -> list[dict[str, str | None]]:
+    return [{field: cell or None for field, cell in zip(fields, row, strict=True)} for row in cells]
 
 
 def _post(send: Callable[..., requests.Response], url: str, kind: str, body: dict[str, Any]) -> Any:
     text = json.dumps({"api_key": "the-key", **body}).encode()
-    answer = send(f"{url}/v1/{kind}", data=text, headers={"Content-Type": "application/json"})
-    answer.raise_for_status()
-    return answer.json()
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """Make a folder for files of rows, which is gone after the ``with`` block."""
-    with TemporaryDirectory(prefix="akkio-rows-") as name:
-        yield Path(name)
+    response = send(f"{url}/v1/{kind}", data=text, headers={"Content-Type": "application/json"})
+    response.raise_for_status()
+    return response.json()

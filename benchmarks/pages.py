@@ -1,4 +1,4 @@
-"""How long Airflow's API server takes for the pages, with a large result and a long history in a PostgreSQL."""
+"""Response times of the pages in Airflow's API server, with a large result and a long history in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _RUN_ID = "t.run_id || '-' || number"
 
 
 def seconds_by_page(runs: int, requests: int) -> dict[str, dict[str, float]]:
-    """Train once, and return for each page the median and the longest seconds of an answer, and its bytes.
+    """Train once, and return the median and longest response time in seconds and the size in bytes of each page.
 
-    :param runs: copies of the training in the database; the newest twenty have statistics of many classes.
-    :param requests: how often each page is asked for.
+    :param runs: copies of the training in the database; the newest 20 have statistics of many classes.
+    :param requests: requests per page.
     """
     with running_stack(pace=0.0, say=_say) as stack:
         run_id = stack.api.trigger(_DAG_ID)
         if (state := stack.api.follow(_DAG_ID, run_id)) != "success":
-            raise RuntimeError(f"the run ended with {state}")
+            raise RuntimeError(f"the run is {state}")
         _say(f"copying the run {runs:,} times")
         newest = _fill(stack, runs)
         tab = f"akkio/dags/{_DAG_ID}/runs/{newest}/tasks/train?map_index={{MAP_INDEX}}"
-        return {name: _asked(stack.api, path, requests) for name, path in (("tab", tab), ("list", "akkio/trainings"))}
+        return {name: _measure(stack.api, path, requests) for name, path in (("tab", tab), ("list", "akkio/trainings"))}
 
 
 def large_result() -> Mapping[str, Any]:
-    """Return the parts of a result with 200 classes and 500 fields."""
+    """Return a result with 200 classes and 500 fields."""
     names = ("precision", "recall", "f1", "frequency", "true positives", "false positives", "false negatives")
-    one = {"field": 12, "field_name": "Segment", "field_type": "category", "count": 100}
+    common = {"field": 12, "field_name": "Segment", "field_type": "category", "count": 100}
     classes = [
-        {**one, "class": number, "class_name": f"a class {number}", **dict.fromkeys(names, (number + 1) / 300)}
+        {**common, "class": number, "class_name": f"a class {number}", **dict.fromkeys(names, (number + 1) / 300)}
         for number in range(CLASSES)
     ]
     cause = {"field": "Visits", "top_value": "6", "bottom_value": "0"}
     shares = {"top_case": 0.4, "avg_case": 0.2, "bottom_case": 0.1}
-    outcomes = [{"outcome": one["class_name"], "causes": [cause] * 5, **shares} for one in classes]
+    outcomes = [{"outcome": entry["class_name"], "causes": [cause] * 5, **shares} for entry in classes]
     return {
         "stats": [classes],
         "field_importance": {f"a field with a name {number}": number / 124_750 for number in range(FIELDS)},
@@ -63,7 +63,7 @@ def _fill(stack: Stack, runs: int) -> str:
         with engine.begin() as connection:
             _copy(connection, "dag_run", runs, {"id": None, "run_id": _RUN_ID})
             _copy(connection, "task_instance", runs, {"id": "gen_random_uuid()", "run_id": _RUN_ID})
-            run = f"(SELECT id FROM dag_run AS made WHERE made.dag_id = t.dag_id AND made.run_id = {_RUN_ID})"  # noqa: S608 - of constants
+            run = f"(SELECT id FROM dag_run AS made WHERE made.dag_id = t.dag_id AND made.run_id = {_RUN_ID})"  # noqa: S608 - constants only
             _copy(connection, "xcom", runs, {"dag_run_id": run, "run_id": _RUN_ID})
             for key, value in large_result().items():
                 copies = _WITH_HISTORY if key == "stats" else 1
@@ -83,30 +83,30 @@ def _fill(stack: Stack, runs: int) -> str:
 
 
 def _copy(connection: Connection, table: str, count: int, changed: Mapping[str, str | None]) -> None:
-    """Copy the rows of the one run there is, each time with some columns changed, or left to the database."""
+    """Copy the rows of the first run with new values of some columns; ``None`` leaves a column to its default."""
     found = connection.execute(
         text("SELECT column_name FROM information_schema.columns WHERE table_name = :table"), {"table": table}
     )
     values = {name: changed.get(name, f't."{name}"') for name in found.scalars()}
-    kept = {name: value for name, value in values.items() if value is not None}
-    columns = ", ".join(f'"{name}"' for name in kept)
+    copied = {name: value for name, value in values.items() if value is not None}
+    columns = ", ".join(f'"{name}"' for name in copied)
     first = connection.execute(text("SELECT run_id FROM dag_run ORDER BY id LIMIT 1")).scalar_one()
     statement = (
-        f"INSERT INTO {table} ({columns}) SELECT {', '.join(kept.values())} "  # noqa: S608 - the names are Airflow's own
+        f"INSERT INTO {table} ({columns}) SELECT {', '.join(copied.values())} "  # noqa: S608 - names from Airflow's schema
         f"FROM {table} AS t CROSS JOIN generate_series(1, :count) AS number WHERE t.run_id = :first"
     )
     connection.execute(text(statement), {"count": count, "first": first})
 
 
-def _asked(api: AirflowApi, path: str, requests: int) -> dict[str, float]:
+def _measure(api: AirflowApi, path: str, requests: int) -> dict[str, float]:
     seconds = []
     for _ in range(_WARM_UP + requests):
         began = time.perf_counter()
-        answer = api.page(path)
+        response = api.page(path)
         seconds.append(time.perf_counter() - began)
-        answer.raise_for_status()
+        response.raise_for_status()
     del seconds[:_WARM_UP]
-    return {"median": median(seconds), "longest": max(seconds), "bytes": len(answer.content)}
+    return {"median": median(seconds), "longest": max(seconds), "bytes": len(response.content)}
 
 
 def _say(message: str) -> None:

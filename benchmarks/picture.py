@@ -1,4 +1,4 @@
-"""The picture of the delay under load."""
+"""The diagram of the detection delay under load."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def draw(picture: Path, found: Mapping[int, Mapping[str, float]]) -> None:
-    """Draw the mean delay over the trainings in flight, and the best possible one.
+    """Draw the mean delay and its lower bound over the number of trainings.
 
-    :param picture: the file, whose ending tells the format.
-    :param found: the delay and its bound by the number of trainings.
+    :param picture: file, whose extension sets the format.
+    :param found: mean delay and lower bound by the number of trainings.
     """
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "akkio"  # the same numbers give the same file
+    mpl.rcParams["svg.hashsalt"] = "akkio"  # reproducible IDs
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -25,8 +25,8 @@ def draw(picture: Path, found: Mapping[int, Mapping[str, float]]) -> None:
     axes.loglog(counts, bound, linestyle="--", marker=".", label="best possible at 5 requests per second")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
-    axes.set_xlabel("trainings in flight on one account, of which nothing is known (mean length 900 s)")
-    axes.set_ylabel("mean seconds from end to event")
+    axes.set_xlabel("trainings in flight per account, without an estimate (mean duration 900 s)")
+    axes.set_ylabel("mean detection delay in seconds")
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
     picture.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The requests that an account's trainings send in a second, counted where they arrive."""
+"""Requests per second of one account, counted where they arrive."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from benchmarks.triggering import connect, running, trigger
 _LIMIT = 5
 
 
-def many_want_their_end(count: int, seconds: float) -> dict[str, float]:
-    """Return what a server counted that refuses more than five requests in a second.
+def many_finished(count: int, seconds: float) -> dict[str, float]:
+    """Return the counts of a server that rejects more than five requests per second.
 
-    All trainings have ended already, and so each wants two answers at once, its status and its result.
+    All trainings have finished already, so that every trigger polls as soon as the rate limiter allows it.
 
-    :param count: how many trainings.
-    :param seconds: how long to let them ask.
+    :param count: number of trainings.
+    :param seconds: duration of the measurement.
     """
-    with loopback_akkio(most_per_second=_LIMIT) as akkio:
+    with loopback_akkio(max_per_second=_LIMIT) as akkio:
         connect(akkio, requests_per_second=_LIMIT)
-        return asyncio.run(_many_want_their_end(akkio, count, seconds))
+        return asyncio.run(_many_finished(akkio, count, seconds))
 
 
-async def _many_want_their_end(akkio: Loopback, count: int, seconds: float) -> dict[str, float]:
+async def _many_finished(akkio: Loopback, count: int, seconds: float) -> dict[str, float]:
     hour_ago = time.time() - 3600
     triggers = [trigger(f"ended-{number}", submitted_at=hour_ago, duration=600) for number in range(count)]
     async with running(triggers):
-        ends_at = time.monotonic() + seconds
-        while (left := ends_at - time.monotonic()) > 0:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 15))
             counts = await asyncio.to_thread(akkio.counts)
             print(f"  rate: {counts.requests} requests so far", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The rows of the table, and what they are written to."""
+"""Results of benchmarks: a table in Markdown and a file in JSON."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HEADER = ("measure", "how", "goal", "result", "met")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured thing.
+    """One result.
 
-    :param measure: what it is.
-    :param how: how it was measured.
-    :param goal: what it should be.
-    :param result: what it is.
-    :param is_met: whether the goal is met; ``None`` where there is none.
-    :param numbers: the bare numbers.
+    :param measure: what is measured.
+    :param how: how it is measured.
+    :param goal: the goal; may be empty.
+    :param result: the result.
+    :param is_met: whether the goal is met; ``None`` without a goal.
+    :param numbers: the numbers behind the result.
     """
 
     measure: str
@@ -37,34 +37,30 @@ class Row:
 
     @property
     def met(self) -> str:
-        """Whether the goal is met, in a word."""
+        """Whether the goal is met, as a word."""
         return "" if self.is_met is None else "yes" if self.is_met else "no"
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return rows as a table of GitHub's markdown."""
+    """Return the results as a Markdown table."""
     lines = [HEADER, tuple("---" for _ in HEADER)]
     lines += [(row.measure, row.how, row.goal, row.result, row.met) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def machine() -> dict[str, Any]:
-    """Return where and with what the measures were taken."""
-    return {
+def write(output: Path, rows: Sequence[Row], notes: Sequence[str]) -> None:
+    """Write the results and a description of the machine as JSON.
+
+    :param output: file.
+    :param rows: results.
+    :param notes: explanations of the results.
+    """
+    machine = {
         "date": pendulum.now("UTC").to_date_string(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpus": os.cpu_count(),
         **{name: version(name) for name in ("apache-airflow", "aiohttp", "airflow-provider-akkio")},
     }
-
-
-def write(output: Path, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Write all that was measured as JSON.
-
-    :param output: the file.
-    :param rows: what was measured.
-    :param notes: what one must know to read them.
-    """
-    content = {"machine": machine(), "notes": list(notes), "rows": [asdict(row) for row in rows]}
+    content = {"machine": machine, "notes": list(notes), "rows": [asdict(row) for row in rows]}
     output.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""How much is measured: all of it, or a little to see that everything works."""
+"""Sizes of the benchmarks: full, or small to see that everything works."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The sizes of all measures.
+    """Sizes of all benchmarks; durations are in seconds.
 
-    :param polling: triggers whose polls' CPU time is compared with a bare loop's.
-    :param rounds: how often each of the two is measured.
-    :param seconds: how long each time.
-    :param waiting: triggers whose memory is measured, and the sizes whose growth is.
-    :param blocking: triggers that start at once while the loop is watched.
-    :param watched: seconds for which it is watched.
-    :param idle: seconds for which an idle loop is watched.
-    :param requester: trainings that want their ends within the rate.
-    :param asking_seconds: seconds for which they may ask.
-    :param simulated: trainings of each length and kind in virtual time.
+    :param polling: triggers whose CPU time per poll is compared with a bare loop.
+    :param rounds: measurements of each of the two.
+    :param seconds: duration of each measurement.
+    :param waiting: numbers of triggers for memory and growth.
+    :param blocking: triggers that start while the event loop is watched.
+    :param watched: duration for which the event loop is watched.
+    :param idle: duration for which an idle event loop is watched.
+    :param finished: finished trainings that are polled within the rate limit.
+    :param finished_seconds: duration of that measurement.
+    :param simulated: trainings per length and scenario in virtual time.
     :param real: trainings in real time.
-    :param real_seconds: how long each of these takes.
-    :param interpreters: fresh interpreters that import an operator.
+    :param real_seconds: duration of each of them.
+    :param interpreters: new interpreters that import an operator.
     :param in_flight: numbers of trainings in flight under load.
-    :param load_target: the one of them that has a goal.
-    :param load_seconds: virtual seconds of the load that count, at least.
-    :param load_ends: ends of trainings that count, about, at least.
+    :param load_target: the number that has a goal.
+    :param load_seconds: minimum virtual duration of the load.
+    :param load_ends: approximate minimum number of trainings that end under load.
     :param batch: trainings that are submitted at once.
-    :param picture: where the picture of the load goes; ``None`` draws none.
-    :param page_runs: runs in the database of which pages are asked for.
-    :param page_requests: how often each page is.
-    :param moved: rows that are uploaded, and predicted from, as fast as may be.
-    :param moved_slowly: likewise, where each answer takes its time.
-    :param moved_rounds: how often each of these two, and the bare loop beside it.
-    :param moved_batches: batches that are uploaded within the rate.
-    :param moved_memory: numbers of rows with which memory is measured.
+    :param picture: file of the diagram; ``None`` for no diagram.
+    :param page_runs: DAG runs in the database.
+    :param page_requests: requests per page.
+    :param moved: rows to upload and to predict without a response delay.
+    :param moved_slowly: rows to upload and to predict with a response delay.
+    :param moved_rounds: measurements of each of these, and of the bare loop.
+    :param moved_batches: batches that are uploaded within the rate limit.
+    :param moved_memory: numbers of rows for memory.
     """
 
     polling: int
@@ -45,8 +45,8 @@ class Scale:
     blocking: int
     watched: float
     idle: float
-    requester: int
-    asking_seconds: float
+    finished: int
+    finished_seconds: float
     simulated: int
     real: int
     real_seconds: int
@@ -76,8 +76,8 @@ FULL = Scale(
     blocking=1000,
     watched=15,
     idle=15,
-    requester=1000,
-    asking_seconds=60,
+    finished=1000,
+    finished_seconds=60,
     simulated=500,
     real=30,
     real_seconds=10,
@@ -104,8 +104,8 @@ QUICK = Scale(
     blocking=30,
     watched=1,
     idle=1,
-    requester=10,
-    asking_seconds=2,
+    finished=10,
+    finished_seconds=2,
     simulated=5,
     real=5,
     real_seconds=3,

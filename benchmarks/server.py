@@ -1,8 +1,8 @@
-"""An Akkio that does as little as possible, so that the other side's cost shows; a program of its own.
+"""A minimal Akkio in its own process, which takes as little as possible of the measured time.
 
-It serves TLS on the loopback interface. What it answers of a training lies in the task id, so that it keeps no state:
-``running-…`` never ends, ``ended-…`` has ended, ``until-<seconds since the epoch>-…`` ends then. Of datasets and models
-it answers what :mod:`benchmarks.legacy` says. It takes orders from its standard input, one a line, and ends with it.
+It serves TLS on the loopback interface. The status of a training follows from its task ID: ``running-…`` never ends,
+``ended-…`` has ended, and ``until-<seconds since the epoch>-…`` ends at that time. :mod:`benchmarks.v1` serves datasets
+and predictions. The line ``counts`` on standard input prints the counts; the server stops at the end of its input.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.legacy import V1Api
-from dev.arrivals import Arrivals
+from benchmarks.v1 import V1Api
+from dev.request_counter import RequestCounter
 
 CHAIN, KEY, AUTHORITY = "chain.pem", "key.pem", "authority.pem"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
@@ -25,13 +25,13 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the server has seen since it was started.
+    """Counts since the start of the server.
 
-    :param requests: how many requests arrived.
-    :param refused: how many of them got a 429.
-    :param connections: how many connections were opened.
-    :param most_connections: how many were open at once, at most.
-    :param most_in_one_second: how many requests arrived within one second, at most.
+    :param requests: requests.
+    :param refused: requests that were rejected with HTTP 429.
+    :param connections: accepted connections.
+    :param most_connections: maximum number of concurrent connections.
+    :param most_in_one_second: maximum number of requests within one second.
     """
 
     requests: int
@@ -41,7 +41,7 @@ class Counts:
     most_in_one_second: int
 
 
-def _answer(status: str, body: object) -> bytes:
+def _response(status: str, body: object) -> bytes:
     return _with_head(status, json.dumps(body).encode())
 
 
@@ -49,37 +49,37 @@ def _with_head(status: str, text: bytes) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
 
 
-_RUNNING = _answer("200 OK", {"status": "IN_PROGRESS", "metadata": {"type": "IN_PROGRESS"}})
-_SUCCEEDED = _answer("200 OK", {"status": "SUCCEEDED", "metadata": {"type": "SUCCEEDED"}})
-_RESULT = _answer("200 OK", {"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
-_REFUSED = _answer("429 Too Many Requests", {"detail": "too many requests"})
+_RUNNING = _response("200 OK", {"status": "IN_PROGRESS", "metadata": {"type": "IN_PROGRESS"}})
+_SUCCEEDED = _response("200 OK", {"status": "SUCCEEDED", "metadata": {"type": "SUCCEEDED"}})
+_RESULT = _response("200 OK", {"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
+_REFUSED = _response("429 Too Many Requests", {"detail": "too many requests"})
 
 
 @dataclass(slots=True)
 class _Akkio:
-    """What all connections share.
+    """State that all connections share.
 
-    :param most_per_second: requests within one second that are answered; more get a 429. 0 answers all.
-    :param answer_seconds: how long each answer takes.
+    :param max_per_second: rate limit above which requests are rejected; 0 for no limit.
+    :param response_seconds: delay of each response.
     """
 
-    most_per_second: int
-    answer_seconds: float = 0.0
-    legacy: V1Api = field(default_factory=V1Api)
-    arrivals: Arrivals = field(default_factory=Arrivals)
+    max_per_second: int
+    response_seconds: float = 0.0
+    v1: V1Api = field(default_factory=V1Api)
+    counter: RequestCounter = field(default_factory=RequestCounter)
     refused: int = 0
     opened: int = 0
     most_open: int = 0
     open_now: int = 0
 
-    def answer(self, method: bytes, target: bytes, body: bytes) -> bytes:
-        in_one_second = self.arrivals.count()
-        if self.most_per_second and in_one_second > self.most_per_second:
+    def respond(self, method: bytes, target: bytes, body: bytes) -> bytes:
+        in_one_second = self.counter.count()
+        if self.max_per_second and in_one_second > self.max_per_second:
             self.refused += 1
             return _REFUSED
         path, _, query = target.partition(b"?")
         if path.endswith((b"/datasets", b"/models")):
-            return _with_head("200 OK", self.legacy.answer(method.decode(), path.decode(), query.decode(), body))
+            return _with_head("200 OK", self.v1.respond(method.decode(), path.decode(), query.decode(), body))
         _, task_id, endpoint = path.rsplit(b"/", 2)
         if endpoint == b"result":
             return _RESULT
@@ -89,14 +89,14 @@ class _Akkio:
         return _SUCCEEDED if kind == b"ended" else _RUNNING
 
     def counts(self) -> Counts:
-        arrivals = self.arrivals
-        return Counts(arrivals.total, self.refused, self.opened, self.most_open, arrivals.most_in_one_second)
+        counter = self.counter
+        return Counts(counter.total, self.refused, self.opened, self.most_open, counter.max_per_second)
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, with any number of requests.
+    """One connection.
 
-    :param akkio: what it shares with the others.
+    :param akkio: shared state.
     """
 
     def __init__(self, akkio: _Akkio) -> None:
@@ -125,13 +125,13 @@ class _Connection(asyncio.Protocol):
             del self._received[: self._wanted]
             self._wanted = 0
             method, target, _ = head.split(b" ", 2)
-            self._write(self._akkio.answer(method, target, body))
+            self._write(self._akkio.respond(method, target, body))
 
-    def _write(self, answer: bytes) -> None:
-        if self._akkio.answer_seconds:
-            asyncio.get_running_loop().call_later(self._akkio.answer_seconds, self._transport.write, answer)
+    def _write(self, response: bytes) -> None:
+        if self._akkio.response_seconds:
+            asyncio.get_running_loop().call_later(self._akkio.response_seconds, self._transport.write, response)
         else:
-            self._transport.write(answer)
+            self._transport.write(response)
 
 
 def _body_length(head: bytes) -> int:
@@ -139,23 +139,23 @@ def _body_length(head: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-def _take_orders(akkio: _Akkio, ended: asyncio.Event) -> None:
-    order = sys.stdin.readline()
-    if not order:
+def _read_command(akkio: _Akkio, ended: asyncio.Event) -> None:
+    command = sys.stdin.readline()
+    if not command:
         ended.set()
-    elif order.strip() == "counts":
+    elif command.strip() == "counts":
         print(json.dumps(asdict(akkio.counts())), flush=True)
     else:
-        raise ValueError(f"no such order: {order!r}")
+        raise ValueError(f"unknown command: {command!r}")
 
 
-async def _serve(folder: Path, most_per_second: int, answer_seconds: float) -> None:
+async def _serve(folder: Path, max_per_second: int, response_seconds: float) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / CHAIN, folder / KEY)
-    akkio, ended = _Akkio(most_per_second, answer_seconds), asyncio.Event()
+    akkio, ended = _Akkio(max_per_second, response_seconds), asyncio.Event()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(akkio), "127.0.0.1", 0, ssl=context, backlog=1024)
-    loop.add_reader(sys.stdin, _take_orders, akkio, ended)
+    loop.add_reader(sys.stdin, _read_command, akkio, ended)
     print(server.sockets[0].getsockname()[1], flush=True)
     await ended.wait()
 

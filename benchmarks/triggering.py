@@ -1,4 +1,4 @@
-"""Runs real triggers on one event loop, as a triggerer does, but without a triggerer."""
+"""Run real triggers on one event loop, as a triggerer does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 CONNECTION = "akkio_default"
 UNBOUNDED = 1e6
-"""Requests per second that no measure reaches."""
+"""Requests per second that no benchmark reaches."""
 
 
 def load_triggerer() -> None:
-    """Load what a triggerer has loaded before its first trigger, so that only the provider's own share counts.
+    """Import what a triggerer imports before its first trigger, so that it is not attributed to the provider.
 
-    What is loaded is taken out of garbage collection: a full collection of Airflow's own objects holds the loop up for
-    a tenth of a second or two, whatever the triggers do.
+    The imported objects are excluded from garbage collection: a full collection blocks the loop for 0.1 to 0.2 s,
+    whatever the triggers do.
     """
     import_module("airflow.jobs.triggerer_job_runner")
     gc.collect()
@@ -37,32 +37,32 @@ def load_triggerer() -> None:
 def connect(akkio: Loopback, requests_per_second: float = UNBOUNDED) -> None:
     """Define the connection of the triggers.
 
-    :param akkio: whom to talk to.
-    :param requests_per_second: what the account may ask for in a second.
+    :param akkio: the loopback server.
+    :param requests_per_second: rate limit of the connection.
     """
     extra = {"requests_per_second": requests_per_second, "verify": str(akkio.authority)}
     fields = {"conn_type": "akkio", "host": akkio.url, "password": "the-key", "extra": extra}
     os.environ[f"AIRFLOW_CONN_{CONNECTION.upper()}"] = json.dumps(fields)
 
 
-def trigger(akkio_task_id: str, poll_interval: float | None = None, **known: Any) -> AkkioTrainTrigger:
-    """Return a trigger that waits for up to a day.
+def trigger(akkio_task_id: str, poll_interval: float | None = None, **options: Any) -> AkkioTrainTrigger:
+    """Return a trigger with a deadline in one day.
 
-    :param akkio_task_id: which training; see :mod:`benchmarks.server` for what its name means.
-    :param poll_interval: seconds between two questions; default the trigger's own pace.
-    :param known: what else the trigger is told.
+    :param akkio_task_id: Akkio task ID; see :mod:`benchmarks.server` for its meaning.
+    :param poll_interval: seconds between two polls; default the trigger's polling schedule.
+    :param options: other parameters of the trigger.
     """
     from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 
     now = time.time()
-    known = {"submitted_at": now, "deadline": now + 86400, **known}
+    options = {"submitted_at": now, "deadline": now + 86400, **options}
     return AkkioTrainTrigger(
-        akkio_task_id=akkio_task_id, poll_interval=poll_interval, akkio_conn_id=CONNECTION, **known
+        akkio_task_id=akkio_task_id, poll_interval=poll_interval, akkio_conn_id=CONNECTION, **options
     )
 
 
 async def event_of(one: AkkioTrainTrigger) -> TriggerEvent:
-    """Run a trigger, and return its event."""
+    """Run a trigger and return its event."""
     async for event in one.run():
         return event
     raise RuntimeError("the trigger ended without an event")
@@ -70,10 +70,7 @@ async def event_of(one: AkkioTrainTrigger) -> TriggerEvent:
 
 @asynccontextmanager
 async def running(triggers: Sequence[AkkioTrainTrigger]) -> AsyncIterator[list[asyncio.Task[TriggerEvent]]]:
-    """Run triggers until the block ends; like a triggerer, let others run between the start of one and the next.
-
-    :param triggers: which.
-    """
+    """Run triggers until the block ends; like a triggerer, yield to the loop between two starts."""
     tasks = []
     try:
         for one in triggers:
@@ -86,8 +83,8 @@ async def running(triggers: Sequence[AkkioTrainTrigger]) -> AsyncIterator[list[a
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def raise_of(tasks: Sequence[asyncio.Task[TriggerEvent]]) -> None:
-    """Raise what ended a wait that should go on."""
+def check(tasks: Sequence[asyncio.Task[TriggerEvent]]) -> None:
+    """Raise an error if a trigger has finished."""
     for task in tasks:
         if task.done():
-            raise RuntimeError(f"a wait ended early: {task.result()}")
+            raise RuntimeError(f"a trigger has finished early: {task.result()}")

@@ -1,4 +1,4 @@
-"""An event loop on which waiting takes no time, and an account that asks a model of Akkio on it."""
+"""An event loop on which time passes without waiting, and a client that talks to a simulated Akkio on it."""
 
 from __future__ import annotations
 
@@ -9,102 +9,125 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
-from airflow_provider_akkio.api.http import Request, Response, TransportError
+from airflow_provider_akkio.api.http import Flow, Request, Response, Sleep
 from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.client.asynchronous import AsynchronousClient, SessionPool
+from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult
 from airflow_provider_akkio.client.rate_limit import RateLimiter, RequestQueue
 
 START = 1e6
-"""When virtual time begins; zero means "before all others" where requests queue."""
+"""Virtual start time; a request that is due at zero precedes all others in the queue."""
 
-ANSWER_SECONDS = 0.05
-"""What an answer takes; Akkio looks at the training after half of it."""
+RESPONSE_SECONDS = 0.05
+"""Seconds until a response arrives; Akkio evaluates the request after half of it."""
 
-ACCOUNT = ClientConfig("akkio_default", BaseUrl("https://akkio.invalid"), "the-key")
+CONFIG = ClientConfig("akkio_default", BaseUrl("https://akkio.invalid"), "the-key")
 
 _Result = TypeVar("_Result")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Sets its clock forward where another loop would sleep."""
+    """Advances its clock where another loop would sleep."""
 
     def __init__(self) -> None:
         self._now = START
-        super().__init__(_Skipping(self._skip))
+        super().__init__(_NonBlockingSelector(self._advance))
 
     def time(self) -> float:
-        """Return the virtual present."""
+        """Return the virtual time."""
         return self._now
 
-    def _skip(self, seconds: float) -> None:
+    def _advance(self, seconds: float) -> None:
         self._now += seconds
 
 
-class _Skipping(selectors.SelectSelector):
+class _NonBlockingSelector(selectors.SelectSelector):
     """Never waits.
 
-    :param skip: told the seconds that it would have waited.
+    :param advance: called with the seconds for which another selector would have waited.
     """
 
-    def __init__(self, skip: Callable[[float], None]) -> None:
+    def __init__(self, advance: Callable[[float], None]) -> None:
         super().__init__()
-        self._skip = skip
+        self._advance = advance
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise RuntimeError("everybody waits for something that will not come")
+            raise RuntimeError("deadlock: every task waits for something that never happens")
         if timeout > 0:
-            self._skip(timeout)
+            self._advance(timeout)
         return []
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a coroutine on a :class:`VirtualLoop`, and return its result."""
+    """Run a coroutine on a :class:`VirtualLoop` and return its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 
 
-def status_answer(status: str, estimate_seconds: float | None = None) -> Response:
-    """Return Akkio's answer to a question for the status."""
+def status_response(status: str, estimate_seconds: float | None = None) -> Response:
+    """Return Akkio's response to a poll."""
     metadata = {} if estimate_seconds is None else {"estimate_seconds": estimate_seconds}
-    return answer_with({"status": status, "metadata": metadata})
+    return _json_response({"status": status, "metadata": metadata})
 
 
-def answer_with(body: Mapping[str, Any]) -> Response:
-    """Return an answer with a body."""
+def _json_response(body: Mapping[str, Any]) -> Response:
     return Response(200, json.dumps(body).encode())
 
 
-RUNNING, SUCCEEDED = status_answer("IN_PROGRESS"), status_answer("SUCCEEDED")
-RESULT = answer_with({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
+RUNNING, SUCCEEDED = status_response("IN_PROGRESS"), status_response("SUCCEEDED")
+RESULT = _json_response({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
 
 
-class VirtualClient(AsynchronousClient):
-    """The real client, its queue and its rate_limiter, on a virtual loop, with a model in place of the network.
+def poll_and_fetch(api: AkkioApi, training: SubmittedTraining, deadline: float) -> Flow[TrainingResult]:
+    """Poll until a training is done and fetch its result: all requests of a training after its submission."""
+    state = yield from api.poll_until_done(training, deadline)
+    return (yield from api.result(training.akkio_task_id, state.location, deadline))
 
-    It is not entered: it has no connection that had to be closed.
 
-    :param shared: what the clients of the account share; see :func:`virtual_session`.
-    :param answer: what Akkio says to a request that arrives now.
+class VirtualAccount:
+    """The trainings of one process and account, with the real rate limiter and queue.
+
+    :param requests_per_second: rate limit.
     """
 
-    def __init__(self, shared: SessionPool, answer: Callable[[Request], Response]) -> None:
-        super().__init__(ACCOUNT)
-        clock = asyncio.get_running_loop().time
-        self.api = AkkioApi(ACCOUNT, clock=clock, seconds_per_round=self._seconds_per_round)
-        self._pool = shared
-        self._answer = answer
+    def __init__(self, requests_per_second: float) -> None:
+        self.clock = asyncio.get_running_loop().time
+        self._queue = RequestQueue(RateLimiter(requests_per_second, self.clock))
+        self._requests_per_second = requests_per_second
+        self._polling = 0
 
-    async def _send(self, _pool: SessionPool, request: Request) -> Response | TransportError:
-        await asyncio.sleep(ANSWER_SECONDS / 2)
-        answer = self._answer(request)
-        await asyncio.sleep(ANSWER_SECONDS / 2)
-        return answer
+    async def poll_and_fetch(
+        self, training: SubmittedTraining, deadline: float, respond: Callable[[Request], Response]
+    ) -> None:
+        """Poll a training until it is done and fetch its result.
 
+        :param training: submitted training.
+        :param deadline: time by the loop's clock.
+        :param respond: returns Akkio's response to a request that arrives now.
+        """
+        api = AkkioApi(CONFIG, clock=self.clock, seconds_per_round=lambda: self._polling / self._requests_per_second)
+        flow, reply = poll_and_fetch(api, training, deadline), None
+        self._polling += 1
+        try:
+            while True:
+                step = flow.send(reply)
+                if isinstance(step, Sleep):
+                    await asyncio.sleep(step.seconds)
+                    reply = None
+                else:
+                    reply = await self._exchange(step, respond)
+        except StopIteration:
+            return
+        finally:
+            self._polling -= 1
 
-def virtual_session(requests_per_second: float) -> SessionPool:
-    """Return what the clients of one account share, with an rate_limiter by the running loop's clock.
-
-    :param requests_per_second: what the account may ask for in a second.
-    """
-    return SessionPool(RequestQueue(RateLimiter(requests_per_second, asyncio.get_running_loop().time)), sessions={})
+    async def _exchange(self, request: Request, respond: Callable[[Request], Response]) -> Response:
+        acquired_at, response = await self._queue.acquire(request.due_at), None
+        try:
+            await asyncio.sleep(RESPONSE_SECONDS / 2)
+            response = respond(request)
+            await asyncio.sleep(RESPONSE_SECONDS / 2)
+            return response
+        finally:
+            self._queue.rate_limiter.release(acquired_at, response)
+            self._queue.wake_next()

@@ -1,1 +1,1 @@
-"""Tools of the checkout, no part of the package: a real Airflow on one machine, the demo, the checks."""
+"""Development tools: a local Airflow, the demo, the version matrix and the release build. Not part of the package."""

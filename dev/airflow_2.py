@@ -1,4 +1,4 @@
-"""What is another in Airflow 2: its programs, its settings, and the first version of its REST API."""
+"""Differences of Airflow 2: its components, its settings and version 1 of its REST API."""
 
 from __future__ import annotations
 
@@ -12,20 +12,14 @@ from typing import Any
 from dev.airflow_api import AirflowApi
 
 IS_INSTALLED = version("apache-airflow").startswith("2.")
-_PREFIX = re.compile(r"^\[[^]]*\] \{[^}]*\} [A-Z]+ - ", re.MULTILINE)
-"""The time, the place and the level of a line in a log."""
-_PACKAGE = re.compile(r"^(\w+\.)+(?=\w+: )", re.MULTILINE)
-"""Where an exception is from, before its name."""
-
 COMPONENTS = ("scheduler", "dag-processor", "webserver", "triggerer")
+
+_LOG_PREFIX = re.compile(r"^\[[^]]*\] \{[^}]*\} [A-Z]+ - ", re.MULTILINE)
+_EXCEPTION_MODULE = re.compile(r"^(\w+\.)+(?=\w+: )", re.MULTILINE)
 
 
 def settings(folder: Path, port: int) -> dict[str, str]:
-    """Return the settings that Airflow 3 has not, or not under these names; nobody needs to log in.
-
-    :param folder: Airflow's, where a file for its web server is written.
-    :param port: where that listens.
-    """
+    """Return the settings that Airflow 3 does not have or names differently; no login is required."""
     config = folder / "webserver_config.py"
     config.write_text('AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = False\n')
     return {
@@ -38,41 +32,34 @@ def settings(folder: Path, port: int) -> dict[str, str]:
         "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port),
         "AIRFLOW__WEBSERVER__WORKERS": "1",
-        "XDG_RUNTIME_DIR": str(folder),  # where gunicorn has a socket, else one for all of a person's servers
+        "XDG_RUNTIME_DIR": str(folder),  # gunicorn's socket; the default is shared by all servers of the user
     }
 
 
 class Airflow2Api(AirflowApi):
-    """Speaks to a local Airflow 2, in which everybody is an administrator."""
+    """Client of a local Airflow 2 without a login."""
 
     root = "api/v1"
-    ordered = ""
+    order = ""
     health = "api/v1/health"
 
-    def trigger(self, dag_id: str, seconds: float = 60, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run of a DAG, once the DAG processor has found it, and return the run's id.
-
-        :param dag_id: which DAG.
-        :param seconds: how long to wait for the DAG at most.
-        :param conf: the run's parameters; default those of the DAG.
-        """
-        self.wait_for_dag(dag_id, seconds)
-        return str(self._request("POST", f"dags/{dag_id}/dagRuns", {"conf": conf or {}})["dag_run_id"])
-
     def asset_events(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return the ``extra`` of the dataset events that a DAG's tasks made, the oldest first."""
+        """Return the ``extra`` of a DAG's dataset events, the oldest first."""
         path = f"datasets/events?source_dag_id={dag_id}&order_by=timestamp"
         return [event["extra"] for event in self._request("GET", path)["dataset_events"]]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Return the log of a task's try, as text; each exception is a line with its class and message."""
+        """Return the log of an attempt as text; an exception is a line with its class and message."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
-        answer = self._answer("GET", f"{path}?full_content=true&map_index={map_index}", None, Accept="text/plain")
-        answer.encoding = "utf-8"
-        return _PACKAGE.sub("", _PREFIX.sub("", answer.text))
+        response = self._send("GET", f"{path}?full_content=true&map_index={map_index}", None, Accept="text/plain")
+        response.encoding = "utf-8"
+        return _EXCEPTION_MODULE.sub("", _LOG_PREFIX.sub("", response.text))
+
+    def _run_body(self, conf: Mapping[str, Any]) -> dict[str, Any]:
+        return {"conf": conf}
 
     def _xcom_query(self, map_index: int) -> str:
         return f"map_index={map_index}&stringify=false"
 
-    def _log_in(self) -> None:
-        """Do nothing: nobody needs to."""
+    def _authenticate(self) -> None:
+        """Do nothing: every user is an administrator."""

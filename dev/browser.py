@@ -1,29 +1,28 @@
-"""``make browser``: Debian's Chromium, for the tests that look at Airflow's page."""
+"""``make browser``: install Chromium for the browser tests."""
 
 from __future__ import annotations
 
 import shutil
 
-from dev import debian
+from dev.debian import install_packages
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _PACKAGES = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
 
 
 def find_browser() -> str | None:
-    """Return the path of a Chromium, ``None`` if there is none."""
+    """Return the path of Chromium if it is installed."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 def main() -> None:
-    """Install Chromium where it is missing and can be had; else say so, which is no error: its tests are skipped."""
+    """Install Chromium if it is missing; a failure is not an error, because the browser tests are then skipped."""
     if find_browser():
         return
     print(f"installing {', '.join(_PACKAGES)} for the browser tests", flush=True)
-    if reason := debian.install(*_PACKAGES):
+    if reason := install_packages(*_PACKAGES):
         print(
-            f"NO CHROMIUM: the browser tests will be skipped. Install Debian's package chromium to run them; {reason}",
-            flush=True,
+            f"CHROMIUM IS MISSING: the browser tests will be skipped. Install Debian's chromium. {reason}", flush=True
         )
 
 

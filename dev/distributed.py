@@ -1,314 +1,224 @@
-"""What ``docker-compose.yaml`` describes, as processes on one machine."""
+"""The services of ``docker-compose.yaml`` as processes on one machine, with an embedded PostgreSQL, without Docker."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from graphlib import TopologicalSorter
 from pathlib import Path
+from re import findall
 from socket import create_connection
+from typing import Any
 
-from dev import debian, own_hostname
+import yaml
+
+from dev import own_hostname
 from dev.airflow_api import AirflowApi
-from dev.compose import NotUnderstoodError, Service, moved, services_of, variables_of
-from dev.database import ServerProgram, prepared_database
-from dev.processes import free_ports, uninterrupted, wait_until
-from dev.programs import Programs, foreign_environment, installed_program
+from dev.database import embedded_database
+from dev.debian import install_packages
+from dev.processes import (
+    Program,
+    Programs,
+    deferred_signals,
+    environment_without,
+    free_ports,
+    run_to_completion,
+    wait_until,
+)
 from dev.stack import PROJECT
 
 COMPOSE_FILE = PROJECT / "docker-compose.yaml"
-SERVERS = ("postgres", "redis", "api-server", "sandbox")
-"""The services that others reach by their name, the sandbox last."""
-FERNET_KEY = "AIRFLOW_FERNET_KEY"
-_AIRFLOW, _POSTGRES, _REDIS = "airflow-with-akkio", "postgres", "redis"
-_CELERY_WORKER = ("celery", "worker")
-_REDIS_IN_TOOLS = "redis-check-rdb"
-_ONCE_SECONDS = 180.0
+SERVERS = ("redis", "api-server", "sandbox")
+_MIGRATION_SECONDS = 180.0
 _HEALTHY_SECONDS = 300.0
 
 
-@dataclass(frozen=True)
-class Place:
-    """What takes the place of what containers give.
+def random_secrets(text: str) -> dict[str, str]:
+    """Return a new secret for each variable of a Compose file, by its reference in the file."""
+    references = set(findall(r"\$\{\w+:\?[^}]+\}", text))
+    fernet_key = urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return {one: fernet_key if "FERNET" in one else secrets.token_hex(32) for one in references}
 
-    :param folder: for everything that is written.
-    :param ports: of the loopback interface, by the name of the service that listens there.
-    :param log_ports: where each container serves its logs.
-    :param addresses: host and port by the name of the service that they stand for.
-    :param folders: folders by the one of this project that the file mounts, where another one is to stand for it.
+
+def read_services(text: str, replacements: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the services of a Compose file, each after its dependencies.
+
+    :raises ValueError: if the file does not contain the old text.
     """
-
-    folder: Path
-    ports: Mapping[str, int]
-    log_ports: Mapping[str, int]
-    addresses: Mapping[str, str]
-    folders: Mapping[str, Path]
-
-    @property
-    def programs(self) -> Path:
-        """The folder with the programs that the machine lacks."""
-        return self.folder / "programs"
-
-    def home(self, container: str) -> Path:
-        """Return the folder that a container of Airflow's has for itself."""
-        return self.folder / "homes" / container
+    for old, new in replacements.items():
+        if old not in text:
+            raise ValueError(f"{COMPOSE_FILE.name} does not contain {old!r}")
+        text = text.replace(old, new)
+    services: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
+    order = TopologicalSorter({name: set(service.get("depends_on", ())) for name, service in services.items()})
+    return {name: services[name] for name in order.static_order()}
 
 
-@dataclass(frozen=True)
-class Part:
-    """One container as a program.
-
-    :param name: the container's name.
-    :param service: what the file says of it.
-    :param command: the program and its arguments; of PostgreSQL, none before its data are there.
-    :param settings: its environment, but for what this machine's has besides.
-    """
-
-    name: str
-    service: Service
-    command: tuple[str, ...]
-    settings: Mapping[str, str]
-
-
-def parts_of(services: Sequence[Service], place: Place) -> list[Part]:
-    """Return the programs for all containers of a file.
-
-    :param services: what the file says.
-    :param place: where they are to run.
-    :raises NotUnderstoodError: if one of them cannot be a program of this machine.
-    """
-    return [_part(service, name, place) for service in services for name in service.containers]
-
-
-def random_secrets(names: set[str]) -> dict[str, str]:
-    """Return a new secret for each of a file's variables; all of them are secrets.
-
-    :param names: the variables.
-    """
-    keys = {name: secrets.token_hex(32) for name in names}
-    return keys | {FERNET_KEY: urlsafe_b64encode(secrets.token_bytes(32)).decode()}
+def containers(name: str, service: Mapping[str, Any]) -> list[str]:
+    """Return the names of a service's containers."""
+    replicas = service.get("deploy", {}).get("replicas", 1)
+    return [name] if replicas == 1 else [f"{name}-{number}" for number in range(1, replicas + 1)]
 
 
 @dataclass
 class DistributedStack(Programs):
-    """The stack of the file while it runs.
+    """The running services."""
 
-    :param parts: all of its programs, by name.
-    :param place: where they run.
-    """
+    services: Mapping[str, Mapping[str, Any]]
+    ports: Mapping[str, int]
 
-    parts: Mapping[str, Part]
-    place: Place
+    def __post_init__(self) -> None:
+        names = [name for service_name, service in self.services.items() for name in containers(service_name, service)]
+        reserved = list(self.ports.values())
+        drawn = free_ports(len(reserved) + len(names), preferred=reserved)
+        self._log_ports = dict(zip(names, drawn[len(reserved) :], strict=True))
 
     @cached_property
     def api(self) -> AirflowApi:
-        """Airflow's REST API, with the login that the API server made up; there once it is healthy."""
-        passwords = self.place.home("api-server") / "simple_auth_manager_passwords.json.generated"
+        """Airflow's REST API, with the login that the API server has generated."""
+        passwords = self._home("api-server") / "simple_auth_manager_passwords.json.generated"
         [login] = json.loads(passwords.read_text()).items()
-        return AirflowApi(self.place.ports["api-server"], login)
-
-    def names(self, service: str) -> list[str]:
-        """Return the names of the programs of some services.
-
-        :param service: how the service's name begins.
-        """
-        return [name for name, part in self.parts.items() if part.service.name.startswith(service)]
+        return AirflowApi(self.ports["api-server"], login)
 
     def start(self) -> None:
-        """Start everything, each behind what it depends on."""
-        for part in self.parts.values():
-            environment = {**foreign_environment(), "PATH": self._path, **part.settings}
-            if not part.service.goes_on:
-                self.run_to_end(part.name, part.command, environment, _ONCE_SECONDS)
-            elif _kind(part.service) == _POSTGRES:
-                server = self._prepare_database(part)
-                self.run(part.name, server.command, environment, user=server.user, ends_at=server.ends_at)
-            else:
-                self.run(part.name, part.command, environment)
-            if part.name in self.place.ports:
-                self._wait_for_port(part.name)
-
-    @property
-    def _path(self) -> str:
-        """Where programs are looked for that a command names."""
-        return os.pathsep.join((str(self.place.programs), str(Path(sys.executable).parent), os.environ["PATH"]))
-
-    def wait_until_healthy(self) -> None:
-        """Wait until Airflow says that all is well, every triggerer has been heard of and every worker is ready."""
-        bare = AirflowApi(self.place.ports["api-server"])
-        watched = list(self.programs.values())
-        wait_until(bare.is_healthy, "a healthy Airflow", _HEALTHY_SECONDS, watched)
-        triggerers, workers = self.names("triggerer"), self.names("worker")
+        """Start all containers' programs, each after its dependencies, and wait until they are healthy."""
+        for service_name, service in self.services.items():
+            for name in containers(service_name, service):
+                self._start(name, service_name, service)
+            if service_name in self.ports:
+                wait_until(partial(self._is_listening, service_name), f"the port of {service_name}", _HEALTHY_SECONDS)
+        programs = list(self.programs.values())
+        health = AirflowApi(self.ports["api-server"])
+        wait_until(health.is_healthy, "a healthy Airflow", _HEALTHY_SECONDS, programs)
+        triggerers = {name for name in self.programs if name.startswith("triggerer")}
         wait_until(
-            lambda: set(self.api.jobs("TriggererJob")) >= set(triggerers), "every triggerer", _HEALTHY_SECONDS, watched
+            lambda: triggerers <= set(self.api.live_hosts("TriggererJob")), "all triggerers", _HEALTHY_SECONDS, programs
         )
-        for name in workers:
-            wait_until(partial(self.worker_is_ready, name), f"{name}, ready,", _HEALTHY_SECONDS, watched)
-
-    def worker_is_ready(self, name: str) -> bool:
-        """Return whether a worker's log says that it takes tasks."""
-        return f"celery@{name} ready" in self.programs[name].log.read_text(errors="replace")
-
-    def _prepare_database(self, part: Part) -> ServerProgram:
-        settings = part.settings
-        return prepared_database(
-            self.folder / "database",
-            self.place.ports[part.name],
-            name=settings["POSTGRES_DB"],
-            user=settings["POSTGRES_USER"],
-            password=settings["POSTGRES_PASSWORD"],
+        workers = [program for program in programs if program.name.startswith("worker")]
+        wait_until(
+            lambda: all(f"celery@{worker.name} ready" in worker.output() for worker in workers),
+            "all workers",
+            _HEALTHY_SECONDS,
+            programs,
         )
 
-    def _wait_for_port(self, name: str) -> None:
-        def listens() -> bool:
-            with suppress(OSError), create_connection(("127.0.0.1", self.place.ports[name]), 1):
-                return True
-            return False
+    def _start(self, name: str, service_name: str, service: Mapping[str, Any]) -> None:
+        environment = self._environment(name, service)
+        if service.get("restart") == "no":
+            command = self._command(name, service_name, service)
+            run_to_completion(Program(name, command, environment, self.output / f"{name}.log"), _MIGRATION_SECONDS)
+        else:
+            self.run(name, self._command(name, service_name, service), environment)
 
-        wait_until(listens, f"{name}, listening,", _HEALTHY_SECONDS, [self.programs[name]])
+    def _command(self, name: str, service_name: str, service: Mapping[str, Any]) -> list[str]:
+        command = service["command"]
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+        address = ["--host", "127.0.0.1", "--port", str(self.ports.get(service_name))]
+        match service_name:
+            case "redis":  # the words after the shell's script are its $0 and "$@"
+                return [*words, "redis", "--bind", *address[1:], "--dir", str(self.folder)]
+            case "sandbox":
+                return [*service["entrypoint"], *address]
+            case "pool":
+                return words
+            case "api-server":
+                return ["airflow", *words, *address]
+            case "worker":
+                return ["airflow", *words, "--celery-hostname", name]
+            case _:
+                return ["airflow", *words]
+
+    def _environment(self, name: str, service: Mapping[str, Any]) -> dict[str, str]:
+        programs = (self.folder / "programs", Path(sys.executable).parent, os.environ["PATH"])
+        environment = environment_without("AIRFLOW_") | {"PATH": os.pathsep.join(map(str, programs))}
+        environment |= {key: str(value) for key, value in service.get("environment", {}).items()}
+        if not service["image"].startswith("airflow"):
+            return environment
+        self._home(name).mkdir(parents=True)
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        (self._home(name) / "logs").symlink_to(logs)
+        log_port = self._log_ports[name]
+        return environment | {
+            "AIRFLOW_HOME": str(self._home(name)),
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": f"{own_hostname.__name__}.{own_hostname.own_hostname.__name__}",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port),
+            own_hostname.VARIABLE: name,
+            "PYTHONPATH": str(PROJECT),
+        }
+
+    def _home(self, name: str) -> Path:
+        return self.folder / "homes" / name
+
+    def _is_listening(self, name: str) -> bool:
+        self.programs[name].check()
+        with suppress(OSError), create_connection(("127.0.0.1", self.ports[name]), 1):
+            return True
+        return False
 
 
 @contextmanager
 def running_distributed_stack(
     *, dags: Path, sandbox_port: int, akkio: str, say: Callable[[str], None]
 ) -> Iterator[DistributedStack]:
-    """Run everything that the file describes until the ``with`` block ends; nothing is left of it.
+    """Run all services until the ``with`` block ends, then stop them and delete their files.
 
-    :param dags: the folder with its DAG files, in the place of the examples that the file mounts.
-    :param sandbox_port: where the sandbox listens.
-    :param akkio: host and port of what stands before the sandbox.
-    :param say: told what is going on.
-    :raises SystemExit: if there is no Redis, and none can be had.
+    :param akkio: host and port of the proxy in front of the sandbox.
+    :raises SystemExit: if Redis is missing and cannot be installed.
     """
     text = COMPOSE_FILE.read_text(encoding="utf-8")
-    services = services_of(text, random_secrets(variables_of(text)))
+    ports = dict(zip(SERVERS, [*free_ports(len(SERVERS) - 1), sandbox_port], strict=True))
     with ExitStack() as cleanup:
-        with uninterrupted():
+        with deferred_signals():
             folder = Path(tempfile.mkdtemp(prefix="akkio-stack-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        ports, log_ports = drawn_ports(services, sandbox_port)
-        addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()} | {"sandbox": akkio}
-        place = Place(folder, ports, log_ports, addresses, {"./example_dags": dags})
-        provide_redis(place.programs, say)
-        parts = {part.name: part for part in parts_of(services, place)}
-        stack = DistributedStack(folder, parts, place)
-        for name in parts:
-            _make_home(place, name)
-        cleanup.callback(stack.end)
-        say(f"starting {', '.join(parts)}")
+        _provide_redis(folder / "programs", say)
+        database = cleanup.enter_context(embedded_database(folder / "database"))
+        replacements = {
+            "//airflow:${POSTGRES_PASSWORD:?set POSTGRES_PASSWORD}@postgres/airflow": database.url("").partition(":")[
+                2
+            ],
+            **random_secrets(text),
+            "@redis:6379/": f"@127.0.0.1:{ports['redis']}/",
+            "//api-server:8080/": f"//127.0.0.1:{ports['api-server']}/",
+            "//sandbox:8765": f"//{akkio}",
+            "/opt/airflow/dags": str(dags),
+            "$$": "$",
+        }
+        services = read_services(text, replacements)
+        del services["postgres"]
+        stack = DistributedStack(folder, services, ports)
+        cleanup.callback(stack.stop)
+        say(f"starting {', '.join(services)}")
         stack.start()
-        say("all of them run; waiting until they are healthy")
-        stack.wait_until_healthy()
         yield stack
 
 
-def provide_redis(folder: Path, say: Callable[[str], None]) -> None:
-    """See to it that there is a ``redis-server``, on the path or in a folder.
+def _provide_redis(folder: Path, say: Callable[[str], None]) -> None:
+    """Make ``redis-server`` available in a folder if it is missing.
 
-    Debian's package of that name also starts a service, for which nobody has asked. The same program is in redis-tools,
-    and serves when it is called so.
-
-    :param folder: made, and given a ``redis-server``, where the path has none.
-    :param say: told if something is installed.
-    :raises SystemExit: if it cannot be had.
+    Debian's package redis-server would also start a service. The program redis-check-rdb of the package redis-tools is
+    the same executable, and acts as a server under the name ``redis-server``.
     """
     if shutil.which("redis-server"):
         return
-    if shutil.which(_REDIS_IN_TOOLS) is None:
+    reason: str | None = None
+    if shutil.which("redis-check-rdb") is None:
         say("installing Debian's redis-tools")
-        if reason := debian.install("redis-tools"):
-            raise SystemExit(f"NO REDIS: put a redis-server on the path, of whatever origin; {reason}")
-    program = shutil.which(_REDIS_IN_TOOLS)
+        reason = install_packages("redis-tools")
+    program = shutil.which("redis-check-rdb")
     if program is None:
-        raise SystemExit(f"NO REDIS: put a redis-server on the path; Debian's redis-tools has no {_REDIS_IN_TOOLS}")
+        raise SystemExit(f"REDIS IS MISSING: install redis-server. {reason or ''}")
     folder.mkdir()
     (folder / "redis-server").symlink_to(program)
-
-
-def drawn_ports(services: Sequence[Service], sandbox_port: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Return a port for each server, and one for each container's logs; all differ.
-
-    :param services: what the file says.
-    :param sandbox_port: the one that the sandbox has been promised.
-    """
-    containers = [name for service in services for name in service.containers]
-    _, *drawn = free_ports(len(SERVERS) + len(containers), preferred=[sandbox_port])
-    of_servers = [drawn.pop() for _ in SERVERS[:-1]]
-    return dict(zip(SERVERS, [*of_servers, sandbox_port], strict=True)), dict(zip(containers, drawn, strict=True))
-
-
-def _kind(service: Service) -> str:
-    return service.image.partition(":")[0]
-
-
-def _part(service: Service, name: str, place: Place) -> Part:
-    mounts = {where: str(place.folders.get(folder, PROJECT / folder)) for where, folder in service.mounts.items()}
-    settings = {key: moved(value, place.addresses, mounts) for key, value in service.environment.items()}
-    kind = _kind(service)
-    if kind == _POSTGRES:
-        return Part(name, service, (), settings)
-    if kind == _REDIS:
-        port = str(place.ports[name])
-        # What follows a shell's script is its $0, and then its "$@".
-        options = (_REDIS, "--bind", "127.0.0.1", "--port", port, "--dir", str(place.folder))
-        return Part(name, service, (*service.command, *options), settings)
-    if kind != _AIRFLOW:
-        raise NotUnderstoodError(f"Nobody knows how to run {service.image} without a container.")
-    if service.entrypoint:
-        return Part(name, service, (*_entrypoint(service), *_listening(service, place)), settings)
-    return Part(name, service, _airflow_command(service, name, place), {**settings, **_container_settings(name, place)})
-
-
-def _entrypoint(service: Service) -> tuple[str, ...]:
-    program, *arguments = service.entrypoint
-    if program != "python":
-        raise NotUnderstoodError(f"Service {service.name} starts {program}, which is no program of this project's.")
-    return (sys.executable, *arguments)
-
-
-def _listening(service: Service, place: Place) -> tuple[str, ...]:
-    """Return a server's arguments with the address of this machine in the place of its container's."""
-    given = dict(zip(service.command[::2], service.command[1::2], strict=True))
-    if set(given) != {"--host", "--port"}:
-        raise NotUnderstoodError(f"Service {service.name} is told {' '.join(service.command)}.")
-    return ("--host", "127.0.0.1", "--port", str(place.ports[service.name]))
-
-
-def _airflow_command(service: Service, name: str, place: Place) -> tuple[str, ...]:
-    if service.command[0] == "bash":
-        return service.command
-    command = (installed_program("airflow"), *service.command)
-    if service.name in place.ports:
-        return (*command, "--host", "127.0.0.1", "--port", str(place.ports[service.name]))
-    if service.command[:2] == _CELERY_WORKER:
-        return (*command, "--celery-hostname", name)
-    return command
-
-
-def _container_settings(name: str, place: Place) -> dict[str, str]:
-    """Return what one container of Airflow's has to itself: a folder, a name, and the port of its log server."""
-    log_port = str(place.log_ports[name])
-    return {
-        "AIRFLOW_HOME": str(place.home(name)),
-        "AIRFLOW__CORE__HOSTNAME_CALLABLE": f"{own_hostname.__name__}.{own_hostname.own_hostname.__name__}",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": log_port,
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": log_port,
-        own_hostname.VARIABLE: name,
-        "PYTHONPATH": str(PROJECT),
-    }
-
-
-def _make_home(place: Place, name: str) -> None:
-    """Make a container's own folder, with the folder of logs in it that all share."""
-    logs = place.folder / "logs"
-    logs.mkdir(exist_ok=True)
-    place.home(name).mkdir(parents=True)
-    (place.home(name) / "logs").symlink_to(logs)

@@ -1,10 +1,9 @@
-"""``make matrix``: all tests without a browser with each supported Airflow and Python, in environments of their own."""
+"""``make matrix``: run the tests (except browser tests) with each supported version of Airflow and Python."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,17 +16,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
 from packaging.requirements import Requirement
 from packaging.version import parse
 
-from dev.distributions import PACKAGE
-from dev.processes import Program, ProgramEndedError, completed, end_together, uninterrupted
-from dev.programs import foreign_environment
+from dev.processes import (
+    Program,
+    ProgramExitedError,
+    deferred_signals,
+    environment_without,
+    run_to_completion,
+    stop_all,
+)
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
-from dev.versions import OLDEST, PAGE, SUPPORTED, USUAL, Outcome, Version, write_outcome
+from dev.versions import DEFAULT, SUPPORTED, Version
 
+PACKAGE = "airflow_provider_akkio"
 TEST_TOOLS = (
     "apache-airflow-providers-postgres",
     "asyncpg",
@@ -41,287 +45,173 @@ TEST_TOOLS = (
     "statsd",
     "trustme",
 )
-CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-{airflow}/constraints-{python}.txt"
 TESTS = ("tests", "--ignore=tests/browser", "--ignore=tests/chaos", "--ignore=tests/repository")
 NEWER_THAN_AIRFLOW = ("aiohttp", "apache-airflow-providers-common-compat")
-"""What works with every Airflow since 2.11, and this package needs newer than most of them came with."""
-AT_ONCE = 3
-"""How many versions are tested at once: with two cores, since the tests often wait."""
-LONGEST = 45 * 60.0
-"""Seconds that the tests of one version may take."""
+"""Packages that this package requires in versions newer than those at the time of older Airflow releases."""
 
 _UV = Path(sys.executable).with_name("uv")
-_PERCENT = re.compile(r"\[ *(\d+)%\]")
-_LINES_OF_FAILURES = 80
-_SECONDS_BETWEEN_REPORTS = 60.0
-_SECONDS_TO_CLEAN_UP = 60.0
-"""What tests that are broken off need to end their Airflow, and a PostgreSQL that is in no session of theirs."""
+_MAX_RUNNING = 3
+_MAX_SECONDS = 45 * 60.0
+_CLEANUP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What the tests of one version need.
-
-    :param version: which.
-    :param folder: holds its environment, a copy of the tests, and what they write.
-    :param sources: what the project held when its wheel was built.
-    :param wheel: the package.
-    """
+class Environment:
+    """A virtual environment for one version."""
 
     version: Version
     folder: Path
     sources: Path
     wheel: Path
 
-    def install(self) -> str:
-        """Make the environment, and return how what is beside Airflow was chosen."""
-        python = self.folder / "environment" / "bin" / "python"
+    @property
+    def python(self) -> str:
+        """The environment's Python."""
+        return str(self.folder / "environment" / "bin" / "python")
+
+    def install(self) -> None:
+        """Create the environment and install Airflow, the package and the test tools."""
+        self.folder.mkdir()
         self._uv("venv", "--quiet", "--python", self.version.python, str(self.folder / "environment"))
-        how, beside = self._choice()
-        lowest = ("--resolution", "lowest-direct") if self.version.beside == OLDEST else ()
-        package, tools = self.folder / "package.txt", self.folder / "tools.txt"
-        airflow = self._file("airflow.in", f"apache-airflow=={self.version.airflow}")
-        self._resolve(package, *beside, *lowest, "--all-extras", str(airflow), str(self.sources / "pyproject.toml"))
-        self._resolve(
-            tools, *beside, "--constraint", str(package), str(self._file("tools.in", *TEST_TOOLS)), str(airflow)
-        )
-        install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python))
-        self._uv(*install, "--requirement", str(package), "--requirement", str(tools))
+        limits = self._limits()
+        resolution = ("--resolution", "lowest-direct") if self.version.lowest else ()
+        airflow = self._write("airflow.in", f"apache-airflow=={self.version.airflow}")
+        package, tools = str(self.folder / "package.txt"), str(self.folder / "tools.txt")
+        pyproject = str(self.sources / "pyproject.toml")
+        self._compile(package, *limits, *resolution, "--all-extras", airflow, pyproject)
+        self._compile(tools, *limits, "--constraint", package, self._write("tools.in", *TEST_TOOLS), airflow)
+        install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", self.python)
+        self._uv(*install, "--requirement", package, "--requirement", tools)
         self._uv(*install, "--no-deps", str(self.wheel))
-        self._uv("pip", "check", "--quiet", "--python", str(python))
-        if lowest and (higher := not_lowest(package.read_text(encoding="utf-8"))):
-            raise ValueError(f"not the oldest that pyproject.toml allows: {', '.join(higher)}")
-        return how
+        self._uv("pip", "check", "--quiet", "--python", self.python)
+        if self.version.lowest and (newer := newer_than_required(Path(package).read_text(encoding="utf-8"))):
+            raise ValueError(f"newer than the lower bound in pyproject.toml: {', '.join(newer)}")
 
-    def start(self, beside: str) -> Running:
-        """Start the tests, on a copy of all that the repository holds but the package.
-
-        :param beside: how what is beside Airflow was chosen.
-        """
-        _copy_without_package(self.sources, self.folder / "checkout")
-        outcome, output = self.folder / "outcome.json", self.folder / "tests.log"
+    def start_tests(self) -> Program:
+        """Start pytest in a copy of the project without the package, so that the installed one is tested."""
+        checkout = self.folder / "checkout"
+        shutil.copytree(self.sources, checkout, ignore=shutil.ignore_patterns(PACKAGE))
         (self.folder / "tmp").mkdir()
-        python = self.folder / "environment" / "bin" / "python"
-        command = (str(python), "-m", "pytest", *TESTS, "--tb=short", f"--outcome={outcome}")
-        environment = foreign_environment("PYTHON") | {"TMPDIR": str(self.folder / "tmp")}
-        program = Program.start(
+        environment = environment_without("AIRFLOW_", "PYTHON") | {"TMPDIR": str(self.folder / "tmp")}
+        return Program(
             self.version.name,
-            command,
+            (self.python, "-m", "pytest", *TESTS, "--tb=short"),
             environment,
-            output,
-            folder=self.folder / "checkout",
-            ends_at=signal.SIGINT,
-            grace=_SECONDS_TO_CLEAN_UP,
-        )
-        return Running(self.version, beside, program, outcome, time.monotonic())
+            self.folder / "tests.log",
+            folder=checkout,
+            stop_signal=signal.SIGINT,
+            grace=_CLEANUP_SECONDS,
+        ).start()
 
-    def _choice(self) -> tuple[str, tuple[str, ...]]:
-        """Return how the versions of all else are chosen, and what tells uv so."""
+    def _limits(self) -> tuple[str, ...]:
+        """Return uv's options that exclude versions released after this Airflow."""
         if self.version.released is None:
-            return "newest", ()
-        is_oldest = self.version.beside == OLDEST  # which no constraints are
-        if not is_oldest and (constraints := _constraints(self.version)):
-            return "Airflow's constraints", ("--constraint", str(self._file("constraints.txt", constraints)))
-        apart = [f"{name}=false" for name in NEWER_THAN_AIRFLOW]
-        exceptions = [word for one in apart for word in ("--exclude-newer-package", one)]
-        how = f"{'oldest; the rest ' if is_oldest else ''}newest of {self.version.released}"
-        return how, ("--exclude-newer", self.version.released, *exceptions)
+            return ()
+        unlimited = [("--exclude-newer-package", f"{name}=false") for name in NEWER_THAN_AIRFLOW]
+        return ("--exclude-newer", self.version.released, *(word for option in unlimited for word in option))
 
-    def _resolve(self, output: Path, *arguments: str) -> None:
-        python = ("--python-version", self.version.python)
-        self._uv("pip", "compile", "--quiet", "--no-header", "--no-annotate", *python, *arguments, "-o", str(output))
+    def _compile(self, output: str, *arguments: str) -> None:
+        options = ("--quiet", "--no-header", "--no-annotate", "--python-version", self.version.python)
+        self._uv("pip", "compile", *options, *arguments, "-o", output)
 
-    def _file(self, name: str, *lines: str) -> Path:
+    def _write(self, name: str, *lines: str) -> str:
         path = self.folder / name
         path.write_text("\n".join(lines), encoding="utf-8")
-        return path
+        return str(path)
 
     def _uv(self, *arguments: str) -> None:
+        pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+        path = os.pathsep.join([os.environ["PATH"], *map(str, pyenv.glob("versions/*/bin"))])
         name = f"uv {' '.join(arguments[:2])} for {self.version.name}"
-        completed(name, (str(_UV), *arguments), _with_all_pythons(), self.folder / "install.log", 900)
-
-
-@dataclass(frozen=True)
-class Running:
-    """Tests that have been started.
-
-    :param version: with which version.
-    :param beside: how what is beside that Airflow was chosen.
-    :param program: their program.
-    :param counts: where they leave what became of them.
-    :param began_at: when, by the monotonic clock.
-    """
-
-    version: Version
-    beside: str
-    program: Program
-    counts: Path
-    began_at: float
-
-    def has_ended(self) -> bool:
-        """Return whether they are over; those that take too long are ended."""
-        if time.monotonic() - self.began_at > LONGEST:
-            return True
-        return self.program.process.poll() is not None
-
-    def progress(self) -> str:
-        """Return how far they are."""
-        percents = _PERCENT.findall(self.program.log.read_text(errors="replace"))
-        return f"{self.version.name} {percents[-1] if percents else 0} %"
-
-    def judge(self) -> tuple[Outcome | None, list[str]]:
-        """End them, and return what was found, and what is wrong, with the end of what the tests printed."""
-        self.program.end()
-        try:
-            outcome = Outcome.read(self.version, self.beside, self.counts)
-        except (OSError, ValueError) as error:
-            return None, [
-                f"{self.version.name}: the tests broke off, or took over {LONGEST:.0f} s: {error}",
-                self._printed(),
-            ]
-        faults = outcome.faults()
-        if not faults and self.program.process.returncode != 0:
-            faults = [f"{self.version.name}: the tests ended with status {self.program.process.returncode}."]
-        return outcome, [*faults, self._printed()] if faults else []
-
-    def _printed(self) -> str:
-        return "\n".join(self.program.log.read_text(errors="replace").splitlines()[-_LINES_OF_FAILURES:])
+        log = self.folder / "install.log"
+        run_to_completion(Program(name, (str(_UV), *arguments), os.environ | {"PATH": path}, log), 900)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Test the versions that are asked for, and keep what was found if that is wanted, or if they are all.
-
-    :param arguments: what follows the program's name; default those of the command line.
-    """
-    options = _read(arguments)
-    named = {one.name: one for one in SUPPORTED}
-    asked = [named[name] for name in options.versions] or list(USUAL)
-    keeps = options.keep or set(asked) >= set(USUAL)
+    """Test the versions that are given on the command line."""
+    supported = {version.name: version for version in SUPPORTED}
+    parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
+    parser.add_argument(
+        "versions",
+        nargs="*",
+        metavar="VERSION",
+        help=f"of {', '.join(supported)}; default all except those with Python 3.14",
+    )
+    names = parser.parse_args(arguments).versions
+    if unknown := set(names) - set(supported):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; supported: {', '.join(supported)}")
+    versions = [supported[name] for name in names] or list(DEFAULT)
     say = stopwatch()
     with interruptible(status=130):
-        faults = _test(asked, say, write_outcome if keeps else lambda _: None)
-    if keeps:
-        say(f"{PAGE.relative_to(PROJECT)} has what was found of those with which all is well")
-    if faults:
-        sys.exit("\n".join(["NOT ALL IS WELL:", *faults]))
-    say(f"all is well with {', '.join(one.name for one in asked)}")
+        failures = _test(versions, say)
+    if failures:
+        sys.exit("\n".join(["FAILED:", *failures]))
+    say(f"all tests pass with {', '.join(version.name for version in versions)}")
 
 
-def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
-    names = [one.name for one in SUPPORTED]
-    apart = ", ".join(one.name for one in SUPPORTED if one not in USUAL)
-    parser.add_argument(
-        "versions", nargs="*", metavar="VERSION", help=f"of {'; '.join(names)}; default all of them but {apart}"
-    )
-    parser.add_argument("--keep", action="store_true", help="write what is found of some into docs/versions.md, too")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.versions) - set(names):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {'; '.join(names)}")
-    return options
-
-
-def _test(versions: Sequence[Version], say: Callable[[str], None], keep: Callable[[Outcome], None]) -> list[str]:
-    """Test some versions, several at once, keep what was found where all is well, and return what is wrong."""
-    faults: list[str] = []
+def _test(versions: Sequence[Version], say: Callable[[str], None]) -> list[str]:
+    """Test several versions at once and return the failures, with the last output."""
+    failures: list[str] = []
     with ExitStack() as cleanup:
-        with uninterrupted():
+        with deferred_signals():
             folder = Path(tempfile.mkdtemp(prefix="akkio-matrix-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        say("building the wheel")
         sources = folder / "sources"
         _copy_project(sources)
-        wheel = _build(folder, sources)
-        waiting = [Trial(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)]
-        running: list[Running] = []
-        cleanup.callback(lambda: end_together([one.program for one in running]))
-        told_at = time.monotonic()
+        say("building the wheel")
+        command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(sources))
+        run_to_completion(Program("build", command, os.environ, folder / "build.log"), 120)
+        [wheel] = folder.glob("*.whl")
+        waiting = [
+            Environment(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)
+        ]
+        running: dict[Program, float] = {}
+        cleanup.callback(lambda: stop_all(running))
         while waiting or running:
-            if waiting and len(running) < AT_ONCE:
-                trial = waiting.pop(0)
+            if waiting and len(running) < _MAX_RUNNING:
+                environment = waiting.pop(0)
+                name = environment.version.name
                 try:
-                    beside = trial.install()
-                except (ProgramEndedError, TimeoutError, ValueError) as error:
-                    faults.append(f"{trial.version.name}: {error}")
+                    environment.install()
+                except (ProgramExitedError, TimeoutError, ValueError) as error:
+                    failures.append(f"{name}: {error}")
                     continue
-                say(f"{trial.version.name}: testing, with {beside}")
-                with uninterrupted():
-                    running.append(trial.start(beside))
-            for ended in [one for one in running if one.has_ended()]:
-                running.remove(ended)
-                outcome, wrong = ended.judge()
-                if outcome and not wrong:
-                    keep(outcome)
-                faults += wrong
-                passed = f"{outcome.total:,} tests passed" if outcome else "the tests broke off"
-                say(f"{ended.version.name}: {passed}{'; NOT ALL IS WELL' if wrong else ''}")
-            if running and time.monotonic() - told_at > _SECONDS_BETWEEN_REPORTS:
-                told_at = time.monotonic()
-                say(f"  {'; '.join(one.progress() for one in running)}")
+                say(f"{name}: testing")
+                with deferred_signals():
+                    running[environment.start_tests()] = time.monotonic() + _MAX_SECONDS
+            for program, deadline in list(running.items()):
+                if program.process.poll() is None and time.monotonic() < deadline:
+                    continue
+                program.stop()
+                del running[program]
+                summary = program.tail().rpartition("\n")[2]
+                say(f"{program.name}: {summary}")
+                if program.process.returncode != 0 or " skipped" in summary:
+                    failures.append(
+                        f"{program.name}: pytest exited with {program.process.returncode}\n{program.tail()}"
+                    )
             time.sleep(0.2)
-    return faults
+    return failures
 
 
-def _with_all_pythons() -> dict[str, str]:
-    """Return this program's environment, in which uv finds what pyenv has installed as well."""
-    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    return os.environ | {"PATH": os.pathsep.join([os.environ["PATH"], *map(str, root.glob("versions/*/bin"))])}
-
-
-def not_lowest(resolved: str) -> list[str]:
-    """Return the requirements of ``pyproject.toml`` that were not taken at their lowest version.
-
-    :param resolved: the chosen versions, as ``uv pip compile`` writes them.
-    """
+def newer_than_required(resolved: str) -> list[str]:
+    """Return the direct dependencies whose version is not the lower bound in ``pyproject.toml``."""
     chosen = dict(line.split()[0].split("==") for line in resolved.splitlines() if "==" in line)
-    metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = metadata["optional-dependencies"].values()
-    required = map(Requirement, [*metadata["dependencies"], *(one for extra in extras for one in extra)])
-    lowest = {one.name: parse(limit.version) for one in required for limit in one.specifier if limit.operator == ">="}
-    return [f"{name} is {chosen[name]}" for name, version in lowest.items() if parse(chosen[name]) != version]
-
-
-def _constraints(version: Version) -> str | None:
-    """Return Airflow's constraints, without those of what this package needs in a newer version; ``None`` offline."""
-    try:
-        answer = requests.get(CONSTRAINTS.format(airflow=version.airflow, python=version.python), timeout=20)
-    except (requests.ConnectionError, requests.Timeout):
-        return None
-    if not answer.ok:
-        raise ValueError(f"Airflow's constraints cannot be had: HTTP {answer.status_code} at {answer.url}")
-    apart = tuple(f"{name}==" for name in NEWER_THAN_AIRFLOW)
-    return "\n".join(line for line in answer.text.splitlines() if not line.startswith(apart))
-
-
-def _build(folder: Path, sources: Path) -> Path:
-    """Build the wheel, and return where it is."""
-    command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"))
-    completed("the build of the wheel", (*command, str(sources)), os.environ, folder / "build.log", 120)
-    [wheel] = (folder / "dist").glob("*.whl")
-    return wheel
-
-
-def _copy_without_package(sources: Path, folder: Path) -> None:
-    """Copy all but the package, so that the tests find the one that is installed."""
-    shutil.copytree(sources, folder, ignore=shutil.ignore_patterns(PACKAGE))
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    required = map(Requirement, [*project["dependencies"], *(name for extra in extras for name in extra)])
+    lowest = {one.name: bound.version for one in required for bound in one.specifier if bound.operator == ">="}
+    return [f"{name} is {chosen[name]}" for name, bound in lowest.items() if parse(chosen[name]) != parse(bound)]
 
 
 def _copy_project(folder: Path) -> None:
-    """Copy the project, so that every version is tested with the same, whatever is edited meanwhile."""
-    for name in _files_of_the_project():
+    """Copy all files that git does not ignore, so that later changes do not affect running tests."""
+    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
         if (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
-
-
-def _files_of_the_project() -> list[str]:
-    """Return what git does not ignore; in an unpacked sdist, what is in no hidden folder."""
-    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False, text=True)
-    if listed.returncode == 0:
-        return [name for name in listed.stdout.split("\0") if name]
-    found = [path.relative_to(PROJECT) for path in PROJECT.rglob("*")]
-    return [str(path) for path in found if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The name of a container, where several share a machine."""
+"""Host names for several containers' programs on one machine."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ VARIABLE = "STACK_HOSTNAME"
 
 
 def own_hostname() -> str:
-    """Return the name that this process goes by; for ``[core] hostname_callable``."""
+    """Return the host name of this process, for Airflow's ``[core] hostname_callable``."""
     return os.environ[VARIABLE]

@@ -1,4 +1,4 @@
-"""Programs that run beside this one, and end with it."""
+"""Start, watch and stop programs together with every process that they start."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,167 +16,218 @@ from typing import Self
 
 import psutil
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that ask a program to end."""
-GRACE = 3.0
-"""Seconds that a program that is asked to end has for it, and then those that it started."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_SECONDS = 3.0
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold the signals that end this program back until the block has ended.
-
-    Whatever is started must also be noted, so that it is ended; between the two, no exception may come.
-    """
-    held_back: list[int] = []
-    handlers = {number: signal.signal(number, lambda caught, _: held_back.append(caught)) for number in ENDINGS}
+def deferred_signals() -> Iterator[None]:
+    """Deliver stop signals only after the block, so that no program starts without being registered for cleanup."""
+    received: list[int] = []
+    handlers = {number: signal.signal(number, lambda caught, _: received.append(caught)) for number in STOP_SIGNALS}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for caught in held_back:
+        for caught in received:
             signal.raise_signal(caught)
 
 
-class ProgramEndedError(RuntimeError):
-    """A program that should go on has ended."""
+def environment_without(*prefixes: str) -> dict[str, str]:
+    """Return this process's environment without the variables that start with one of the prefixes."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
-@dataclass
+def installed_program(name: str) -> str:
+    """Return the path of a program in the current virtual environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+class ProgramExitedError(RuntimeError):
+    """A program exited too early or with a status other than 0."""
+
+
+@dataclass(eq=False)
 class Program:
-    """A program in a session of its own, so that whatever it starts ends with it.
+    """A program in its own session.
 
-    The processes that it starts may have groups of their own, as Airflow's tasks do, or sessions, as PostgreSQL's do.
+    Its processes may create their own process groups (Airflow's tasks) or sessions (PostgreSQL).
 
-    :param name: what to call it in messages.
-    :param command: the program and its arguments.
-    :param environment: its whole environment.
-    :param log: where its output goes.
-    :param process: its first process.
-    :param user: who it runs as; ``None`` for who runs this.
-    :param ends_at: the signal that asks it to end.
-    :param grace: seconds that its first process has to end by itself.
+    :param log: file to which the output is appended.
+    :param folder: working directory; default the current one.
+    :param stop_signal: signal that asks the program to stop.
+    :param grace: seconds that its first process has to stop before it is killed.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    process: subprocess.Popen[bytes]
-    user: str | None = None
-    ends_at: int = signal.SIGTERM
-    grace: float = GRACE
-    _known: set[psutil.Process] = field(default_factory=set, repr=False)
+    folder: Path | None = None
+    stop_signal: int = signal.SIGTERM
+    grace: float = GRACE_SECONDS
+    process: subprocess.Popen[bytes] = field(init=False, repr=False)
+    _known: set[psutil.Process] = field(default_factory=set, init=False, repr=False)
 
-    @classmethod
-    def start(
-        cls,
-        name: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        log: Path,
-        *,
-        folder: Path | None = None,
-        user: str | None = None,
-        ends_at: int = signal.SIGTERM,
-        grace: float = GRACE,
-    ) -> Self:
-        """Start a program.
-
-        :param name: what to call it in messages.
-        :param command: the program and its arguments.
-        :param environment: its whole environment.
-        :param log: file to append its output to.
-        :param folder: where it starts; default this program's own.
-        :param user: who is to run it, which needs root; default who runs this.
-        :param ends_at: the signal that asks it to end; default SIGTERM.
-        :param grace: seconds that its first process has to end by itself; default three.
-        """
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
+    def start(self) -> Self:
+        """Start the program, or start it again after it has exited."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._known.clear()
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=user,
             )
-        return cls(name, command, environment, log, process, user, ends_at, grace)
+        return self
 
     def members(self) -> list[psutil.Process]:
-        """Return all of its processes that are alive: those of its session, and whoever they have started."""
-        all_processes = {one.pid: one for one in psutil.process_iter(["ppid"])}
+        """Return the live processes of the program's session and all their descendants."""
+        all_processes = {process.pid: process for process in psutil.process_iter(["ppid"])}
         found = {pid for pid in all_processes if _session_of(pid) == self.process.pid}
         while children := {pid for pid, one in all_processes.items() if one.info["ppid"] in found} - found:
             found |= children
-        # A process in a session of its own is nobody's child once the program's first process is gone.
+        # A process in another session has no ancestor here any more once the first process has exited.
         self._known.update(all_processes[pid] for pid in found)
-        return [one for one in tuple(self._known) if is_alive(one)]
+        return [process for process in tuple(self._known) if is_alive(process)]
 
-    def check(self) -> None:
-        """Raise :class:`ProgramEndedError`, with the end of its log, if the program has ended."""
-        if (code := self.process.poll()) is not None:
-            raise ProgramEndedError(f"{self.name} ended with status {code}:\n{self.tail()}")
+    def output(self) -> str:
+        """Return everything that the program has printed."""
+        return self.log.read_text(errors="replace")
 
     def tail(self) -> str:
-        """Return the end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
+        """Return the last lines that the program has printed."""
+        return "\n".join(self.output().splitlines()[-25:])
 
-    def ask_to_end(self) -> None:
-        """Send the first process and its group the signal that asks it to end."""
-        self.members()
+    def check(self) -> None:
+        """Raise :class:`ProgramExitedError`, with the last output, if the program has exited."""
+        if (status := self.process.poll()) is not None:
+            raise ProgramExitedError(f"{self.name} exited with status {status}:\n{self.tail()}")
+
+    def stop(self) -> None:
+        """Stop all processes: send the stop signal, and SIGKILL after the grace period."""
+        stop_all([self])
+
+    def request_stop(self) -> None:
+        """Send the stop signal to the program's process group."""
+        self.members()  # remembers processes in other sessions while their parents are alive
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, self.ends_at)
+            os.killpg(self.process.pid, self.stop_signal)
 
-    def end(self) -> None:
-        """End all of it: gently, and by force after its grace."""
-        self.ask_to_end()
-        self.see_end()
-
-    def see_end(self) -> None:
-        """Wait until all of it has ended, by force after its grace."""
+    def wait_for_stop(self) -> None:
+        """Wait for all processes; kill those that are alive after the grace period."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(self.grace)
-        ends_at = time.monotonic() + GRACE
-        while self.members() and time.monotonic() < ends_at:
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.members() and time.monotonic() < deadline:
             time.sleep(0.05)
         self.kill()
 
-    def freeze(self) -> None:
-        """Stop all of its processes where they are."""
-        for member in self.members():
-            with suppress(psutil.NoSuchProcess):
-                member.suspend()
-
-    def thaw(self) -> None:
-        """Let all of its processes go on."""
-        for member in self.members():
-            with suppress(psutil.NoSuchProcess):
-                member.resume()
-
     def kill(self) -> None:
-        """Send all of its processes SIGKILL, as if its machine went away, and wait for the first."""
+        """Send SIGKILL to all processes, as if the machine went away, and wait for the first one."""
         while members := self.members():
-            for member in members:
+            for process in members:
                 with suppress(psutil.NoSuchProcess):
-                    member.kill()
+                    process.kill()
             self.process.poll()
         self.process.wait()
 
 
-def end_together(programs: Collection[Program]) -> None:
-    """End some programs: all are asked, once, before any is waited for.
+def stop_all(programs: Collection[Program]) -> None:
+    """Stop programs in parallel: send every stop signal before waiting for the first program."""
+    for program in programs:
+        program.request_stop()
+    for program in programs:
+        program.wait_for_stop()
 
-    :param programs: them.
+
+@dataclass
+class Programs:
+    """Programs that share a folder and stop together.
+
+    :param folder: folder for everything that they write.
+    :param programs: running programs by name.
     """
-    for program in programs:
-        program.ask_to_end()
-    for program in programs:
-        program.see_end()
+
+    folder: Path
+    programs: dict[str, Program] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def output(self) -> Path:
+        """The folder with one log file per program."""
+        return self.folder / "output"
+
+    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start a program in the background."""
+        with deferred_signals():
+            self.programs[name] = Program(name, command, environment, self.output / f"{name}.log").start()
+
+    def restart_exited(self) -> None:
+        """Restart every program that has exited, as a service manager would."""
+        for program in list(self.programs.values()):
+            if program.process.poll() is not None:
+                with deferred_signals():
+                    program.start()
+
+    def stop(self) -> None:
+        """Stop all programs."""
+        stop_all(self.programs.values())
+
+
+def run_to_completion(program: Program, seconds: float) -> str:
+    """Run a program, stop everything that it started, and return its output.
+
+    :param program: program that is not running yet.
+    :raises ProgramExitedError: if its exit status is not 0; the message has the last output.
+    :raises TimeoutError: if it is still running at the time limit.
+    """
+    with ExitStack() as cleanup:
+        with deferred_signals():
+            program.start()
+            cleanup.callback(program.stop)
+        try:
+            status = program.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            message = f"{program.name} is still running after {seconds:.0f} s:\n{program.tail()}"
+            raise TimeoutError(message) from None
+        if status != 0:
+            program.check()
+    return program.output()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process exists and is not a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
+    """Return different free ports of the loopback interface."""
+    with ExitStack() as held:
+        return [held.enter_context(_listener(port)).getsockname()[1] for port in (*preferred, *[0] * count)[:count]]
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float, watched: Sequence[Program] = ()) -> None:
+    """Wait for a condition.
+
+    :raises ProgramExitedError: if one of the watched programs exits.
+    :raises TimeoutError: at the time limit; the message has the last output of the watched programs.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        for program in watched:
+            program.check()
+        if time.monotonic() > deadline:
+            outputs = [f"Last output of {program.name}:\n{program.tail()}" for program in watched]
+            raise TimeoutError("\n".join((f"{what} did not happen within {seconds:.0f} s", *outputs)))
+        time.sleep(0.2)
 
 
 def _session_of(pid: int) -> int | None:
@@ -185,70 +237,8 @@ def _session_of(pid: int) -> int | None:
         return None
 
 
-def is_alive(process: psutil.Process) -> bool:
-    """Return whether a process still does something: a zombie does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def completed(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, seconds: float) -> str:
-    """Run a program to its end, and return its output; whatever it started ends with it.
-
-    :param name: what to call it in messages.
-    :param command: the program and its arguments.
-    :param environment: its whole environment.
-    :param log: file to append its output to.
-    :param seconds: how long it may take.
-    :raises ProgramEndedError: if its status is not 0; the message has the end of its output.
-    :raises TimeoutError: if the time runs out.
-    """
-    with ExitStack() as cleanup:
-        with uninterrupted():
-            program = Program.start(name, command, environment, log)
-            cleanup.callback(program.end)
-        try:
-            status = program.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{name} did not end within {seconds:.0f} s:\n{program.tail()}") from None
-        if status != 0:
-            program.check()
-    return log.read_text(errors="replace")
-
-
-def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
-    """Return ports of the loopback interface on which nothing listens.
-
-    :param count: how many; they differ from each other.
-    :param preferred: the first ones, where they are free.
-    """
-    with ExitStack() as held:
-        return [held.enter_context(_listener(port)).getsockname()[1] for port in (*preferred, *[0] * count)[:count]]
-
-
 def _listener(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError:
         return socket.create_server(("127.0.0.1", 0))
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float, watched: Sequence[Program] = ()) -> None:
-    """Wait for a condition.
-
-    :param condition: asked several times a second.
-    :param what: what is waited for, for the message.
-    :param seconds: how long at most.
-    :param watched: programs without which the condition cannot come true.
-    :raises ProgramEndedError: if one of them ends.
-    :raises TimeoutError: if the time runs out; the message has the end of what each of them printed.
-    """
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        for program in watched:
-            program.check()
-        if time.monotonic() > ends_at:
-            printed = [f"{program.name} printed last:\n{program.tail()}" for program in watched]
-            raise TimeoutError("\n".join((f"{what} did not happen within {seconds:.0f} s", *printed)))
-        time.sleep(0.2)

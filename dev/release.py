@@ -1,256 +1,149 @@
-"""``make release``: an sdist and a wheel of what is committed, in ``dist/``, once all checks have let them pass."""
+"""``make release``: build an sdist and a wheel of the last commit, check them and copy them to ``dist/``."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dev.changelog import CHANGELOG, Release, read_changelog
-from dev.distributions import PACKAGE, sdist_faults, version_of, wheel_faults
-from dev.processes import Program, ProgramEndedError, completed, uninterrupted, wait_until
-from dev.programs import foreign_environment
+from dev.processes import Program, ProgramExitedError, deferred_signals, environment_without, run_to_completion
 from dev.stack import PROJECT
 from dev.terminal import interruptible, stopwatch
 
 DIST = PROJECT / "dist"
-NAME = "airflow-provider-akkio"
-UPLOAD = ".venv/bin/twine upload dist/*"
-"""What a person runs next."""
-
+NAME, PACKAGE = "airflow-provider-akkio", "airflow_provider_akkio"
 _EXTRAS = "openlineage,parquet,sandbox"
-_IMPORTS = "import airflow_provider_akkio.{0}.akkio"
-_IMPORTS_ALL = f"""
+_IMPORT_ALL = f"""
 import importlib, pkgutil, {PACKAGE} as package
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     if not module.name.endswith(".__main__"):
         importlib.import_module(module.name)
 """
-_GREETING = "Akkio sandbox at http://"
 
 
 class CheckFailedError(Exception):
-    """What was built must not be released; the message says why."""
+    """The distributions must not be released."""
 
 
 @dataclass(frozen=True)
-class Built:
-    """What was built of one tree of files.
+class Runner:
+    """Runs programs without the checkout and without the user's settings."""
 
-    :param sdist: the source distribution.
-    :param wheel: the wheel.
-    :param sources: the files that they were built of, from the project's root on.
-    """
+    folder: Path
 
-    sdist: Path
-    wheel: Path
-    sources: frozenset[str]
-
-
-class Workshop:
-    """Runs programs, none of which sees the checkout or a setting of the person who started this.
-
-    :param folder: holds everything that they write.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._environment = foreign_environment("PYTHON") | {
-            "AIRFLOW_HOME": str(folder / "airflow"),
+    def run(self, *command: str | Path, **environment: str) -> str:
+        """Run a program and return its output; an empty environment variable is removed."""
+        words = [str(word) for word in command]
+        variables = environment_without("AIRFLOW_", "PYTHON") | {
+            "AIRFLOW_HOME": str(self.folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "UV_CONSTRAINT": str(PROJECT / "requirements-dev.txt"),  # of the tools that build, the versions known here
+            "UV_CONSTRAINT": str(PROJECT / "requirements-dev.txt"),
         }
-        self._count = 0
-
-    def run(self, command: Sequence[str | Path], seconds: float = 300, **environment: str) -> str:
-        """Run a program, and return its output.
-
-        :param command: the program and its arguments.
-        :param seconds: how long it may take.
-        :param environment: variables that it gets besides; an empty one is not set.
-        :raises ProgramEndedError: if it fails; the message has the end of its output.
-        """
-        words = [str(word) for word in command]
-        variables = {name: value for name, value in (self._environment | environment).items() if value}
-        return completed(" ".join(words), words, variables, self._log(), seconds)
-
-    def run_until(self, greeting: str, command: Sequence[str | Path], seconds: float = 60) -> None:
-        """Run a program that goes on, and end it once it has said what shows that it is well.
-
-        :param greeting: what it says.
-        :param command: the program and its arguments.
-        :param seconds: how long that may take.
-        :raises ProgramEndedError: if it ends before.
-        :raises TimeoutError: if it does not say so.
-        """
-        words, log = [str(word) for word in command], self._log()
-        with ExitStack() as cleanup:
-            with uninterrupted():
-                program = Program.start(" ".join(words), words, self._environment, log)
-                cleanup.callback(program.end)
-            wait_until(lambda: greeting in log.read_text(errors="replace"), f"{greeting!r}", seconds, [program])
-
-    def python(self, *arguments: str | Path) -> str:
-        """Run this project's own Python, which does not look for modules in the current folder."""
-        return self.run([sys.executable, "-P", *arguments])
-
-    def _log(self) -> Path:
-        self._count += 1
-        return self.folder / "output" / f"{self._count}.log"
+        variables = {name: value for name, value in (variables | environment).items() if value}
+        log = self.folder / "output" / f"{len(list(self.folder.glob('output/*')))}.log"
+        return run_to_completion(Program(" ".join(words), words, variables, log), 600)
 
 
 def main() -> None:
-    """Build and check what is committed, and put it into ``dist/``."""
+    """Build and check the distributions."""
     say = stopwatch()
     with interruptible(status=130), ExitStack() as cleanup:
-        with uninterrupted():
+        with deferred_signals():
             folder = Path(tempfile.mkdtemp(prefix="akkio-release-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
-            _release(Workshop(folder), say)
-        except (CheckFailedError, ProgramEndedError, TimeoutError) as error:
+            _release(Runner(folder), say)
+        except (CheckFailedError, ProgramExitedError, TimeoutError) as error:
             raise SystemExit(f"NOT RELEASED: {error}") from error
 
 
-def _release(workshop: Workshop, say: Callable[[str], None]) -> None:
-    commit, tree = _committed(workshop)
-    say(f"building what is committed as {commit}")
-    releases = _changelog(tree)
-    built = _build(workshop, tree)
-    _check_contents(built, say)
-    workshop.python("-m", "twine", "check", "--strict", built.sdist, built.wheel)
-    say("twine finds nothing wrong with their metadata")
-    _check_that_the_sdist_builds_the_wheel(workshop, built)
-    say("the unpacked sdist builds the same wheel, byte for byte")
-    say("installing the wheel into an empty environment (a minute, if nothing is in uv's cache)")
-    _check_installed(workshop, built.wheel, say)
-    instruction = _what_is_next(workshop, releases, version_of(built.wheel).public)
-    _put_into_dist(built)
-    say(f"{built.sdist.name} and {built.wheel.name} are in dist/")
-    say(instruction)
-
-
-def _committed(workshop: Workshop) -> tuple[str, Path]:
-    """Return which commit it is, and a folder with its files."""
-    git = ("git", "-C", PROJECT)
-    if not (PROJECT / ".git").exists():
-        raise CheckFailedError("it is made of what is committed, and this folder is no clone of the repository.")
-    archive, tree = workshop.folder / "committed.tar", workshop.folder / "committed"
-    workshop.run([*git, "archive", "--output", archive, "HEAD"])
+def _release(runner: Runner, say: Callable[[str], None]) -> None:
+    archive, tree, built = (runner.folder / name for name in ("commit.tar", "commit", "built"))
+    runner.run("git", "-C", PROJECT, "archive", "--output", archive, "HEAD")
     with tarfile.open(archive) as opened:
         opened.extractall(tree, filter="data")
-    return workshop.run([*git, "rev-parse", "--short", "HEAD"]).strip(), tree
-
-
-def _changelog(tree: Path) -> list[Release]:
-    try:
-        return read_changelog((tree / CHANGELOG.name).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckFailedError(str(error)) from error
-
-
-def _build(workshop: Workshop, tree: Path) -> Built:
-    sources = frozenset(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file())
-    built = workshop.folder / "built"
-    _build_isolated(workshop, "--sdist", "--wheel", "--outdir", built, tree)
+    say("building the last commit")
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # for uv
+    runner.run(sys.executable, "-P", "-m", "build", "--installer", "uv", "--outdir", built, tree, PATH=path)
     [sdist], [wheel] = built.glob("*.tar.gz"), built.glob("*.whl")
-    return Built(sdist, wheel, sources)
-
-
-def _build_isolated(workshop: Workshop, *arguments: str | Path) -> None:
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # uv is in the first
-    workshop.run([sys.executable, "-P", "-m", "build", "--installer", "uv", *arguments], PATH=path)
-
-
-def _check_contents(built: Built, say: Callable[[str], None]) -> None:
-    faults = sdist_faults(built.sdist, built.sources) + wheel_faults(built.wheel, built.sources)
-    if faults:
-        raise CheckFailedError("\n".join(faults))
-    for path, what in ((built.sdist, "all that is committed"), (built.wheel, "the package alone, without a test")):
-        say(f"{path.name}: {path.stat().st_size / 1000:,.0f} kB; it holds {what}")
-
-
-def _check_that_the_sdist_builds_the_wheel(workshop: Workshop, built: Built) -> None:
-    unpacked, again = workshop.folder / "unpacked", workshop.folder / "again"
-    with tarfile.open(built.sdist) as opened:
-        opened.extractall(unpacked, filter="data")
-    [tree] = unpacked.iterdir()
-    _build_isolated(workshop, "--wheel", "--outdir", again, tree)
-    if (again / built.wheel.name).read_bytes() != built.wheel.read_bytes():
-        raise CheckFailedError(
-            "the sdist builds another wheel than what is committed; is a file generated or left out?"
-        )
-
-
-def _check_installed(workshop: Workshop, wheel: Path, say: Callable[[str], None]) -> None:
-    uv, programs = Path(sys.executable).parent / "uv", workshop.folder / "empty" / "bin"
-    python = programs / "python"
-    workshop.run([uv, "venv", "--quiet", "--python", sys.executable, programs.parent])
-    workshop.run([uv, "pip", "install", "--quiet", "--python", python, wheel], 600, UV_CONSTRAINT="")
-    workshop.run([uv, "pip", "check", "--python", python])
-    _check_discovered(workshop, programs / "airflow", version_of(wheel).public)
-    airflow = workshop.run([programs / "airflow", "version"]).split()[-1]
-    say(f"Airflow {airflow} discovers the provider, its hook and its plugin there")
-    for part in ("operators", "sensors", "triggers", "hooks"):
-        workshop.run([python, "-P", "-c", _IMPORTS.format(part)])
-    workshop.run([python, "-P", "-m", f"{PACKAGE}.report", "--help"])
-    workshop.run([uv, "pip", "install", "--quiet", "--python", python, f"{wheel}[{_EXTRAS}]"], 600, UV_CONSTRAINT="")
-    workshop.run([uv, "pip", "check", "--python", python])
-    workshop.run([python, "-P", "-c", _IMPORTS_ALL])
-    workshop.run_until(_GREETING, [python, "-P", "-m", f"{PACKAGE}.sandbox", "--port", "0", "--pace", "0"])
-    say("its operators and its report start, and with the extras all of it; no requirement contradicts another")
-
-
-def _check_discovered(workshop: Workshop, airflow: Path, version: str) -> None:
-    """Ask Airflow's command line, as a person would."""
-    expected: dict[str, dict[str, str]] = {
-        "providers list": {"package_name": NAME, "version": version},
-        "providers hooks": {"connection_type": "akkio", "class": f"{PACKAGE}.hooks.akkio.AkkioHook"},
-        "plugins": {"name": "akkio", "source": f"{NAME}=={version}"},
-    }
-    for command, entry in expected.items():
-        shown = _json_of(workshop.run([airflow, *command.split(), "--output", "json"]))
-        if not any(all(value in str(one.get(name)) for name, value in entry.items()) for one in shown):
-            raise CheckFailedError(f"airflow {command} does not show {entry}, but {json.dumps(shown)[:2000]}")
-
-
-def _json_of(output: str) -> list[dict[str, Any]]:
-    """Return the list that Airflow prints; a warning may stand beside it."""
-    lines = [line for line in output.splitlines() if line.startswith("[{")]
-    return list(json.loads(lines[-1])) if lines else []
-
-
-def _put_into_dist(built: Built) -> None:
+    sources = [str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()]
+    if differences := [*sdist_differences(sdist, sources), *wheel_differences(wheel, sources)]:
+        raise CheckFailedError("\n".join(differences))
+    runner.run(sys.executable, "-P", "-m", "twine", "check", "--strict", sdist, wheel)
+    say("contents and metadata are correct; installing the wheel into an empty environment")
+    version = wheel.name.split("-")[1]
+    _check_installation(runner, wheel, version)
+    say("Airflow discovers the provider, all modules can be imported, and no requirements conflict")
+    obstacles = _obstacles(runner, tree, version)
     DIST.mkdir(exist_ok=True)
     for older in (*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")):
         older.unlink()
-    for path in (built.sdist, built.wheel):
-        shutil.copy(path, DIST)
+    for path_built in (sdist, wheel):
+        shutil.copy(path_built, DIST)
+        say(f"dist/{path_built.name}: {path_built.stat().st_size / 1000:,.0f} kB")
+    say(f"do not upload yet: {'; '.join(obstacles)}" if obstacles else "upload with: .venv/bin/twine upload dist/*")
 
 
-def _what_is_next(workshop: Workshop, releases: list[Release], version: str) -> str:
-    """Return what a person does next, or what stands between a trial and a release; a tag says that it is no trial."""
-    git = ("git", "-C", PROJECT)
-    missing = []
-    if version not in [str(one.version) for one in releases]:
-        missing.append(f"CHANGELOG.md has no heading for {version}")
-    if changed := workshop.run([*git, "status", "--porcelain"]).splitlines():
-        missing.append(f"{len(changed)} changes are not committed, and not in it")
-    is_tagged = f"v{version}" in workshop.run([*git, "tag", "--points-at", "HEAD"]).split()
-    if is_tagged and missing:
-        raise CheckFailedError(f"the tag v{version} is at this commit, but {'; '.join(missing)}")
-    if not is_tagged:
-        missing.append(f"no tag v{version} is at this commit")
-    return f"not to be uploaded yet: {'; '.join(missing)}" if missing else f"to be uploaded with: {UPLOAD}"
+def sdist_differences(sdist: Path, sources: Iterable[str]) -> list[str]:
+    """Return how the contents of an sdist differ from the project's files."""
+    with tarfile.open(sdist) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    return _differences(sdist, names, {*sources, "PKG-INFO"})
+
+
+def wheel_differences(wheel: Path, sources: Iterable[str]) -> list[str]:
+    """Return how the contents of a wheel differ from the package's files."""
+    with zipfile.ZipFile(wheel) as opened:
+        names = {name for name in opened.namelist() if ".dist-info/" not in name}
+    return _differences(wheel, names, {name for name in sources if name.startswith(f"{PACKAGE}/")})
+
+
+def _differences(path: Path, names: set[str], expected: set[str]) -> list[str]:
+    unexpected = [f"{path.name} contains {name}, which is not expected" for name in sorted(names - expected)]
+    return unexpected + [f"{path.name} does not contain {name}" for name in sorted(expected - names)]
+
+
+def _check_installation(runner: Runner, wheel: Path, version: str) -> None:
+    uv, programs = Path(sys.executable).with_name("uv"), runner.folder / "empty" / "bin"
+    python, airflow = programs / "python", programs / "airflow"
+    runner.run(uv, "venv", "--quiet", "--python", sys.executable, programs.parent)
+    runner.run(uv, "pip", "install", "--quiet", "--python", python, wheel, UV_CONSTRAINT="")
+    runner.run(uv, "pip", "check", "--python", python)
+    for command, expected in {
+        "providers list": f"{NAME}.*{version}",
+        "providers hooks": f"akkio.*{PACKAGE}.hooks.akkio.AkkioHook",
+        "plugins": f"akkio.*{NAME}=={version}",
+    }.items():
+        output = runner.run(airflow, *command.split(), "--output", "json")
+        if not re.search(expected, output):
+            raise CheckFailedError(f"airflow {command} does not list {expected}:\n{output[-2000:]}")
+    for module in ("operators", "sensors", "triggers", "hooks"):
+        runner.run(python, "-P", "-c", f"import {PACKAGE}.{module}.akkio")
+    runner.run(uv, "pip", "install", "--quiet", "--python", python, f"{wheel}[{_EXTRAS}]", UV_CONSTRAINT="")
+    runner.run(uv, "pip", "check", "--python", python)
+    runner.run(python, "-P", "-c", _IMPORT_ALL)
+
+
+def _obstacles(runner: Runner, tree: Path, version: str) -> list[str]:
+    """Return what is missing for a release; with the version's tag on the commit, that is an error."""
+    obstacles = []
+    if f"## [{version}] - " not in (tree / "CHANGELOG.md").read_text(encoding="utf-8"):
+        obstacles.append(f"CHANGELOG.md has no section for {version}")
+    if runner.run("git", "-C", PROJECT, "status", "--porcelain").strip():
+        obstacles.append("there are uncommitted changes")
+    is_tagged = f"v{version}" in runner.run("git", "-C", PROJECT, "tag", "--points-at", "HEAD").split()
+    if is_tagged and obstacles:
+        raise CheckFailedError(f"the commit has the tag v{version}, but {'; '.join(obstacles)}")
+    return obstacles if is_tagged else [*obstacles, f"the commit has no tag v{version}"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real Airflow on one machine: PostgreSQL, scheduler, DAG processor, API server, triggerer, and the sandbox."""
+"""A real Airflow on one machine: PostgreSQL, scheduler, DAG processor, API server, triggerer and the sandbox."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ from types import MappingProxyType
 from dev import airflow_2
 from dev.airflow_api import AirflowApi
 from dev.database import Database, embedded_database
-from dev.processes import free_ports, uninterrupted, wait_until
-from dev.programs import Programs, foreign_environment, installed_program
+from dev.processes import (
+    Program,
+    Programs,
+    deferred_signals,
+    environment_without,
+    free_ports,
+    installed_program,
+    run_to_completion,
+    wait_until,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 EXAMPLES = PROJECT / "example_dags"
@@ -28,19 +36,9 @@ COMPONENTS = (
 SANDBOX_KEY = "sandbox-key"
 
 
-def _say_nothing(_: str) -> None:
-    """Take a progress message, and do nothing with it."""
-
-
 @dataclass
 class Stack(Programs):
-    """A running Airflow, its database and, unless told otherwise, the sandbox.
-
-    :param database: where Airflow keeps its state.
-    :param environment: the environment of its programs.
-    :param api: Airflow's REST API.
-    :param akkio: URL of the Akkio that it trains at.
-    """
+    """A running Airflow, its database and (unless another Akkio is given) the sandbox."""
 
     database: Database
     environment: Mapping[str, str]
@@ -48,44 +46,29 @@ class Stack(Programs):
     akkio: str
 
     def start(self, component: str, name: str = "") -> None:
-        """Start a component of Airflow, again if it ran before.
+        """Start a component of Airflow.
 
-        :param component: one of :data:`COMPONENTS`.
-        :param name: what to call it, where there is more than one of it; default as the component.
+        :param name: name of an additional instance; default the component.
         """
         if component == "api-server":
             self._serve(component, self.api.port, self.environment)
             return
         [log_port] = free_ports(1)
-        own_port = {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port)} if name else {}
-        self.run(name or component, [installed_program("airflow"), component], {**self.environment, **own_port})
+        settings = {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port)} if name else {}
+        self.run(name or component, [installed_program("airflow"), component], {**self.environment, **settings})
 
     def start_behind_path(self, path: str) -> str:
-        """Start another API server, as one behind a proxy is, and return its address.
+        """Start another API server, as if behind a proxy, and return its URL.
 
-        :param path: what Airflow's address has after the host, such as ``/team/airflow``.
+        :param path: path in the base URL, such as ``/team/airflow``.
         """
         [port] = free_ports(1)
         url = f"http://127.0.0.1:{port}{path}"
         self._serve(f"api-server at {port}", port, {**self.environment, "AIRFLOW__API__BASE_URL": url})
         return url
 
-    def start_sandbox(self, port: int, pace: float) -> None:
-        """Start the sandbox.
-
-        :param port: where it serves.
-        :param pace: seconds that a training takes at least.
-        """
-        module = "airflow_provider_akkio.sandbox"
-        arguments = ("--port", str(port), "--pace", str(pace), "--key", SANDBOX_KEY)
-        self.run("sandbox", [sys.executable, "-m", module, *arguments], self.environment)
-
-    def migrate(self) -> None:
-        """Make the tables in the database."""
-        self.run_to_end("migration", [installed_program("airflow"), "db", "migrate"], self.environment, 120)
-
     def wait_until_healthy(self) -> None:
-        """Wait until all components of Airflow say that they are well."""
+        """Wait until all components of Airflow are healthy."""
         wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
 
     def _serve(self, name: str, port: int, environment: Mapping[str, str]) -> None:
@@ -103,22 +86,21 @@ def running_stack(
     preferred_ports: Sequence[int] = (),
     users: Mapping[str, str] = MappingProxyType({}),
     settings: Mapping[str, str] = MappingProxyType({}),
-    say: Callable[[str], None] = _say_nothing,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Stack]:
-    """Run a whole Airflow until the ``with`` block ends; nothing is left running, and no folder behind.
+    """Run Airflow until the ``with`` block ends, then stop all programs and delete all files.
 
-    :param dags: the folder with its DAG files; default the examples.
-    :param akkio: URL of the Akkio to train at; default a sandbox of its own.
-    :param pace: seconds that a training in that sandbox takes at least, so that the wait can be seen.
-    :param keys: the API key of each connection to define; default the sandbox's for ``akkio_default``.
-    :param preferred_ports: for Airflow and the sandbox; where one is taken, and by default, any free ones.
-    :param users: who may log in, with a password that is the name, and the role of each; the first has to be an
-        administrator. By default nobody needs to log in.
-    :param settings: environment variables that Airflow's programs get besides, such as ``AIRFLOW__CORE__PARALLELISM``.
-    :param say: told what is going on.
+    :param dags: DAG folder; default the examples.
+    :param akkio: URL of Akkio; default a new sandbox.
+    :param pace: minimum seconds per training in the sandbox.
+    :param keys: API keys by connection ID; default the sandbox's key for ``akkio_default``.
+    :param preferred_ports: ports of Airflow and the sandbox if they are free; default any free ports.
+    :param users: roles by user name (also the password), an administrator first; default no login.
+    :param settings: additional environment variables of Airflow.
+    :param say: called with progress messages.
     """
     with ExitStack() as cleanup:
-        with uninterrupted():
+        with deferred_signals():
             folder = Path(tempfile.mkdtemp(prefix="akkio-airflow-"))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         say("starting an embedded PostgreSQL")
@@ -134,12 +116,14 @@ def running_stack(
         login = next(((name, name) for name in users), None)
         api = airflow_2.Airflow2Api(api_port) if airflow_2.IS_INSTALLED else AirflowApi(api_port, login)
         stack = Stack(folder, database, environment, api, url)
-        cleanup.callback(stack.end)
-        say("making Airflow's tables")
-        stack.migrate()
+        cleanup.callback(stack.stop)
+        say("creating Airflow's tables")
+        migration = (installed_program("airflow"), "db", "migrate")
+        run_to_completion(Program("migration", migration, environment, stack.output / "migration.log"), 120)
         if akkio is None:
             say(f"starting the sandbox, a local Akkio, at {url}")
-            stack.start_sandbox(sandbox_port, pace)
+            options = ("--port", str(sandbox_port), "--pace", str(pace), "--key", SANDBOX_KEY)
+            stack.run("sandbox", [sys.executable, "-m", "airflow_provider_akkio.sandbox", *options], environment)
         say(f"starting Airflow (about half a minute): {', '.join(COMPONENTS)}")
         for component in COMPONENTS:
             stack.start(component)
@@ -148,7 +132,7 @@ def running_stack(
 
 
 def akkio_connection(url: str, key: str, connection: str = "akkio_default") -> dict[str, str]:
-    """Return the environment variable that defines a connection to Akkio."""
+    """Return the environment variable that defines an Akkio connection."""
     fields = {"conn_type": "akkio", "host": url, "password": key}
     return {f"AIRFLOW_CONN_{connection.upper()}": json.dumps(fields)}
 
@@ -167,7 +151,7 @@ def _logins(folder: Path, users: Mapping[str, str]) -> dict[str, str]:
 
 def _environment(folder: Path, dags: Path, database: Database, api_port: int, log_ports: list[int]) -> dict[str, str]:
     worker_log_port, triggerer_log_port = log_ports
-    return foreign_environment() | {
+    return environment_without("AIRFLOW_") | {
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -1,32 +1,31 @@
-"""``make up``: Airflow with its web page, the example DAGs and the sandbox, until Ctrl-C."""
+"""``make up``: run Airflow with its web UI, the example DAGs and the sandbox until Ctrl-C."""
 
 from __future__ import annotations
 
 import time
 
-from dev.processes import ProgramEndedError
+from dev.processes import ProgramExitedError
 from dev.stack import SANDBOX_KEY, running_stack
 from dev.terminal import interruptible, stopwatch
 
-AIRFLOW_PORT = 8080
-SANDBOX_PORT = 8765
+PORTS = (8080, 8765)
 
 
 def main() -> None:
-    """Serve until Ctrl-C, or until a part ends by itself."""
+    """Run until Ctrl-C or until a program exits."""
     say = stopwatch()
-    with interruptible(status=0), running_stack(say=say, preferred_ports=(AIRFLOW_PORT, SANDBOX_PORT)) as stack:
-        say(f"Airflow    {stack.api.url}   (no login: it listens on this machine alone)")
-        say(f"sandbox    {stack.akkio}   (key {SANDBOX_KEY}; the connection akkio_default leads there)")
-        say("DAG files  example_dags/; a change shows within half a minute")
+    with interruptible(status=0), running_stack(say=say, preferred_ports=PORTS) as stack:
+        say(f"Airflow    {stack.api.url}   (no login; it listens on the loopback interface only)")
+        say(f"sandbox    {stack.akkio}   (key {SANDBOX_KEY}; used by the connection akkio_default)")
+        say("DAG files  example_dags/; changes appear within 30 seconds")
         say(f"output     {stack.output}/")
-        say("Ctrl-C stops everything")
+        say("press Ctrl-C to stop everything")
         try:
             while True:
                 for program in stack.programs.values():
                     program.check()
                 time.sleep(1)
-        except ProgramEndedError as error:
+        except ProgramExitedError as error:
             raise SystemExit(str(error)) from error
 
 

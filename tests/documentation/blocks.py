@@ -1,4 +1,4 @@
-"""The code blocks of the README and the other pages."""
+"""Read code blocks and links from the documentation."""
 
 from __future__ import annotations
 
@@ -8,59 +8,41 @@ from pathlib import Path
 
 from dev.stack import PROJECT
 
-README = PROJECT / "README.md"
-RELIABILITY = PROJECT / "docs" / "reliability.md"
-PERFORMANCE = PROJECT / "docs" / "performance.md"
-CONTRIBUTING = PROJECT / "CONTRIBUTING.md"
-OPERATIONS = PROJECT / "docs" / "operations.md"
+PAGES = (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block.
+    """A fenced code block."""
 
-    :param language: what stands behind the fence.
-    :param text: what stands in it.
-    """
-
+    page: Path
     language: str
     text: str
 
-
-def blocks(path: Path = README) -> list[Block]:
-    """Return the fenced blocks of a Markdown file, in order."""
-    return [Block(*found.groups()) for found in _BLOCK.finditer(path.read_text(encoding="utf-8"))]
-
-
-def block(beginning: str, path: Path = README) -> str:
-    """Return the one block of a page that begins so."""
-    [found] = [one.text for one in blocks(path) if one.text.startswith(beginning)]
-    return found
+    @property
+    def name(self) -> str:
+        """The page and the beginning of the block, for the ID of a test."""
+        dag = re.search(r'DAG\(\s*"(\w+)"', self.text)
+        return f"{self.page.stem} {dag[1] if dag else self.text.splitlines()[0][:40]}"
 
 
-def table_column(heading: str, column: int) -> list[str]:
-    """Return a column of the first table of the README below a heading, without its backquotes.
-
-    :param heading: the heading's text.
-    :param column: which column, from 0.
-    """
-    below = README.read_text(encoding="utf-8").partition(f"{heading}\n")[2]
-    lines = below[below.index("\n|") + 1 :].splitlines()
-    rows = [line.strip("|").split("|") for line in lines[: next(n for n, line in enumerate(lines) if line[:1] != "|")]]
-    return [row[column].strip().strip("`") for row in rows[2:]]
+def code_blocks(language: str, beginning: str = "") -> list[Block]:
+    """Return the code blocks of all pages in a language that start with a text."""
+    found = [Block(page, *match.groups()) for page in PAGES for match in _BLOCK.finditer(page.read_text("utf-8"))]
+    return [block for block in found if block.language == language and block.text.startswith(beginning)]
 
 
-def broken_links(path: Path) -> list[str]:
-    """Return the links of a page to files and headings of this project that are not there."""
-    targets = [part.partition(")")[0] for part in path.read_text(encoding="utf-8").split("](")[1:]]
-    return [target for target in targets if "://" not in target and not _leads_somewhere(path, target)]
+def broken_links(page: Path) -> list[str]:
+    """Return the relative links of a page whose file or heading does not exist."""
+    links = [link for link in _LINK.findall(page.read_text("utf-8")) if "://" not in link]
+    return [link for link in links if not _exists(page, *link.partition("#")[::2])]
 
 
-def _leads_somewhere(path: Path, target: str) -> bool:
-    file, _, heading = target.partition("#")
-    page = path.parent / file if file else path
+def _exists(page: Path, file: str, heading: str) -> bool:
+    target = page.parent / file if file else page
     if not heading:
-        return page.exists()
-    lines = [line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
-    return heading in [line.lower().replace(" ", "-").replace("`", "").replace("'", "") for line in lines]
+        return target.exists()
+    headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+    return heading in [re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings]

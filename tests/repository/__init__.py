@@ -1,1 +1,1 @@
-"""What concerns the repository itself: its documents, its tools, what is built of it; no Airflow changes it."""
+"""Tests of the repository: packaging, demo, benchmarks and docker-compose.yaml."""

@@ -1,4 +1,4 @@
-"""The benchmarks work; what they measure is another matter."""
+"""All benchmarks that need no real Airflow work with small sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dev.stack import PROJECT
 RESULTS = PROJECT / "benchmarks" / "results.json"
 
 
-def test_a_little_of_everything_is_measured(tmp_path: Path) -> None:
+def test_quick_benchmarks_write_results_and_print_table(tmp_path: Path) -> None:
     before = RESULTS.read_bytes() if RESULTS.exists() else None
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(output)]

