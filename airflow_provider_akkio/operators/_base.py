@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.triggers.akkio import TrainingEvent
 
 DEFERRAL_MARGIN = 60.0
-"""Margin in seconds between the trigger's deadline and Airflow's deferral timeout, so that the trigger's message wins."""
+"""Seconds between the trigger's deadline and Airflow's deferral timeout, so that the trigger's message wins."""
 
 MIN_DEFERRAL = 8.0
 """Seconds after its deferral before which a task is not resumed.

@@ -1,8 +1,8 @@
 """Durable execution: what a task stores about its training, and what a task retry does with it.
 
-The record is in Airflow's ``task_state_store`` (Airflow 3.3 and newer), which outlives the attempts of a task. Airflow's
-``ResumableJobMixin`` is not used: it covers only the blocking path, stores the ID only after the submission, and
-submits failed jobs again.
+The record is in Airflow's ``task_state_store`` (Airflow 3.3 and newer), which outlives the attempts of a task.
+Airflow's ``ResumableJobMixin`` is not used: it covers only the blocking path, stores the ID only after the submission,
+and submits failed jobs again.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def test_connection_can_be_a_uri(hook: Any, akkio: ScriptedAkkio, monkeypatch: p
 
 def test_invalid_connection_fails_without_a_retry(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     set_connection(monkeypatch, password="  ")
-    with pytest.raises(AkkioConfigurationError, match="'akkio_default'.*API key") as caught:
+    with pytest.raises(AkkioConfigurationError, match=r"'akkio_default'.*API key") as caught:
         hook.get_training_status("T1")
     assert isinstance(caught.value, AirflowFailException)
 
