@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,6 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_akkio.api.types import STATUS_KEY
 from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
 from dev.versions import AIRFLOW, Part
-
-_AIRFLOW_XCOMS = {"pipeline_inlets", "pipeline_outlets"}
-"""XComs that Airflow 2 pushes for tasks with inlets or outlets."""
 
 _HEADER = """
 from datetime import datetime, timedelta
@@ -87,12 +84,9 @@ class FinishedRun:
             return [row.value for row in rows]
 
     def xcoms(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Return the XComs of a task as a downstream task would read them, except ``akkio_status``."""
-        return {
-            key: self._xcom(task_id, map_index, key)
-            for key in self._xcom_keys(task_id, map_index)
-            if key not in {STATUS_KEY, *_AIRFLOW_XCOMS} and not key.startswith("_link_")
-        }
+        """Return the XComs of a task as a downstream task would read them; see :func:`essential_xcoms`."""
+        keys = self._xcom_keys(task_id, map_index)
+        return essential_xcoms({key: self._xcom(task_id, map_index, key) for key in keys})
 
     def status_update(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
         """Return the XCom ``akkio_status`` of a task."""
@@ -116,6 +110,12 @@ class FinishedRun:
                 dag_id=self.dag_run.dag_id, run_id=self.dag_run.run_id, task_id=task_id, map_index=map_index
             )
             return sorted(row.key for row in rows)
+
+
+def essential_xcoms(xcoms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return XComs without ``akkio_status``, and without those that Airflow pushes for extra links, inlets and outlets."""
+    ignored = (STATUS_KEY, "_link_", "pipeline_inlets", "pipeline_outlets")
+    return {key: value for key, value in xcoms.items() if not key.startswith(ignored)}
 
 
 class DagRunner:

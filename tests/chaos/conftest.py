@@ -16,6 +16,7 @@ from airflow_provider_akkio.sandbox import Sandbox
 from dev.airflow_api import TaskView
 from dev.processes import wait_until
 from dev.stack import SANDBOX_KEY, Stack, running_stack
+from tests.airflow_runs import essential_xcoms
 from tests.chaos.gate import Gate
 
 TRAINING_SECONDS = 4.0
@@ -107,8 +108,7 @@ class Case:
         self._add_row(state)
         assert state == "success"
         assert self.gate.trainings == trainings
-        xcoms = self.stack.api.xcoms(self.dag_id, self.run_id, "train")
-        xcoms.pop("akkio_status", None)  # not pushed while components of Airflow are unavailable
+        xcoms = essential_xcoms(self.stack.api.xcoms(self.dag_id, self.run_id, "train"))
         assert set(xcoms) == XCOMS
         assert xcoms["akkio_task_id"] in self.gate.accepted
         expected = self.gate.result(xcoms["akkio_task_id"])

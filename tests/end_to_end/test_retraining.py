@@ -13,6 +13,7 @@ import requests
 from dev.airflow_api import AirflowApi
 from dev.processes import wait_until
 from dev.stack import EXAMPLES, SANDBOX_KEY, Stack
+from tests.airflow_runs import essential_xcoms
 
 RETRAIN = "akkio_retrain_weekly"
 PREDICT = "akkio_predict_leads"
@@ -59,7 +60,7 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def test_upload_stores_every_row(stack: Stack, run_ids: RunIds) -> None:
-    xcoms = stack.api.xcoms(RETRAIN, run_ids.good, "upload")
+    xcoms = essential_xcoms(stack.api.xcoms(RETRAIN, run_ids.good, "upload"))
     dataset_id = xcoms["dataset_id"]
     assert xcoms == {"return_value": dataset_id, "dataset_id": dataset_id, "row_count": 1200}
     query = {"api_key": SANDBOX_KEY, "id": dataset_id}
