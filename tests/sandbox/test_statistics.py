@@ -10,8 +10,24 @@ import pytest
 from airflow_provider_akkio.sandbox import Sandbox
 from airflow_provider_akkio.sandbox.datasets import LEADS_ID
 from airflow_provider_akkio.sandbox.statistics import group_rows
-from tests.page import CLASS_KEYS
 from tests.sandbox.api_client import ApiClient
+
+CLASS_KEYS = [
+    "field",
+    "field_name",
+    "field_type",
+    "class",
+    "class_name",
+    "count",
+    "true positives",
+    "false positives",
+    "false negatives",
+    "precision",
+    "recall",
+    "f1",
+    "frequency",
+]
+"""The keys of one class in ``stats``, in the order of Akkio's Training page."""
 
 
 @pytest.fixture(scope="module", params=["breast_cancer", "wine", LEADS_ID])
