@@ -113,7 +113,7 @@ class FinishedRun:
 
 
 def essential_xcoms(xcoms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return XComs without ``akkio_status``, and without those that Airflow pushes for extra links, inlets and outlets."""
+    """Return XComs except ``akkio_status``, and except those that Airflow pushes for links, inlets and outlets."""
     ignored = (STATUS_KEY, "_link_", "pipeline_inlets", "pipeline_outlets")
     return {key: value for key, value in xcoms.items() if not key.startswith(ignored)}
 
