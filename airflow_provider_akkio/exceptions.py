@@ -117,11 +117,4 @@ class AkkioTrainingFailedError(AkkioError):
 
 
 class AkkioTrainingTimeoutError(AkkioError):
-    """The training did not end before its deadline. It may still be running at Akkio.
-
-    :param last_status: the last status that Akkio reported.
-    """
-
-    def __init__(self, message: str, *, last_status: str = "") -> None:
-        super().__init__(message)
-        self.last_status = last_status
+    """The training did not end before its deadline. It may still be running at Akkio."""

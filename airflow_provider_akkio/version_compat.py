@@ -13,4 +13,3 @@ _AIRFLOW = Version(Version(__version__).base_version)
 AIRFLOW_V_3_0_PLUS = Version("3.0.0") <= _AIRFLOW
 AIRFLOW_V_3_1_PLUS = Version("3.1.0") <= _AIRFLOW
 AIRFLOW_V_3_1_1_PLUS = Version("3.1.1") <= _AIRFLOW
-AIRFLOW_V_3_3_PLUS = Version("3.3.0") <= _AIRFLOW

@@ -301,5 +301,4 @@ def _timeout(
     return AkkioTrainingTimeoutError(
         f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s (last "
         f"status: {printable(last.status)}).{reason} {still_running(training.akkio_task_id)}",
-        last_status=last.status,
     )

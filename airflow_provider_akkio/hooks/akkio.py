@@ -70,7 +70,8 @@ class AkkioHook(BaseHook):
     def __init__(self, akkio_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.akkio_conn_id = akkio_conn_id
-        self._config: ClientConfig | None = None
+        self.client_config: ClientConfig | None = None
+        """The settings that were read last, for OpenLineage, which must not read the connection."""
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -210,6 +211,10 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.get_resumable_state(training))
 
+    async def aget_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
+        """Return the state of a training; see :meth:`get_resumable_state`."""
+        return await self.arun(lambda api: api.get_resumable_state(training))
+
     def list_datasets(self) -> list[NamedResource]:
         """Return the ID and the name of each dataset.
 
@@ -339,11 +344,10 @@ class AkkioHook(BaseHook):
         :raises AirflowNotFoundException: if the connection does not exist.
         :raises AkkioConfigurationError: if the connection is invalid.
         """
-        if self._config is None:
-            connection = self.get_connection(self.akkio_conn_id)
-            self._config = _client_config(connection, connection.extra_dejson)
-            _mask(self._config.api_key)
-        return self._config
+        connection = self.get_connection(self.akkio_conn_id)
+        self.client_config = config = _client_config(connection, connection.extra_dejson)
+        _mask(config.api_key)
+        return config
 
     async def aget_client_config(self) -> ClientConfig:
         """Return the settings of the connection; see :meth:`get_client_config`."""
@@ -351,7 +355,7 @@ class AkkioHook(BaseHook):
         from asgiref.sync import sync_to_async
 
         connection = await get_async_connection(self.akkio_conn_id, hook=self)
-        config = _client_config(connection, await get_async_extra_dejson(connection))
+        self.client_config = config = _client_config(connection, await get_async_extra_dejson(connection))
         # Airflow's triggerer serves a blocking call only from a thread that asgiref has started.
         await sync_to_async(_mask, thread_sensitive=False)(config.api_key)
         return config

@@ -1,4 +1,4 @@
-"""What the train operator and the sensor share: the wait for a training, and the push of its result to XCom."""
+"""What operators share: the wait for a training, the push of its result to XCom, and the parsing of parameters."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_seconds
 from airflow_provider_akkio.api.polling import READ_TIMEOUT
-from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, still_running
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioParameterError,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_akkio.api.config import BaseUrl
-    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
+    from airflow_provider_akkio.api.trainings import OnStatus
+    from airflow_provider_akkio.api.types import TrainingResult
     from airflow_provider_akkio.triggers.akkio import TrainingEvent
 
 DEFERRAL_MARGIN = 60.0
@@ -52,20 +52,17 @@ The scheduler takes a task that has resumed by then for a killed one, and fails 
 RESULT_TIMEOUT = 30.0
 """Seconds for which a worker retries to fetch a result before the task defers again."""
 
-RESULT_RETRY_INTERVAL = 60.0
-"""Seconds between two attempts of a deferred task to fetch a result."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CurrentTraining:
     """The training of the running process.
 
-    :param base_url: base URL of the connection.
+    :param hook: the hook that the task uses.
     :param akkio_task_id: ID of the training.
     :param result: its result, once it has been fetched.
     """
 
-    base_url: BaseUrl
+    hook: AkkioHook
     akkio_task_id: str
     result: TrainingResult | None = None
 
@@ -87,7 +84,8 @@ class AkkioTrainingOperator(BaseOperator):
         super().__init__(**kwargs)
         self.akkio_conn_id = akkio_conn_id
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
+        with naming_task(self.task_id):
+            self.poll_interval = None if poll_interval is None else parse_seconds("poll_interval", poll_interval)
 
     def execute_complete(self, context: Context, event: Any = None) -> str:
         """Push the result of a training, or raise the error that ended the wait.
@@ -100,95 +98,82 @@ class AkkioTrainingOperator(BaseOperator):
 
         with self.pushing_errors(context):
             ended = TrainingEvent.from_payload(event)
-            if _is_of_previous_attempt(context, ended):
+            is_old = _is_of_previous_attempt(context, ended)
+            if is_old:
                 delete_xcom(context, ERROR_KEY)  # Airflow clears no XComs before it resumes a task
-                if _may_start_over(context, ended):
-                    self.log.info(
-                        "Starting over: Airflow resumed this attempt with the event of attempt %s.", ended.try_number
-                    )
-                    return str(self.execute(context))
-            if ended.outcome is WaitOutcome.EXECUTION_TIMEOUT:
-                reason = f"execution_timeout ended the wait. {ended.message}"
-                self.push(context, ERROR_KEY, reason)
-                raise AirflowTaskTimeout(reason)
-            if ended.outcome is WaitOutcome.FAILED:
-                raise ended.to_exception()
-            return self._fetch_or_defer(context, ended)
+            if not (is_old and _may_start_over(context, ended)):
+                hook = AkkioHook(self.akkio_conn_id)
+                self.current_training = CurrentTraining(hook, ended.akkio_task_id)
+                if ended.outcome is WaitOutcome.EXECUTION_TIMEOUT:
+                    reason = f"execution_timeout ended the wait. {ended.message}"
+                    self.push(context, ERROR_KEY, reason)
+                    raise AirflowTaskTimeout(reason)
+                if ended.outcome is WaitOutcome.FAILED:
+                    raise ended.to_exception()
+                training = SubmittedTraining(ended.akkio_task_id, ended.submitted_at, ended.duration)
+                return self.finish_training(context, hook, training, ended.deadline, ended.location)
+        self.log.info("Starting over: Airflow resumed this attempt with the event of attempt %s.", ended.try_number)
+        return str(self.execute(context))
 
-    def wait_for_training(self, context: Context, training: SubmittedTraining, deadline: float) -> str:
+    def wait_for_training(self, context: Context, hook: AkkioHook, training: SubmittedTraining, deadline: float) -> str:
         """Wait until a training is done, in the triggerer or in this worker, and push its result.
 
         :param context: the task's context.
+        :param hook: the task's hook.
         :param training: the training.
         :param deadline: until when to wait, in seconds since the epoch.
         :return: the model ID.
         :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
         :raises AkkioTrainingTimeoutError: if the training is not done in time.
         """
-        hook = AkkioHook(self.akkio_conn_id)
-        self.set_current_training(hook, training.akkio_task_id)
+        self.current_training = CurrentTraining(hook, training.akkio_task_id)
         if self.deferrable:
             self._defer(context, training, deadline, resume_in=MIN_DEFERRAL)
-        state = hook.poll_until_done(
-            training,
-            timeout=deadline - training.submitted_at,
-            poll_interval=self.poll_interval,
-            on_status=self.status_reporter(context, training),
-        )
-        return self.fetch_result(context, hook, training, state, deadline)
+        on_status = self.status_reporter(context, training)
+        state = hook.run(lambda api: api.poll_until_done(training, deadline, self.poll_interval, on_status))
+        return self.finish_training(context, hook, training, deadline, state.location)
 
-    def fetch_result(
-        self, context: Context, hook: AkkioHook, training: SubmittedTraining, state: TrainingState, deadline: float
+    def finish_training(
+        self, context: Context, hook: AkkioHook, training: SubmittedTraining, deadline: float, location: str | None
     ) -> str:
         """Fetch the result of a training that succeeded, and push it to XCom.
 
-        The model is paid for. So Akkio is given at least five minutes, even if the deadline is closer.
+        While Akkio is unavailable, a deferrable task defers again until its deadline. At the deadline, Akkio is given
+        another five minutes: the model is paid for.
 
         :param context: the task's context.
-        :param hook: the hook.
+        :param hook: the task's hook.
         :param training: the training.
-        :param state: its final state.
         :param deadline: until when to retry, in seconds since the epoch.
+        :param location: where the result is, according to Akkio; ``None`` for the documented URL.
         :return: the model ID.
         """
+        akkio_task_id, now = training.akkio_task_id, time.time()
+        self.current_training = CurrentTraining(hook, akkio_task_id)
+        last_attempt_at = max(deadline, now + READ_TIMEOUT)
+        if self.deferrable:
+            last_attempt_at = now + READ_TIMEOUT
+            if last_attempt_at < min(deadline, self._execution_deadline(context) or deadline):
+                try:
+                    result = hook.get_training_result(akkio_task_id, location, now + RESULT_TIMEOUT)
+                except AkkioResponseError as error:  # may be temporary, but is not worth another process per attempt
+                    self.log.warning("%s", error)
+                except AkkioUnavailableError as error:
+                    delay = _result_retry_delay(time.time() - training.submitted_at)
+                    self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
+                    self._defer(context, training, deadline, resume_in=delay, succeeded=True, location=location)
+                else:
+                    return self._push_result(context, hook, akkio_task_id, result)
         try:
-            result = hook.get_training_result(
-                training.akkio_task_id, state.location, max(deadline, time.time() + READ_TIMEOUT)
-            )
+            result = hook.get_training_result(akkio_task_id, location, last_attempt_at)
         except AkkioUnavailableError as error:
-            raise _result_unavailable(training.akkio_task_id, error) from error
-        return self.push_result(context, hook, training.akkio_task_id, result)
+            raise type(error)(
+                f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
+                f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
+            ) from error
+        return self._push_result(context, hook, akkio_task_id, result)
 
-    def push_result(self, context: Context, hook: AkkioHook, akkio_task_id: str, result: TrainingResult) -> str:
-        """Push a result to XCom, add it to the asset events, and log the model.
-
-        :param context: the task's context.
-        :param hook: the hook.
-        :param akkio_task_id: ID of the training.
-        :param result: its result.
-        :return: the model ID.
-        """
-        from airflow_provider_akkio.api.statistics import log_model
-
-        self.set_current_training(hook, akkio_task_id, result)
-        if self.do_xcom_push:
-            for key, value in result.to_xcoms().items():
-                context["ti"].xcom_push(key=key, value=value)
-        _add_to_asset_events(context, self.outlets, result)
-        log_model(self.log, result)
-        return result.model_id
-
-    def set_current_training(self, hook: AkkioHook, akkio_task_id: str, result: TrainingResult | None = None) -> None:
-        """Remember the training for :meth:`on_kill` and OpenLineage.
-
-        :param hook: the hook.
-        :param akkio_task_id: ID of the training.
-        :param result: its result, once it has been fetched.
-        """
-        base_url = hook.get_client_config().base_url
-        self.current_training = CurrentTraining(base_url=base_url, akkio_task_id=akkio_task_id, result=result)
-
-    def status_reporter(self, context: Context, training: SubmittedTraining) -> Any:
+    def status_reporter(self, context: Context, training: SubmittedTraining) -> OnStatus:
         """Return a callback for polls that pushes ``akkio_status`` to XCom."""
         from airflow_provider_akkio.triggers.status import StatusReporter
 
@@ -228,8 +213,9 @@ class AkkioTrainingOperator(BaseOperator):
         from airflow_provider_akkio.lineage import training_lineage
 
         current = self.current_training
+        config = None if current is None else current.hook.client_config
         return training_lineage(
-            None if current is None else current.base_url,
+            None if config is None else config.base_url,
             getattr(self, "dataset_id", None),
             None if current is None else current.akkio_task_id,
             None if current is None else current.result,
@@ -242,35 +228,40 @@ class AkkioTrainingOperator(BaseOperator):
         """
         return self.get_openlineage_facets_on_complete(task_instance)
 
-    def _fetch_or_defer(self, context: Context, event: TrainingEvent) -> str:
-        """Fetch a result; while Akkio is unavailable, defer again until the deadline."""
-        from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState, TrainingStatus
+    def _push_result(self, context: Context, hook: AkkioHook, akkio_task_id: str, result: TrainingResult) -> str:
+        from airflow_provider_akkio.api.statistics import log_model
 
-        hook = AkkioHook(self.akkio_conn_id)
-        training = SubmittedTraining(event.akkio_task_id, event.submitted_at, event.duration)
-        state = TrainingState(TrainingStatus.SUCCEEDED, location=event.location)
-        now = time.time()
-        if event.deadline - now <= READ_TIMEOUT:
-            return self.fetch_result(context, hook, training, state, event.deadline)
-        try:
-            result = hook.get_training_result(training.akkio_task_id, state.location, now + RESULT_TIMEOUT)
-        except AkkioResponseError as error:
-            raise _result_unavailable(training.akkio_task_id, error) from error
-        except AkkioUnavailableError as error:
-            self.log.warning("%s Deferring again for %.0f s.", error, RESULT_RETRY_INTERVAL)
-            self._defer(context, training, event.deadline, resume_in=RESULT_RETRY_INTERVAL)
-        return self.push_result(context, hook, training.akkio_task_id, result)
+        self.current_training = CurrentTraining(hook, akkio_task_id, result)
+        if self.do_xcom_push:
+            for key, value in result.to_xcoms().items():
+                context["ti"].xcom_push(key=key, value=value)
+        _add_to_asset_events(context, self.outlets, result)
+        log_model(self.log, result)
+        return result.model_id
 
-    def _defer(self, context: Context, training: SubmittedTraining, deadline: float, *, resume_in: float) -> NoReturn:
-        """Defer to the trigger. The deferral is bounded by ``execution_timeout``, too, which Airflow does not do."""
+    def _execution_deadline(self, context: Context) -> float | None:
+        """Return when ``execution_timeout`` ends, counted from the start of the attempt, in seconds since the epoch."""
+        if self.execution_timeout is None:
+            return None
+        # In Airflow 2, the start date of a task instance may be missing.
+        started_at: float = getattr(context["ti"].start_date, "timestamp", time.time)()
+        return started_at + self.execution_timeout.total_seconds()
+
+    def _defer(
+        self,
+        context: Context,
+        training: SubmittedTraining,
+        deadline: float,
+        *,
+        resume_in: float,
+        succeeded: bool = False,
+        location: str | None = None,
+    ) -> NoReturn:
+        """Defer to the trigger, also bounded by ``execution_timeout``, to which Airflow does not bound a deferral."""
         from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 
         now = time.time()
-        execution_deadline = None
-        if self.execution_timeout is not None:
-            # In Airflow 2, the start date of a task instance may be missing.
-            started_at = getattr(context["ti"].start_date, "timestamp", time.time)()
-            execution_deadline = started_at + self.execution_timeout.total_seconds()
+        execution_deadline = self._execution_deadline(context)
         ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
         self.defer(
             trigger=AkkioTrainTrigger(
@@ -284,6 +275,8 @@ class AkkioTrainingOperator(BaseOperator):
                 poll_interval=self.poll_interval,
                 push_status=self.do_xcom_push,
                 try_number=context["ti"].try_number,
+                succeeded=succeeded,
+                location=location,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, ends_at - now) + resume_in + DEFERRAL_MARGIN),
@@ -362,11 +355,9 @@ def _may_start_over(context: Context, event: TrainingEvent) -> bool:
     return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
 
 
-def _result_unavailable(akkio_task_id: str, error: AkkioUnavailableError) -> AkkioUnavailableError:
-    return type(error)(
-        f"Training {akkio_task_id} succeeded, but its result could not be fetched: {error} A retry of this task, or "
-        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}), fetches it later."
-    )
+def _result_retry_delay(elapsed: float) -> float:
+    """Return the seconds until the next attempt to fetch a result: 5 % of the elapsed time, from 1 to 15 minutes."""
+    return min(max(60.0, 0.05 * elapsed), 900.0)
 
 
 def _add_to_asset_events(context: Context, outlets: Any, result: TrainingResult) -> None:

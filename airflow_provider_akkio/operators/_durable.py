@@ -141,7 +141,7 @@ def decide(
             return Fail(error)
         state = None
     if state is None:
-        log.warning("Training %s of the previous attempt failed; submitting a new one.", record.akkio_task_id)
+        log.warning("Training %s of the previous attempt has no model; submitting a new one.", record.akkio_task_id)
         return Submit()
     log.info(
         "Reconnecting to training %s of the previous attempt; its status is %s.", record.akkio_task_id, state.status

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_akkio.exceptions import (
@@ -92,11 +92,26 @@ class StoredUpload:
 
     @classmethod
     def from_json(cls, record: Any) -> Self | None:
-        """Parse a stored record; return ``None`` if it is missing or invalid."""
-        try:
-            return cls(**record)
-        except TypeError:
-            return None
+        """Parse a stored record, without unknown keys of a newer version; return ``None`` if it is missing.
+
+        :raises AkkioUploadIncompleteError: if it is invalid: to start over could add rows twice.
+        """
+        match record:
+            case None:
+                return None
+            case {
+                "fingerprint": str(),
+                "dataset_id": str(),
+                "is_new": bool(),
+                "rows_before": int(),
+                "rows_arrived": int(),
+                "was_uncertain": bool(),
+            }:
+                return cls(**{field.name: record[field.name] for field in fields(cls)})
+        raise AkkioUploadIncompleteError(
+            f"The stored record {UPLOAD_KEY!r} is invalid, so it is unknown which rows a previous attempt added. This "
+            "attempt added none. Check the rows of the dataset. To add all rows of the file, clear the task."
+        )
 
     @property
     def expected_row_count(self) -> int:

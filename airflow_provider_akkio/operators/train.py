@@ -18,7 +18,7 @@ from airflow_provider_akkio.api.parameters import (
 )
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, TrainingStatus
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
-from airflow_provider_akkio.operators._base import AkkioTrainingOperator, as_list
+from airflow_provider_akkio.operators._base import AkkioTrainingOperator, CurrentTraining, as_list, validate_literals
 from airflow_provider_akkio.operators._durable import (
     Fail,
     Reattach,
@@ -29,7 +29,6 @@ from airflow_provider_akkio.operators._durable import (
     delete_on_success,
     fingerprint_of,
 )
-from airflow_provider_akkio.operators._links import TRAINING_LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -79,7 +78,6 @@ class AkkioTrainOperator(AkkioTrainingOperator):
     """
 
     template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
-    operator_extra_links = TRAINING_LINKS
 
     def __init__(
         self,
@@ -98,9 +96,6 @@ class AkkioTrainOperator(AkkioTrainingOperator):
         durable: bool = True,
         **kwargs: Any,
     ) -> None:
-        with naming_task(kwargs.get("task_id", "")):
-            poll_interval = None if poll_interval is None else parse_seconds("poll_interval", poll_interval)
-            timeout = parse_seconds("timeout", timeout)
         super().__init__(akkio_conn_id=akkio_conn_id, deferrable=deferrable, poll_interval=poll_interval, **kwargs)
         self.on_success_callback = [*as_list(self.on_success_callback), delete_on_success]
         self.on_failure_callback = [*as_list(self.on_failure_callback), delete_on_failure]
@@ -110,11 +105,15 @@ class AkkioTrainOperator(AkkioTrainingOperator):
         self.duration = duration
         self.extra_attention = extra_attention
         self.force = force
-        self.timeout = timeout
         self.wait_for_completion = wait_for_completion
         self.durable = durable
+        validate_literals(self, dict.fromkeys(_REQUEST_FIELDS, parse_parameter) | {"akkio_conn_id": parse_id})
         with naming_task(self.task_id):
-            self._validate_literals()
+            self.timeout = parse_seconds("timeout", timeout)
+            if is_literal(predict_fields) and is_literal(ignore_fields):
+                check_disjoint(
+                    parse_parameter("predict_fields", predict_fields), parse_parameter("ignore_fields", ignore_fields)
+                )
 
     def execute(self, context: Context) -> str:
         """Submit a training, or reattach to the one of a previous attempt; then wait for the model."""
@@ -135,7 +134,7 @@ class AkkioTrainOperator(AkkioTrainingOperator):
                     wait_started_at = time.time()
                 case Fail():
                     raise decision.error
-            self.set_current_training(hook, training.akkio_task_id)
+            self.current_training = CurrentTraining(hook, training.akkio_task_id)
             store.save(fingerprint, training)
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
@@ -144,8 +143,8 @@ class AkkioTrainOperator(AkkioTrainingOperator):
             deadline = wait_started_at + self.timeout
             if state is not None and state.known is TrainingStatus.SUCCEEDED:
                 self.status_reporter(context, training)(state)
-                return self.fetch_result(context, hook, training, state, deadline)
-            return self.wait_for_training(context, training, deadline)
+                return self.finish_training(context, hook, training, deadline, state.location)
+            return self.wait_for_training(context, hook, training, deadline)
 
     def _submit(
         self, hook: AkkioHook, store: RecordStore, request: TrainRequest, fingerprint: str
@@ -154,10 +153,3 @@ class AkkioTrainOperator(AkkioTrainingOperator):
             return hook.submit_training(request)
         with store.during_submission(fingerprint, time.time()):
             return hook.submit_training(request)
-
-    def _validate_literals(self) -> None:
-        if is_literal(self.akkio_conn_id):
-            parse_id("akkio_conn_id", self.akkio_conn_id)
-        literals = {name: value for name in _REQUEST_FIELDS if is_literal(value := getattr(self, name))}
-        parsed = {name: parse_parameter(name, value) for name, value in literals.items()}
-        check_disjoint(parsed.get("predict_fields"), parsed.get("ignore_fields", ()))

@@ -76,7 +76,8 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
         """Wait for the training, and push its result."""
         with self._soft_failing(), self.pushing_errors(context):
             if self.deferrable or not self.reschedule:
-                return self.wait_for_training(context, self._training(), time.time() + self.timeout)
+                hook = AkkioHook(self.akkio_conn_id)
+                return self.wait_for_training(context, hook, self._training(), time.time() + self.timeout)
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as error:
@@ -99,7 +100,7 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
             state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
         except AkkioTrainingTimeoutError:
             return False
-        model_id = self.fetch_result(context, hook, training, state, training.submitted_at)
+        model_id = self.finish_training(context, hook, training, training.submitted_at, state.location)
         return PokeReturnValue(is_done=True, xcom_value=model_id)
 
     def _training(self) -> SubmittedTraining:

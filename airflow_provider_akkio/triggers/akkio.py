@@ -48,8 +48,8 @@ class TrainingEvent:
 
     akkio_task_id: str
     outcome: WaitOutcome
-    submitted_at: float = 0.0
-    deadline: float = 0.0
+    submitted_at: float
+    deadline: float
     duration: float | None = None
     location: str | None = None
     error: str = ""
@@ -69,7 +69,7 @@ class TrainingEvent:
         except (TypeError, KeyError, ValueError):
             raise AkkioError(
                 f"Unknown trigger event: {printable(repr(payload))}. Was the provider upgraded or downgraded while the "
-                "task was deferred? Clear the task: it reattaches to its training."
+                "task was deferred? AkkioTrainSensor waits for the training in the XCom 'akkio_task_id'."
             ) from None
 
     def to_payload(self) -> dict[str, Any]:
@@ -101,6 +101,9 @@ class AkkioTrainTrigger(BaseTrigger):
         :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll`.
     :param push_status: whether to push ``akkio_status`` to XCom (Airflow 3.1 and newer); default no.
     :param try_number: the task's attempt that deferred; default unknown.
+    :param succeeded: whether the training has succeeded already, and only its result was unavailable: then the trigger
+        fires at ``resume_at`` without a poll; default no.
+    :param location: where the result is, if ``succeeded`` and Akkio sent a location.
     """
 
     def __init__(
@@ -116,6 +119,8 @@ class AkkioTrainTrigger(BaseTrigger):
         poll_interval: float | None = None,
         push_status: bool = False,
         try_number: int | None = None,
+        succeeded: bool = False,
+        location: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's constructor has no annotations
         self.akkio_task_id = akkio_task_id
@@ -128,6 +133,8 @@ class AkkioTrainTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.push_status = push_status
         self.try_number = try_number
+        self.succeeded = succeeded
+        self.location = location
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments from which another process continues the wait."""
@@ -142,6 +149,8 @@ class AkkioTrainTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             "push_status": self.push_status,
             "try_number": self.try_number,
+            "succeeded": self.succeeded,
+            "location": self.location,
         }
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
@@ -151,11 +160,14 @@ class AkkioTrainTrigger(BaseTrigger):
         """Poll until the training is done, and yield the payload of one :class:`TrainingEvent`."""
         # The trigger has no ID under ``airflow dags test``, which runs it in the task's process.
         is_in_triggerer = self.trigger_id is not None
-        can_push = self.push_status and AIRFLOW_V_3_1_PLUS and is_in_triggerer
-        writer = XComStatusWriter(self.task_instance if can_push else None)
-        event = await self._poll_until_done(writer)
-        await writer.finish()
-        if is_in_triggerer:
+        if self.succeeded:
+            event = self._event(WaitOutcome.SUCCEEDED, location=self.location)
+        else:
+            can_push = self.push_status and AIRFLOW_V_3_1_PLUS and is_in_triggerer
+            writer = XComStatusWriter(self.task_instance if can_push else None)
+            event = await self._poll_until_done(writer)
+            await writer.finish()
+        if is_in_triggerer or self.succeeded:
             await asyncio.sleep(max(0.0, self.resume_at - time.time()))
         yield TriggerEvent(event.to_payload())
 

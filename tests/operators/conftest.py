@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_akkio.operators import _base
+
 from airflow_provider_akkio.api import datasets
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import SANDBOX_KEY, akkio_connection
@@ -58,3 +60,11 @@ RunTask = Callable[..., FinishedRun]
 def run_task(run_dag: DagRunner) -> RunTask:
     """Run a DAG with one task: an operator name and the parameters."""
     return lambda operator, **parameters: run_dag(call(operator, **parameters))
+
+
+@pytest.fixture
+def short_result_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a task fetch a result for fractions of a second where it would do so for minutes."""
+    monkeypatch.setattr(_base, "RESULT_TIMEOUT", 0.05)
+    monkeypatch.setattr(_base, "READ_TIMEOUT", 1.5)
+    monkeypatch.setattr(_base, "_result_retry_delay", lambda _: 0.2)

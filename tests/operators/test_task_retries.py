@@ -23,10 +23,10 @@ with_store = needs(Part.TASK_STATE_STORE)
 
 FIRST_ATTEMPT_STOPS = """
 class FirstAttemptStops(AkkioTrainOperator):
-    def wait_for_training(self, context, training, deadline):
+    def wait_for_training(self, context, *arguments):
         if context["ti"].try_number == 1:
             raise RuntimeError("the worker stops")
-        return super().wait_for_training(context, training, deadline)
+        return super().wait_for_training(context, *arguments)
 
 train = FirstAttemptStops(
     task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, retries=1, retry_delay=timedelta(0), {}
@@ -81,6 +81,17 @@ def test_retry_fetches_the_result_if_the_status_has_expired(run_dag: DagRunner, 
     run = run_twice(run_dag, "force=True")
     assert run.xcoms("train") == XCOMS
     assert len(trained.asked("new")) == 1
+
+
+@with_store
+def test_retry_defers_again_while_the_result_of_a_finished_training_is_unavailable(
+    run_dag: DagRunner, trained: ScriptedAkkio, short_result_retries: None
+) -> None:
+    trained.script("status", status("SUCCEEDED"))
+    trained.script("result", *[Reply(502)] * 4, result("M2"))
+    run = run_twice(run_dag, "force=True")
+    assert run.xcoms("train")["model_id"] == "M2"
+    assert [len(trained.asked(name)) for name in ("new", "status")] == [1, 1]
 
 
 @with_store
@@ -198,15 +209,15 @@ def event(outcome: str, try_number: int | None = 0, error: type[Exception] | Non
     return {
         "akkio_task_id": "T9",
         "outcome": outcome,
+        "submitted_at": 0.0,
+        "deadline": 0.0,
         "error": "" if error is None else error.__name__,
         "message": "too bad",
         "try_number": try_number,
     }
 
 
-def resume(
-    run_dag: DagRunner, event: dict[str, Any], task: dict[str, str] = OPERATOR, retries: int = 0
-) -> FinishedRun:
+def resume(run_dag: DagRunner, event: dict[str, Any], task: dict[str, str] = OPERATOR, retries: int = 0) -> FinishedRun:
     """Run a first attempt that Airflow resumes with an event."""
     return run_dag(RESUMED_WITH_EVENT.format(event=event, max_tries=retries, **task))
 

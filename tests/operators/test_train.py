@@ -22,11 +22,10 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
     AkkioUnprocessableError,
 )
-from airflow_provider_akkio.operators import _base
 from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
-from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, status
+from tests.scripted import Reply, ScriptedAkkio, accepted, cut_short, reset, result, result_of_its_own, status
 from tests.versions import not_in
 
 PARTS = {"stats": [[{"class_name": "0", "f1": 0.5}]], "field_importance": {"b": 0.25, "a": 0.75}, "data_story": [{}]}
@@ -393,25 +392,39 @@ class TestFailures:
         assert isinstance(run.failure, AkkioConfigurationError)
         assert run.tries("train") == 1
 
+    @pytest.mark.usefixtures("short_result_retries")
     def test_operator_defers_again_while_the_result_is_unavailable(
-        self, run_dag: DagRunner, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, logged: Logged
+        self, run_dag: DagRunner, trained: ScriptedAkkio, logged: Logged
     ) -> None:
-        monkeypatch.setattr(_base, "RESULT_TIMEOUT", 0.05)
         trained.script("result", *[Reply(502)] * 4, result("M1", **PARTS))
         run = run_dag(train())
         assert run.xcoms("train") == XCOMS
-        assert (run.tries("train"), len(trained.asked("new"))) == (1, 1)
-        assert "Deferring again" in logged()
+        assert (run.tries("train"), len(trained.asked("new")), len(trained.asked("status"))) == (1, 1, 2)
+        assert "defers again" in logged()
+
+    @pytest.mark.usefixtures("short_result_retries")
+    @pytest.mark.parametrize("reply", [Reply(200, b"<html>Down for maintenance</html>"), cut_short])
+    def test_operator_fetches_a_result_after_invalid_responses(
+        self, run_dag: DagRunner, trained: ScriptedAkkio, reply: Any
+    ) -> None:
+        trained.script("result", *[reply] * 3, result("M1", **PARTS))
+        run = run_dag(train())
+        assert run.xcoms("train") == XCOMS
+        assert run.tries("train") == 1
 
     @either_way
+    @pytest.mark.usefixtures("short_result_retries")
+    @pytest.mark.parametrize("limit", ["timeout=2", "execution_timeout=timedelta(seconds=4)"])
     def test_operator_keeps_the_record_if_the_result_is_unavailable_at_the_deadline(
-        self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool, monkeypatch: pytest.MonkeyPatch
+        self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool, limit: str
     ) -> None:
-        monkeypatch.setattr(_base, "RESULT_TIMEOUT", 0.05)
-        monkeypatch.setattr(_base, "READ_TIMEOUT", 0.2)
         trained.script("result", Reply(502))
-        run = run_dag(train("timeout=1", deferrable=deferrable))
-        assert isinstance(run.failure, AkkioUnavailableError)
-        assert re.search(r"T1 succeeded.*HTTP 502.*AkkioTrainSensor\(akkio_task_id='T1'\)", str(run.failure))
-        assert all("T1" in record for record in run.stored_records())
-        assert len(run.stored_records()) == int(Part.TASK_STATE_STORE.is_here)
+        run = run_dag(train(limit, deferrable=deferrable))
+        if deferrable or limit.startswith("timeout"):
+            assert isinstance(run.failure, AkkioUnavailableError)
+            assert re.search(r"T1 succeeded.*HTTP 502.*AkkioTrainSensor\(akkio_task_id='T1'\)", str(run.failure))
+        else:
+            assert isinstance(run.failure, AirflowTaskTimeout)
+        records = run.stored_records() if run.dag_run is not None else []
+        assert all("T1" in record for record in records)
+        assert len(records) == int(Part.TASK_STATE_STORE.is_here)

@@ -354,9 +354,16 @@ def test_stored_upload_survives_json() -> None:
     assert StoredUpload.from_json(json.loads(json.dumps(asdict(stored)))) == stored
 
 
-@pytest.mark.parametrize("record", [None, "text", {"dataset_id": "d"}, {"unknown": 1}])
-def test_stored_upload_ignores_an_invalid_record(record: Any) -> None:
-    assert StoredUpload.from_json(record) is None
+def test_stored_upload_ignores_unknown_keys() -> None:
+    stored = StoredUpload(fingerprint="f", dataset_id="d", is_new=False, rows_before=1, rows_arrived=2)
+    assert StoredUpload.from_json(asdict(stored) | {"new": 1}) == stored
+
+
+@pytest.mark.parametrize("record", ["text", {}, {"dataset_id": None}, {"rows_arrived": "2"}, {"fingerprint": 1}])
+def test_stored_upload_that_is_invalid_prevents_a_second_upload(record: Any) -> None:
+    stored = StoredUpload(fingerprint="f", dataset_id="d", is_new=False, rows_before=1)
+    with pytest.raises(AkkioUploadIncompleteError, match="akkio_upload"):
+        StoredUpload.from_json(asdict(stored) | record if isinstance(record, dict) and len(record) else record)
 
 
 def test_progress_is_logged_with_rows_and_total(

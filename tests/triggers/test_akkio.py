@@ -22,6 +22,10 @@ def trigger(**arguments: Any) -> AkkioTrainTrigger:
     return AkkioTrainTrigger(**{**defaults, "poll_interval": 0.05, **arguments})
 
 
+def event_of(outcome: WaitOutcome, **fields: Any) -> TrainingEvent:
+    return TrainingEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
+
+
 def test_trigger_fires_one_event_with_the_location_of_the_result(connected: ScriptedAkkio) -> None:
     connected.script("status", status("PENDING"), status("SUCCEEDED", location="/x/result"))
     waiting = trigger(submitted_at=5.0, deadline=time.time() + 60, duration=10, try_number=2)
@@ -93,8 +97,16 @@ def test_trigger_does_not_fire_before_resume_at_in_a_triggerer(connected: Script
     assert time.time() >= resume_at
 
 
+def test_trigger_of_a_finished_training_fires_at_resume_at_without_a_poll(connected: ScriptedAkkio) -> None:
+    resume_at = time.time() + 0.5
+    [event] = events_of(trigger(succeeded=True, location="/x/result", resume_at=resume_at))
+    assert (event.outcome, event.location) == (WaitOutcome.SUCCEEDED, "/x/result")
+    assert time.time() >= resume_at
+    assert connected.received == []
+
+
 def test_trigger_serializes_all_arguments_and_no_key(connected: ScriptedAkkio) -> None:
-    path, arguments = trigger(execution_deadline=5.0, resume_at=3.0, push_status=True).serialize()
+    path, arguments = trigger(execution_deadline=5.0, resume_at=3.0, push_status=True, succeeded=True).serialize()
     assert path == "airflow_provider_akkio.triggers.akkio.AkkioTrainTrigger"
     assert "the-key" not in json.dumps(arguments)
     assert AkkioTrainTrigger(**arguments).serialize() == (path, arguments)
@@ -114,11 +126,11 @@ def test_unknown_event_raises(payload: Any) -> None:
 
 
 def test_event_with_unknown_keys_is_accepted() -> None:
-    event = TrainingEvent(akkio_task_id="T1", outcome=WaitOutcome.SUCCEEDED, location="/x")
+    event = event_of(WaitOutcome.SUCCEEDED, location="/x")
     assert TrainingEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
 
 
 @pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])
 def test_event_with_unknown_error_class_becomes_akkio_error(name: str) -> None:
-    event = TrainingEvent(akkio_task_id="T1", outcome=WaitOutcome.FAILED, error=name, message="why")
+    event = event_of(WaitOutcome.FAILED, error=name, message="why")
     assert type(event.to_exception()) is AkkioError
