@@ -208,9 +208,7 @@ class TestPollUntilDone:
 
     def test_timeout_names_the_last_status_and_the_sensor(self) -> None:
         driver = FlowDriver([status("PENDING"), status("IN_PROGRESS")])
-        with pytest.raises(
-            AkkioTrainingTimeoutError, match=r"T1 .*within 1000 s .*IN_PROGRESS.*AkkioTrainSensor"
-        ) as caught:
+        with pytest.raises(AkkioTrainingTimeoutError, match=r"T1 .*within 1000 s .*IN_PROGRESS.*AkkioTrainSensor"):
             poll(driver)
         assert driver.now == DEADLINE
 

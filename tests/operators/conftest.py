@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.operators import _base
-
 from airflow_provider_akkio.api import datasets
+from airflow_provider_akkio.operators import _base
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import SANDBOX_KEY, akkio_connection
 from tests.airflow_runs import DagRunner, FinishedRun
