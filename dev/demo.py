@@ -91,7 +91,7 @@ def _rejection(api: AirflowApi, run_id: str) -> str:
     lines: list[str] = []
 
     def has_been_logged() -> bool:
-        lines[:] = [line for line in api.log(RETRAIN, run_id, "promote").splitlines() if "not promoted" in line]
+        lines[:] = [line for line in api.log(RETRAIN, run_id, "promote").splitlines() if "was rejected" in line]
         return bool(lines)
 
     wait_until(has_been_logged, "the log line about the rejected model", 20)

@@ -67,6 +67,23 @@ class CurrentTraining:
     result: TrainingResult | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Until when a task may wait, in seconds since the epoch.
+
+    :param timeout: when the operator's ``timeout`` ends.
+    :param execution: when the attempt's ``execution_timeout`` ends; ``None`` without one.
+    """
+
+    timeout: float
+    execution: float | None
+
+    @property
+    def first(self) -> float:
+        """The earlier of both."""
+        return self.timeout if self.execution is None else min(self.timeout, self.execution)
+
+
 class AkkioTrainingOperator(BaseOperator):
     """Base class of operators that wait for a training.
 
@@ -111,49 +128,57 @@ class AkkioTrainingOperator(BaseOperator):
                 if ended.outcome is WaitOutcome.FAILED:
                     raise ended.to_exception()
                 training = SubmittedTraining(ended.akkio_task_id, ended.submitted_at, ended.duration)
-                return self.finish_training(context, hook, training, ended.deadline, ended.location)
+                deadlines = Deadlines(ended.deadline, ended.execution_deadline)
+                return self.finish_training(context, hook, training, deadlines, ended.location)
         self.log.info("Starting over: Airflow resumed this attempt with the event of attempt %s.", ended.try_number)
         return str(self.execute(context))
 
-    def wait_for_training(self, context: Context, hook: AkkioHook, training: SubmittedTraining, deadline: float) -> str:
+    def wait_for_training(
+        self, context: Context, hook: AkkioHook, training: SubmittedTraining, deadlines: Deadlines
+    ) -> str:
         """Wait until a training is done, in the triggerer or in this worker, and push its result.
 
         :param context: the task's context.
         :param hook: the task's hook.
         :param training: the training.
-        :param deadline: until when to wait, in seconds since the epoch.
+        :param deadlines: until when to wait.
         :return: the model ID.
         :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
         :raises AkkioTrainingTimeoutError: if the training is not done in time.
         """
         self.current_training = CurrentTraining(hook, training.akkio_task_id)
         if self.deferrable:
-            self._defer(context, training, deadline, resume_in=MIN_DEFERRAL)
+            self._defer(context, training, deadlines, resume_in=MIN_DEFERRAL)
         on_status = self.status_reporter(context, training)
-        state = hook.run(lambda api: api.poll_until_done(training, deadline, self.poll_interval, on_status))
-        return self.finish_training(context, hook, training, deadline, state.location)
+        state = hook.run(lambda api: api.poll_until_done(training, deadlines.timeout, self.poll_interval, on_status))
+        return self.finish_training(context, hook, training, deadlines, state.location)
 
     def finish_training(
-        self, context: Context, hook: AkkioHook, training: SubmittedTraining, deadline: float, location: str | None
+        self,
+        context: Context,
+        hook: AkkioHook,
+        training: SubmittedTraining,
+        deadlines: Deadlines,
+        location: str | None,
     ) -> str:
         """Fetch the result of a training that succeeded, and push it to XCom.
 
-        While Akkio is unavailable, a deferrable task defers again until its deadline. At the deadline, Akkio is given
-        another five minutes: the model is paid for.
+        While Akkio is unavailable, a deferrable task defers again until its first deadline. Then Akkio is given another
+        five minutes: the model is paid for.
 
         :param context: the task's context.
         :param hook: the task's hook.
         :param training: the training.
-        :param deadline: until when to retry, in seconds since the epoch.
+        :param deadlines: until when to retry.
         :param location: where the result is, according to Akkio; ``None`` for the documented URL.
         :return: the model ID.
         """
         akkio_task_id, now = training.akkio_task_id, time.time()
         self.current_training = CurrentTraining(hook, akkio_task_id)
-        last_attempt_at = max(deadline, now + READ_TIMEOUT)
+        last_attempt_at = max(deadlines.timeout, now + READ_TIMEOUT)
         if self.deferrable:
             last_attempt_at = now + READ_TIMEOUT
-            if last_attempt_at < min(deadline, self._execution_deadline(context) or deadline):
+            if last_attempt_at < deadlines.first:
                 try:
                     result = hook.get_training_result(akkio_task_id, location, now + RESULT_TIMEOUT)
                 except AkkioResponseError as error:  # may be temporary, but is not worth another process per attempt
@@ -161,7 +186,7 @@ class AkkioTrainingOperator(BaseOperator):
                 except AkkioUnavailableError as error:
                     delay = _result_retry_delay(time.time() - training.submitted_at)
                     self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
-                    self._defer(context, training, deadline, resume_in=delay, succeeded=True, location=location)
+                    self._defer(context, training, deadlines, resume_in=delay, succeeded=True, location=location)
                 else:
                     return self._push_result(context, hook, akkio_task_id, result)
         try:
@@ -239,19 +264,23 @@ class AkkioTrainingOperator(BaseOperator):
         log_model(self.log, result)
         return result.model_id
 
-    def _execution_deadline(self, context: Context) -> float | None:
-        """Return when ``execution_timeout`` ends, counted from the start of the attempt, in seconds since the epoch."""
+    def deadlines(self, context: Context, timeout_ends_at: float) -> Deadlines:
+        """Return the deadlines of an attempt.
+
+        :param context: the task's context.
+        :param timeout_ends_at: when the operator's ``timeout`` ends, in seconds since the epoch.
+        """
         if self.execution_timeout is None:
-            return None
+            return Deadlines(timeout_ends_at, None)
         # In Airflow 2, the start date of a task instance may be missing.
         started_at: float = getattr(context["ti"].start_date, "timestamp", time.time)()
-        return started_at + self.execution_timeout.total_seconds()
+        return Deadlines(timeout_ends_at, started_at + self.execution_timeout.total_seconds())
 
     def _defer(
         self,
         context: Context,
         training: SubmittedTraining,
-        deadline: float,
+        deadlines: Deadlines,
         *,
         resume_in: float,
         succeeded: bool = False,
@@ -261,16 +290,14 @@ class AkkioTrainingOperator(BaseOperator):
         from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 
         now = time.time()
-        execution_deadline = self._execution_deadline(context)
-        ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
         self.defer(
             trigger=AkkioTrainTrigger(
                 akkio_task_id=training.akkio_task_id,
                 submitted_at=training.submitted_at,
-                deadline=deadline,
+                deadline=deadlines.timeout,
                 akkio_conn_id=self.akkio_conn_id,
                 resume_at=now + resume_in,
-                execution_deadline=execution_deadline,
+                execution_deadline=deadlines.execution,
                 duration=training.duration,
                 poll_interval=self.poll_interval,
                 push_status=self.do_xcom_push,
@@ -279,7 +306,7 @@ class AkkioTrainingOperator(BaseOperator):
                 location=location,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, ends_at - now) + resume_in + DEFERRAL_MARGIN),
+            timeout=timedelta(seconds=max(0.0, deadlines.first - now) + resume_in + DEFERRAL_MARGIN),
         )
 
 

@@ -140,11 +140,11 @@ class AkkioTrainOperator(AkkioTrainingOperator):
                 context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
             if not self.wait_for_completion:
                 return training.akkio_task_id
-            deadline = wait_started_at + self.timeout
+            deadlines = self.deadlines(context, wait_started_at + self.timeout)
             if state is not None and state.known is TrainingStatus.SUCCEEDED:
                 self.status_reporter(context, training)(state)
-                return self.finish_training(context, hook, training, deadline, state.location)
-            return self.wait_for_training(context, hook, training, deadline)
+                return self.finish_training(context, hook, training, deadlines, state.location)
+            return self.wait_for_training(context, hook, training, deadlines)
 
     def _submit(
         self, hook: AkkioHook, store: RecordStore, request: TrainRequest, fingerprint: str

@@ -77,7 +77,8 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
         with self._soft_failing(), self.pushing_errors(context):
             if self.deferrable or not self.reschedule:
                 hook = AkkioHook(self.akkio_conn_id)
-                return self.wait_for_training(context, hook, self._training(), time.time() + self.timeout)
+                deadlines = self.deadlines(context, time.time() + self.timeout)
+                return self.wait_for_training(context, hook, self._training(), deadlines)
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as error:
@@ -100,7 +101,7 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
             state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
         except AkkioTrainingTimeoutError:
             return False
-        model_id = self.finish_training(context, hook, training, training.submitted_at, state.location)
+        model_id = self.finish_training(context, hook, training, self.deadlines(context, time.time()), state.location)
         return PokeReturnValue(is_done=True, xcom_value=model_id)
 
     def _training(self) -> SubmittedTraining:

@@ -39,6 +39,7 @@ class TrainingEvent:
     :param outcome: how the wait ended.
     :param submitted_at: when the training was submitted, in seconds since the epoch.
     :param deadline: until when the task may wait for the training, in seconds since the epoch.
+    :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; ``None`` without one.
     :param duration: seconds that Akkio was asked to spend on the training; ``None`` if they are unknown.
     :param location: where the result is, if the training succeeded and Akkio sent a location.
     :param error: class name of the error, if the wait failed.
@@ -50,6 +51,7 @@ class TrainingEvent:
     outcome: WaitOutcome
     submitted_at: float
     deadline: float
+    execution_deadline: float | None = None
     duration: float | None = None
     location: str | None = None
     error: str = ""
@@ -207,6 +209,7 @@ class AkkioTrainTrigger(BaseTrigger):
             outcome=outcome,
             submitted_at=self.submitted_at,
             deadline=self.deadline,
+            execution_deadline=self.execution_deadline,
             duration=self.duration,
             location=location,
             error="" if error is None else type(error).__name__,

@@ -258,7 +258,7 @@ class TestParsing:
             ("dataset_id=''", "dataset_id must be"),
             ("dataset_id='D1', predict_fields=[]", "predict_fields must be"),
             ("dataset_id='D1', predict_fields=['{{ x }}', 7]", None),
-            ("dataset_id='D1', predict_fields='x', ignore_fields=['x']", "both name"),
+            ("dataset_id='D1', predict_fields='x', ignore_fields=['x']", "both contain"),
             ("dataset_id='{{ x }}', duration=11", "duration must be one of 10, 60, 300, 1800"),
             ("dataset_id='D1', extra_attention='maybe'", "extra_attention must be"),
             ("dataset_id='D1', force=1", "force must be"),
@@ -311,7 +311,7 @@ class TestFailures:
         ("reply", "error", "message"),
         [
             (Reply(401), AkkioUnauthorizedError, "password of connection 'akkio_default'"),
-            (Reply(403), AkkioForbiddenError, "API key in connection 'akkio_default'"),
+            (Reply(403), AkkioForbiddenError, "connection 'akkio_default'"),
             (Reply(404), AkkioNotFoundError, "dataset 'D1'"),
             (
                 Reply(422, {"detail": [{"loc": ["body", "predict_fields"], "msg": "is not a field"}]}),

@@ -72,7 +72,7 @@ def test_demo_promotes_good_model_and_rejects_bad_model(folder: Path) -> None:
         read_until(running, r"predict\s+success")
         read_until(running, "Probability Positive Lead is 1")
         read_until(running, r"promote\s+skipped")
-        read_until(running, r"\w{20} .*0\.\d.*not promoted")
+        read_until(running, r"\w{20} was rejected: .*0\.\d")
         read_until(running, "all programs have been stopped")
         assert running.wait(60) == 0
 
