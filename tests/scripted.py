@@ -96,6 +96,7 @@ def _trickling(start: bytes, repeated: bytes) -> Answering:
 trickling_status = _trickling(b"HTTP/1.1 200 ", b"O")
 trickling_head = _trickling(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
 trickle = _trickling(b"HTTP/1.1 200 OK\r\n\r\n", b" ")
+trickling_chunk = _trickling(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0")
 endless_promises = _trickling(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -208,13 +207,6 @@ def _parse_verify(extra: Any) -> bool | str:
         )
     if value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
-    try:
-        Path(value).stat()
-    except (OSError, ValueError) as error:
-        raise AkkioConfigurationError(
-            f"Extra 'verify' is {printable(repr(value))}, but no CA file or directory was found there "
-            f"({printable(str(error))})."
-        ) from None
     return value
 
 

@@ -69,9 +69,7 @@ async def session_pool(config: ClientConfig) -> AsyncIterator[SessionPool]:
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     key = (config.base_url.origin, config.api_key, context, proxy)
     if (pool := pools.get(key)) is None:
-        sessions = {
-            method: _open_session(config, context, proxy, reuse_connections=method is Method.GET) for method in Method
-        }
+        sessions = {method: _open_session(context, proxy, reuse_connections=method is Method.GET) for method in Method}
         pool = pools[key] = SessionPool(RequestQueue(get_rate_limiter(config)), sessions)
     pool.users += 1
     try:
@@ -80,16 +78,14 @@ async def session_pool(config: ClientConfig) -> AsyncIterator[SessionPool]:
         pool.users -= 1
         if not pool.users:
             del pools[key]
-            for session in pool.sessions.values():
-                await session.close()
+            async with AsyncExitStack() as stack:
+                for session in pool.sessions.values():
+                    stack.push_async_callback(session.close)
 
 
-def _open_session(
-    config: ClientConfig, context: ssl.SSLContext, proxy: URL | None, *, reuse_connections: bool
-) -> aiohttp.ClientSession:
+def _open_session(context: ssl.SSLContext, proxy: URL | None, *, reuse_connections: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS, force_close=not reuse_connections),
-        headers=request_headers(config),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy,
     )
@@ -113,6 +109,8 @@ class AsynchronousClient:
             connect=config.timeout / 2,
             ceil_threshold=math.inf,  # by default, aiohttp rounds a timeout above 5 s up to a whole second
         )
+        # Not the session's own headers: aiohttp would send the API key to an HTTP proxy with CONNECT.
+        self._headers = request_headers(config)
         self._pool: SessionPool | None = None
         self._exit_stack = AsyncExitStack()
 
@@ -160,7 +158,12 @@ class AsynchronousClient:
         request = authenticate(request, self._config)
         try:
             async with pool.sessions[request.method].request(
-                request.method, request.url, json=request.json, allow_redirects=False, timeout=self._timeout
+                request.method,
+                request.url,
+                json=request.json,
+                headers=self._headers,
+                allow_redirects=False,
+                timeout=self._timeout,
             ) as response:
                 return await _read(response)
         except aiohttp.ClientHttpProxyError as error:  # its text has the URL of the proxy, which may contain a password

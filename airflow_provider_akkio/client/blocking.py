@@ -34,14 +34,15 @@ from airflow_provider_akkio.client.tls import certificates_path, proxy_for, ssl_
 from airflow_provider_akkio.exceptions import AkkioUntrustedUrlError
 
 _CHUNK_BYTES = 64 * 1024
+_MAX_ABANDONED = 4
 
 
 class BlockingClient:
     """Drive flows in the calling thread; use it as a context manager.
 
-    A request may take ``config.timeout`` seconds in total, at most half of it per address to connect. The response
-    head is read in a thread that is abandoned at the deadline; the body is read until the deadline. One last read
-    that begins just before the deadline can take another ``config.timeout`` seconds.
+    A request may take ``config.timeout`` seconds in total, at most half of it per address to connect. It runs in a
+    thread of its own, because ``requests`` limits only each single read. At the deadline the thread is abandoned: it
+    ends when the server closes the connection or stops sending. With four such threads, no further request is sent.
 
     :param config: the client configuration.
     :param metrics: receives counts and durations; default: they are discarded.
@@ -53,6 +54,7 @@ class BlockingClient:
         self._config = config
         self._rate_limiter = get_rate_limiter(config)
         self._session = open_session(config)
+        self._abandoned: list[Future[Response]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -85,33 +87,60 @@ class BlockingClient:
         return response
 
     def _send(self, request: Request) -> Response | TransportError:
+        self._abandoned = [exchange for exchange in self._abandoned if not exchange.done()]
+        if len(self._abandoned) >= _MAX_ABANDONED:
+            reason = f"{_MAX_ABANDONED} earlier requests timed out, and their responses still have not ended"
+            return TransportError(reason, was_sent=False)
         # A v1 GET request has the key in its URL, which urllib3 logs at DEBUG. AkkioHook therefore masks the key, also
         # as it is percent-encoded, in Airflow's logs.
         request = authenticate(request, self._config)
-        timeout = self._config.timeout
-        deadline = time.monotonic() + timeout
         body = None if request.json is None else _Body(request.json)
-        head = _run_in_thread(
-            partial(
-                self._session.request,
-                request.method,
-                request.url,
-                data=body,
-                headers=None if body is None else {"Content-Type": "application/json"},
-                timeout=(timeout / 2, timeout),
-                stream=True,
-            )
-        )
+        partial_response = _PartialResponse()
+        exchange = _run_in_thread(partial(self._exchange_in_thread, request, body, partial_response))
         try:
-            response = head.result(timeout)
-        except (requests.RequestException, TimeoutError) as error:
-            head.add_done_callback(_close_late_response)
-            return TransportError(_root_cause(error), was_sent=body is None or body.was_sent)
+            return exchange.result(self._config.timeout)
+        except requests.RequestException as error:
+            reason = _root_cause(error)
+        except TimeoutError:
+            reason = "timed out"
+            self._abandoned.append(exchange)
         finally:
             if body is not None:
-                body.close()
-        with response:
-            return _read(response, deadline)
+                body.close()  # an abandoned thread that has not sent the body yet cannot send it any more
+        if partial_response.head is not None:
+            return partial_response.as_response(defect=reason)
+        return TransportError(reason, was_sent=body is None or body.was_sent)
+
+    def _exchange_in_thread(self, request: Request, body: _Body | None, received: _PartialResponse) -> Response:
+        timeout = self._config.timeout
+        headers = None if body is None else {"Content-Type": "application/json"}
+        with self._session.request(
+            request.method, request.url, data=body, headers=headers, timeout=(timeout / 2, timeout), stream=True
+        ) as response:
+            received.head = response
+            defect = None
+            try:
+                while defect is None and (chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)):
+                    received.body += chunk
+                    if len(received.body) > MAX_BODY_BYTES:
+                        defect = "is longer than 32 MiB"
+            except ReadTimeoutError:
+                defect = "timed out"
+            except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl have no common error for a broken body
+                defect = f"was cut short ({_root_cause(error)})"
+            return received.as_response(defect)
+
+
+class _PartialResponse:
+    """What has been received of a response, by the thread that reads it."""
+
+    def __init__(self) -> None:
+        self.head: requests.Response | None = None
+        self.body = bytearray()
+
+    def as_response(self, defect: str | None) -> Response:
+        assert self.head is not None  # noqa: S101 - the callers have received it
+        return Response(self.head.status_code, bytes(self.body), self.head.headers.get("Retry-After"), defect)
 
 
 class _Body(io.BytesIO):
@@ -126,9 +155,9 @@ class _Body(io.BytesIO):
         return super().read(size)
 
 
-def _run_in_thread(call: Callable[[], requests.Response]) -> Future[requests.Response]:
-    # Not an executor: the interpreter would wait at exit for a response head that never ends.
-    future: Future[requests.Response] = Future()
+def _run_in_thread(call: Callable[[], Response]) -> Future[Response]:
+    # Not an executor: the interpreter would wait at exit for a response that never ends.
+    future: Future[Response] = Future()
 
     def run() -> None:
         try:
@@ -138,28 +167,6 @@ def _run_in_thread(call: Callable[[], requests.Response]) -> Future[requests.Res
 
     threading.Thread(target=run, name="akkio-request", daemon=True).start()
     return future
-
-
-def _close_late_response(head: Future[requests.Response]) -> None:
-    if head.exception() is None:
-        head.result().close()
-
-
-def _read(response: requests.Response, deadline: float) -> Response:
-    body = bytearray()
-    defect = None
-    try:
-        while defect is None and (chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)):
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                defect = "is longer than 32 MiB"
-            elif time.monotonic() >= deadline:
-                defect = "timed out"
-    except ReadTimeoutError:
-        defect = "timed out"
-    except Exception as error:  # noqa: BLE001 - urllib3, http.client and ssl have no common error for a broken body
-        defect = f"was cut short ({_root_cause(error)})"
-    return Response(response.status_code, bytes(body), response.headers.get("Retry-After"), defect)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -39,7 +39,7 @@ def ssl_context_for(config: ClientConfig) -> ssl.SSLContext:
     try:
         status = Path(path).stat()
         return _verifying_context(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
         raise AkkioConfigurationError(
             f"Connection {config.connection_id!r}: the certificates in {path!r} cannot be read ({error}). Correct the "
             "connection's extra verify, or else REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."

@@ -52,6 +52,15 @@ def test_v1_request_without_parameters_has_the_key_in_its_query() -> None:
     assert sent.url == "https://api.akkio.com/v1/models?api_key=a%2Bkey%2Fwith%3Dall%26of%25it"
 
 
+def test_key_is_not_sent_to_a_proxy(send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", akkio.url)
+    akkio.script("akkio.invalid:443", Reply(403))
+    send(client_config("https://akkio.invalid", api_key=KEY), v1_request(Method.POST, "https://akkio.invalid"))
+    [received] = akkio.received
+    assert received.method == "CONNECT"
+    assert KEY not in str(received)
+
+
 BEHAVIOURS: dict[str, Answering | None] = {
     **echoes.FAILURES,
     "redirect": echoes.REDIRECT,

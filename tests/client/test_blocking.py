@@ -11,10 +11,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 import requests
 
+from airflow_provider_akkio.api.http import TransportError
 from airflow_provider_akkio.client.blocking import open_session
 from airflow_provider_akkio.exceptions import AkkioUntrustedUrlError
-from tests.client.driving import blocking, client_config, post
-from tests.scripted import Reply, ScriptedAkkio
+from tests.client.driving import blocking, client_config, get, post
+from tests.scripted import Reply, ScriptedAkkio, trickling_head
 
 
 @pytest.fixture
@@ -63,3 +64,10 @@ def test_signal_interrupts_a_request(akkio: ScriptedAkkio) -> None:
     finally:
         signal.signal(signal.SIGALRM, previous)
         is_over.set()
+
+
+def test_client_stops_sending_while_four_responses_do_not_end(akkio: ScriptedAkkio) -> None:
+    akkio.script("status", trickling_head)
+    replies = blocking(client_config(akkio.url, timeout=0.3), *[get(akkio.url)] * 5)
+    assert [isinstance(reply, TransportError) and reply.was_sent for reply in replies] == [True] * 4 + [False]
+    assert len(akkio.received) == 4

@@ -26,6 +26,7 @@ from tests.scripted import (
     silence,
     stall,
     trickle,
+    trickling_chunk,
     trickling_head,
     trickling_status,
     tunnel,
@@ -107,6 +108,7 @@ def test_request_without_response_may_have_been_sent(send: Send, akkio: Scripted
     [
         ("http", cut_short, "cut short"),
         ("http", trickle, "timed out"),
+        ("http", trickling_chunk, "timed out"),
         ("http", stall, "timed out"),
         ("https", stall, "timed out"),
         ("http", endless, "32 MiB"),
