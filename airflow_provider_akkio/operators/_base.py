@@ -58,12 +58,12 @@ class CurrentTraining:
     """The training of the running process.
 
     :param hook: the hook that the task uses.
-    :param akkio_task_id: ID of the training.
+    :param akkio_task_id: ID of the training; ``None`` before Akkio has accepted it.
     :param result: its result, once it has been fetched.
     """
 
     hook: AkkioHook
-    akkio_task_id: str
+    akkio_task_id: str | None = None
     result: TrainingResult | None = None
 
 
@@ -227,8 +227,9 @@ class AkkioTrainingOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Log that the training continues: Akkio has no call to cancel it."""
-        if self.current_training is not None and self.current_training.result is None:
-            self.log.warning(still_running(self.current_training.akkio_task_id))
+        current = self.current_training
+        if current is not None and current.akkio_task_id is not None and current.result is None:
+            self.log.warning(still_running(current.akkio_task_id))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage's signature
         """Return the dataset and the model of this task. OpenLineage calls this method in a forked process.

@@ -121,6 +121,7 @@ class AkkioTrainOperator(AkkioTrainingOperator):
             parse_id("akkio_conn_id", self.akkio_conn_id)
             request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
             hook = AkkioHook(self.akkio_conn_id)
+            self.current_training = CurrentTraining(hook)
             fingerprint = fingerprint_of(request, self.akkio_conn_id)
             store = RecordStore(context, durable=self.durable)
             state: TrainingState | None = None

@@ -47,8 +47,10 @@ def run_ids(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> RunIds:
 
     header, *rows = read_csv(GOOD_ROWS)
     source = tmp_path_factory.mktemp("rows") / "worse.csv"
+    # Each row has the outcome of the next one: as many positive leads as before, but nothing to learn.
+    shifted = [[*row[:-1], following[-1]] for row, following in zip(rows, [*rows[1:], rows[0]], strict=True)]
     with source.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *([*row[:-1], str(number % 2)] for number, row in enumerate(rows))])
+        csv.writer(file).writerows([header, *shifted])
     worse = api.trigger(RETRAIN, conf={"source": str(source)})
     assert api.follow(RETRAIN, worse) == "success"
     return RunIds(good, prediction, worse)
