@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from datetime import date, time
 from decimal import Decimal
 from itertools import groupby
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError, AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
-from airflow_provider_akkio.files.reader import RowBatch
 
 try:
     import pyarrow
@@ -22,6 +21,9 @@ except ImportError as error:
     raise AkkioParameterError(
         "Parquet files need pyarrow. Install airflow-provider-akkio[parquet] on the worker."
     ) from error
+
+if TYPE_CHECKING:
+    from airflow_provider_akkio.files.reader import RowBatch
 
 _BUFFER_SIZE = 256 * 1024
 _MAX_ROWS_IN_MEMORY = 1024
