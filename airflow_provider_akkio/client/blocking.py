@@ -41,7 +41,7 @@ class BlockingClient:
     """Drive flows in the calling thread; use it as a context manager.
 
     A request may take ``config.timeout`` seconds in total, at most half of it per address to connect. It runs in a
-    thread of its own, because ``requests`` limits only each single read. At the deadline the thread is abandoned: it
+    separate thread, because ``requests`` limits only each single read. At the deadline the thread is abandoned: it
     ends when the server closes the connection or stops sending. With four such threads, no further request is sent.
 
     :param config: the client configuration.
