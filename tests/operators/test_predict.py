@@ -200,11 +200,11 @@ def test_predict_accepts_object_storage_urls(predict: Predict, source: Path, out
     assert len(cells(output)) == 1 + ROWS
 
 
-@pytest.mark.parametrize("output_path", ["nowhere://x/out.csv", "out.xlsx"])
+@pytest.mark.parametrize("output_path", ["nowhere://x/out.csv", "/folder/out.xlsx"])
 def test_predict_rejects_an_output_that_it_cannot_write(predict: Predict, gate: Gate, output_path: str) -> None:
     failure = predict(output_path=output_path).failure
     assert isinstance(failure, AkkioParameterError)
-    assert output_path in str(failure)
+    assert Path(output_path).name in str(failure)
     assert gate.received == []
 
 
