@@ -25,7 +25,7 @@ _MAX_URL_LENGTH = 2000
 
 
 class ApiVersion(StrEnum):
-    """Versions of the API; the value is the path of the API root."""
+    """Akkio calls the training API v2, although its path is ``/api/v1``. The API for datasets and models is v1."""
 
     V2 = "/api/v1"
     V1 = "/v1"

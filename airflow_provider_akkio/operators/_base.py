@@ -184,7 +184,7 @@ class AkkioTrainingOperator(BaseOperator):
                 except AkkioResponseError as error:  # may be temporary, but is not worth another process per attempt
                     self.log.warning("%s", error)
                 except AkkioUnavailableError as error:
-                    delay = _result_retry_delay(time.time() - training.submitted_at)
+                    delay = min(_result_retry_delay(time.time() - training.submitted_at), deadlines.first - time.time())
                     self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
                     self._defer(context, training, deadlines, resume_in=delay, succeeded=True, location=location)
                 else:
