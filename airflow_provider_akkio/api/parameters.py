@@ -179,6 +179,23 @@ def is_literal(value: Any) -> bool:
     return not hasattr(value, "resolve")
 
 
+def validate_literals(
+    task_id: str, values: Mapping[str, Any], parsers: Mapping[str, Callable[[str, Any], Any]]
+) -> None:
+    """Validate the parameters whose values are known when Airflow parses the DAG file.
+
+    :param task_id: ID of the Airflow task.
+    :param values: parameter name to value, with at least the names of ``parsers``; such as ``vars(operator)``.
+    :param parsers: parameter name to the function that parses its value.
+    :raises AkkioParameterError: if a value is invalid; the message names the task.
+    """
+    with naming_task(task_id):
+        for name, parse in parsers.items():
+            value = values[name]
+            if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
+                parse(name, value)
+
+
 @contextmanager
 def naming_task(task_id: str) -> Iterator[None]:
     """Add the Airflow task ID to errors about its parameters."""

@@ -1,10 +1,9 @@
-"""What operators share: the wait for a training, the push of its result to XCom, and the parsing of parameters."""
+"""The wait for a training and the push of its result to XCom, which the train operator and the sensor share."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +16,11 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_seconds
+from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds
 from airflow_provider_akkio.api.polling import READ_TIMEOUT
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import (
     AkkioError,
-    AkkioParameterError,
     AkkioResponseError,
     AkkioUnavailableError,
 )
@@ -31,7 +29,7 @@ from airflow_provider_akkio.operators._links import TRAINING_LINKS
 from airflow_provider_akkio.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_akkio.api.trainings import OnStatus
@@ -49,7 +47,7 @@ The scheduler takes a task that has resumed by then for a killed one, and fails 
 ``SchedulerJobRunner.process_executor_events``).
 """
 
-RESULT_TIMEOUT = 30.0
+RESULT_RETRY_SECONDS = 30.0
 """Seconds for which a worker retries to fetch a result before the task defers again."""
 
 
@@ -84,7 +82,7 @@ class Deadlines:
         return self.timeout if self.execution is None else min(self.timeout, self.execution)
 
 
-class AkkioTrainingOperator(BaseOperator):
+class TrainingWaitOperator(BaseOperator):
     """Base class of operators that wait for a training.
 
     :param akkio_conn_id: ID of the Airflow connection.
@@ -119,7 +117,7 @@ class AkkioTrainingOperator(BaseOperator):
             if is_old:
                 delete_xcom(context, ERROR_KEY)  # Airflow clears no XComs before it resumes a task
             if not (is_old and _may_start_over(context, ended)):
-                hook = AkkioHook(self.akkio_conn_id)
+                hook = self.make_hook()
                 self.current_training = CurrentTraining(hook, ended.akkio_task_id)
                 if ended.outcome is WaitOutcome.EXECUTION_TIMEOUT:
                     reason = f"execution_timeout ended the wait. {ended.message}"
@@ -132,6 +130,13 @@ class AkkioTrainingOperator(BaseOperator):
                 return self.finish_training(context, hook, training, deadlines, ended.location)
         self.log.info("Starting over: Airflow resumed this attempt with the event of attempt %s.", ended.try_number)
         return str(self.execute(context))
+
+    def make_hook(self) -> AkkioHook:
+        """Return a hook for the rendered connection ID.
+
+        :raises AkkioParameterError: if the ID is invalid.
+        """
+        return AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id))
 
     def wait_for_training(
         self, context: Context, hook: AkkioHook, training: SubmittedTraining, deadlines: Deadlines
@@ -148,7 +153,7 @@ class AkkioTrainingOperator(BaseOperator):
         """
         self.current_training = CurrentTraining(hook, training.akkio_task_id)
         if self.deferrable:
-            self._defer(context, training, deadlines, resume_in=MIN_DEFERRAL)
+            self._defer(context, hook, training, deadlines, resume_in=MIN_DEFERRAL)
         on_status = self.status_reporter(context, training)
         state = hook.run(lambda api: api.poll_until_done(training, deadlines.timeout, self.poll_interval, on_status))
         return self.finish_training(context, hook, training, deadlines, state.location)
@@ -173,30 +178,36 @@ class AkkioTrainingOperator(BaseOperator):
         :param location: where the result is, according to Akkio; ``None`` for the documented URL.
         :return: the model ID.
         """
-        akkio_task_id, now = training.akkio_task_id, time.time()
-        self.current_training = CurrentTraining(hook, akkio_task_id)
-        last_attempt_at = max(deadlines.timeout, now + READ_TIMEOUT)
-        if self.deferrable:
-            last_attempt_at = now + READ_TIMEOUT
-            if last_attempt_at < deadlines.first:
-                try:
-                    result = hook.get_training_result(akkio_task_id, location, now + RESULT_TIMEOUT)
-                except AkkioResponseError as error:  # may be temporary, but is not worth another process per attempt
-                    self.log.warning("%s", error)
-                except AkkioUnavailableError as error:
-                    delay = min(_result_retry_delay(time.time() - training.submitted_at), deadlines.first - time.time())
-                    self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
-                    self._defer(context, training, deadlines, resume_in=delay, succeeded=True, location=location)
-                else:
-                    return self._push_result(context, hook, akkio_task_id, result)
+        self.current_training = CurrentTraining(hook, training.akkio_task_id)
+        may_defer = self.deferrable and time.time() + READ_TIMEOUT < deadlines.first
+        result = self._fetch_result_or_defer(context, hook, training, deadlines, location) if may_defer else None
+        if result is None:
+            last_attempt_at = time.time() + READ_TIMEOUT
+            if not self.deferrable:
+                last_attempt_at = max(deadlines.timeout, last_attempt_at)
+            result = _fetch_result(hook, training.akkio_task_id, location, last_attempt_at)
+        return self.push_result(context, hook, training.akkio_task_id, result)
+
+    def _fetch_result_or_defer(
+        self,
+        context: Context,
+        hook: AkkioHook,
+        training: SubmittedTraining,
+        deadlines: Deadlines,
+        location: str | None,
+    ) -> TrainingResult | None:
+        """Return the result, or defer while Akkio is unavailable; return ``None`` if Akkio's responses are invalid."""
+        now = time.time()
         try:
-            result = hook.get_training_result(akkio_task_id, location, last_attempt_at)
+            return hook.get_training_result(training.akkio_task_id, location, now + RESULT_RETRY_SECONDS)
+        except AkkioResponseError as error:  # may be temporary, but is not worth another process per attempt
+            self.log.warning("%s", error)
+            return None
         except AkkioUnavailableError as error:
-            raise type(error)(
-                f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
-                f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
-            ) from error
-        return self._push_result(context, hook, akkio_task_id, result)
+            now = time.time()
+            delay = min(_result_retry_delay(now - training.submitted_at), deadlines.first - now)
+            self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
+            self._defer(context, hook, training, deadlines, resume_in=delay, succeeded=True, location=location)
 
     def status_reporter(self, context: Context, training: SubmittedTraining) -> OnStatus:
         """Return a callback for polls that pushes ``akkio_status`` to XCom."""
@@ -254,14 +265,22 @@ class AkkioTrainingOperator(BaseOperator):
         """
         return self.get_openlineage_facets_on_complete(task_instance)
 
-    def _push_result(self, context: Context, hook: AkkioHook, akkio_task_id: str, result: TrainingResult) -> str:
+    def push_result(self, context: Context, hook: AkkioHook, akkio_task_id: str, result: TrainingResult) -> str:
+        """Push a result to XCom, add it to the events of the outlets, and log it.
+
+        :param context: the task's context.
+        :param hook: the task's hook.
+        :param akkio_task_id: ID of the training.
+        :param result: its result.
+        :return: the model ID.
+        """
         from airflow_provider_akkio.api.statistics import log_model
 
         self.current_training = CurrentTraining(hook, akkio_task_id, result)
         if self.do_xcom_push:
             for key, value in result.to_xcoms().items():
                 context["ti"].xcom_push(key=key, value=value)
-        _add_to_asset_events(context, self.outlets, result)
+        _add_to_asset_events(context, self.outlets, akkio_task_id, result)
         log_model(self.log, result)
         return result.model_id
 
@@ -280,6 +299,7 @@ class AkkioTrainingOperator(BaseOperator):
     def _defer(
         self,
         context: Context,
+        hook: AkkioHook,
         training: SubmittedTraining,
         deadlines: Deadlines,
         *,
@@ -296,7 +316,7 @@ class AkkioTrainingOperator(BaseOperator):
                 akkio_task_id=training.akkio_task_id,
                 submitted_at=training.submitted_at,
                 deadline=deadlines.timeout,
-                akkio_conn_id=self.akkio_conn_id,
+                akkio_conn_id=hook.akkio_conn_id,
                 resume_at=now + resume_in,
                 execution_deadline=deadlines.execution,
                 duration=training.duration,
@@ -323,50 +343,6 @@ def delete_xcom(context: Context, key: str) -> None:
     XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
-def validate_literals(operator: BaseOperator, parsers: Mapping[str, Callable[[str, Any], Any]]) -> None:
-    """Validate the parameters whose values are known when Airflow parses the DAG file.
-
-    :param operator: the operator, whose constructor has set the attributes.
-    :param parsers: parameter name to the function that parses its value.
-    :raises AkkioParameterError: if a value is invalid; the message names the task.
-    """
-    with naming_task(operator.task_id):
-        for name, parse in parsers.items():
-            value = getattr(operator, name)
-            if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
-                parse(name, value)
-
-
-def as_list(callbacks: Any) -> list[Any]:
-    """Return an operator's callbacks as a list: Airflow 2 keeps a single callback, or ``None``, as it was given."""
-    if callbacks is None or isinstance(callbacks, Sequence):
-        return list(callbacks or ())
-    return [callbacks]
-
-
-def parse_path(name: str, value: Any) -> ObjectStoragePath:
-    """Return the path of a path parameter.
-
-    :param name: name of the parameter.
-    :param value: a path, or its text.
-    :raises AkkioParameterError: if it is not a path, or no library for its scheme is installed.
-    """
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    if isinstance(value, ObjectStoragePath):
-        return value
-    if not isinstance(value, str | os.PathLike) or str(value).strip() in ("", "None"):
-        raise AkkioParameterError(
-            f"{name} must be a path, such as /data/leads.csv or s3://bucket/leads.csv, not {value!r}."
-        )
-    try:
-        path = ObjectStoragePath(str(value).strip())
-        path.fs  # noqa: B018 - loads the library of the file system
-    except (ImportError, ValueError) as error:
-        raise AkkioParameterError(f"{name} {str(value)!r} is not accessible: {error}") from error
-    return path
-
-
 def _is_of_previous_attempt(context: Context, event: TrainingEvent) -> bool:
     """Return whether Airflow 3.0 or 3.1 resumed a task with an old event (apache/airflow#56704)."""
     return AIRFLOW_V_3_0_PLUS and event.try_number is not None and event.try_number < context["ti"].try_number
@@ -383,20 +359,30 @@ def _may_start_over(context: Context, event: TrainingEvent) -> bool:
     return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
 
 
+def _fetch_result(hook: AkkioHook, akkio_task_id: str, location: str | None, last_attempt_at: float) -> TrainingResult:
+    try:
+        return hook.get_training_result(akkio_task_id, location, last_attempt_at)
+    except AkkioUnavailableError as error:
+        raise type(error)(
+            f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
+            f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
+        ) from error
+
+
 def _result_retry_delay(elapsed: float) -> float:
     """Return the seconds until the next attempt to fetch a result: 5 % of the elapsed time, from 1 to 15 minutes."""
     return min(max(60.0, 0.05 * elapsed), 900.0)
 
 
-def _add_to_asset_events(context: Context, outlets: Any, result: TrainingResult) -> None:
-    """Add the model and its main metric to the events of the task's assets."""
+def _add_to_asset_events(context: Context, outlets: Any, akkio_task_id: str, result: TrainingResult) -> None:
+    """Add the training, the model and its main metric to the events of the task's assets."""
     from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_akkio.api.statistics import main_metric
 
     assets = [outlet for outlet in outlets or () if isinstance(outlet, Asset)]
     metric = main_metric(result.stats) if assets else None
-    extra: dict[str, Any] = {"model_id": result.model_id}
+    extra: dict[str, Any] = {"akkio_task_id": akkio_task_id, "model_id": result.model_id}
     if metric is not None:
         extra |= {"metric": metric.metric, "value": metric.value, "field_name": metric.field_name}
     for asset in assets:

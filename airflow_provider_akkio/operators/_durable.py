@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -51,7 +51,10 @@ class TrainingRecord:
 
     @classmethod
     def from_json(cls, entry: Any) -> Self | None:
-        """Return the record that :meth:`to_json` wrote; ``None`` if there is no valid record."""
+        """Return the record that :meth:`to_json` wrote; ``None`` without a record.
+
+        :raises ValueError: if the record is invalid.
+        """
         match entry:
             case None:
                 return None
@@ -61,8 +64,7 @@ class TrainingRecord:
                 )
                 if is_valid_id and math.isfinite(submitted_at):
                     return cls(fingerprint=fingerprint, akkio_task_id=task_id, submitted_at=submitted_at)
-        log.warning("Ignoring the stored record of a previous attempt: it is invalid.")
-        return None
+        raise ValueError(f"The stored record {RECORD_KEY!r} of the previous attempt is invalid.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
@@ -105,7 +107,7 @@ def fingerprint_of(request: TrainRequest, akkio_conn_id: str) -> str:
 
 
 def decide(
-    record: TrainingRecord | None,
+    stored: Any,
     request: TrainRequest,
     fingerprint: str,
     look_up: Callable[[SubmittedTraining], TrainingState | None],
@@ -113,13 +115,20 @@ def decide(
 ) -> Decision:
     """Decide what an attempt does about the training of the previous attempt.
 
-    :param record: the stored record; ``None`` on the first attempt.
+    :param stored: the stored record as JSON; ``None`` on the first attempt.
     :param request: the request of this attempt.
     :param fingerprint: the fingerprint of ``request``.
     :param look_up: returns the current state of a training, or ``None`` if it can no longer bring a model; see
         :meth:`~airflow_provider_akkio.api.trainings.AkkioApi.get_resumable_state`.
     :param now: the current time, in seconds since the epoch.
     """
+    try:
+        record = TrainingRecord.from_json(stored)
+    except ValueError as error:
+        if request.force:
+            return Fail(AkkioSubmissionUnknownError(f"{error} {NOT_SUBMITTED_AGAIN}"))
+        log.warning("%s Submitting: Akkio returns the existing model for the same parameters.", error)
+        return Submit()
     if record is None:
         return Submit()
     if record.fingerprint != fingerprint:
@@ -133,18 +142,28 @@ def decide(
             AkkioSubmissionUnknownError(f"The previous attempt stopped during its submission. {NOT_SUBMITTED_AGAIN}")
         )
     training = SubmittedTraining(record.akkio_task_id, record.submitted_at, request.duration)
+    return _decide_on_training(training, look_up, force=request.force, now=now)
+
+
+def _decide_on_training(
+    training: SubmittedTraining,
+    look_up: Callable[[SubmittedTraining], TrainingState | None],
+    *,
+    force: bool,
+    now: float,
+) -> Decision:
     try:
         state = look_up(training)
     except AkkioNotFoundError as error:
         # A gateway may have sent the 404. A new training with force=True would be billed.
-        if request.force and now - record.submitted_at < MAX_TRAINING_SECONDS:
+        if force and now - training.submitted_at < MAX_TRAINING_SECONDS:
             return Fail(error)
         state = None
     if state is None:
-        log.warning("Training %s of the previous attempt has no model; submitting a new one.", record.akkio_task_id)
+        log.warning("Training %s of the previous attempt has no model; submitting a new one.", training.akkio_task_id)
         return Submit()
     log.info(
-        "Reconnecting to training %s of the previous attempt; its status is %s.", record.akkio_task_id, state.status
+        "Reconnecting to training %s of the previous attempt; its status is %s.", training.akkio_task_id, state.status
     )
     return Reattach(training, state)
 
@@ -159,9 +178,9 @@ class RecordStore:
     def __init__(self, context: Context, *, durable: bool) -> None:
         self._store = task_state_store(context) if durable else None
 
-    def load(self) -> TrainingRecord | None:
-        """Return the record of the previous attempt, or ``None``."""
-        return None if self._store is None else TrainingRecord.from_json(self._store.get(RECORD_KEY))
+    def load(self) -> Any:
+        """Return the record of the previous attempt as JSON, or ``None``."""
+        return None if self._store is None else self._store.get(RECORD_KEY)
 
     @contextmanager
     def during_submission(self, fingerprint: str, now: float) -> Iterator[None]:
@@ -234,6 +253,17 @@ def delete_on_failure(context: Context) -> None:
     """Delete the record if clearing the task has to submit again: a failure callback."""
     if isinstance(context.get("exception"), AkkioSubmissionUnknownError | AkkioNotFoundError):
         delete_record(context, RECORD_KEY)
+
+
+def with_callback(callbacks: Any, callback: Callable[[Context], None]) -> list[Any]:
+    """Return an operator's callbacks with another one; Airflow 2 keeps a single callback, or ``None``, as it was given.
+
+    :param callbacks: ``on_success_callback`` or ``on_failure_callback`` of an operator.
+    :param callback: the callback to add.
+    """
+    if callbacks is None or isinstance(callbacks, Sequence):
+        return [*(callbacks or ()), callback]
+    return [callbacks, callback]
 
 
 def _delete(store: Any, key: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +16,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioUploadIncompleteError,
 )
 from airflow_provider_akkio.operators._durable import delete_record, task_state_store
+from airflow_provider_akkio.operators._files import track_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -26,34 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROGRESS_INTERVAL = 30.0
-"""Seconds between two log lines about the progress."""
-
 UPLOAD_KEY = "akkio_upload"
 """Key of the stored upload in the task state store; the record is deleted when Airflow has recorded the success."""
-
-
-def track_progress(
-    batches: Iterable[RowBatch], what: str, total: int, is_stopped: Callable[[], bool], done: int = 0
-) -> Iterator[RowBatch]:
-    """Yield batches, and log the progress every 30 seconds.
-
-    :param batches: batches of rows; a batch counts as done when the next one is requested.
-    :param what: start of the log line, such as ``"Upload to dataset D1"``.
-    :param total: row count of the file.
-    :param is_stopped: returns whether Airflow stopped the task.
-    :param done: number of rows that a previous attempt finished; default 0.
-    :raises AkkioError: between two batches, if Airflow stopped the task.
-    """
-    logged_at = time.monotonic()
-    for batch in batches:
-        if is_stopped():
-            raise AkkioError(f"{what}: Airflow stopped the task after {done:,} of {total:,} rows.")
-        yield batch
-        done += len(batch.rows)
-        if time.monotonic() - logged_at >= PROGRESS_INTERVAL:
-            logged_at = time.monotonic()
-            log.info("%s: %s of %s rows.", what, f"{done:,}", f"{total:,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

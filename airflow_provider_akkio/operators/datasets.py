@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count
+from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count, validate_literals
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
-from airflow_provider_akkio.operators._base import as_list, parse_path, validate_literals
+from airflow_provider_akkio.operators._durable import with_callback
+from airflow_provider_akkio.operators._files import parse_path
 from airflow_provider_akkio.operators._upload import (
     Uploader,
     UploadPlan,
@@ -74,15 +75,15 @@ class AkkioUploadDatasetOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.on_success_callback = [*as_list(self.on_success_callback), delete_stored_upload]
-        self.on_failure_callback = [*as_list(self.on_failure_callback), delete_unresumable_upload]
+        self.on_success_callback = with_callback(self.on_success_callback, delete_stored_upload)
+        self.on_failure_callback = with_callback(self.on_failure_callback, delete_unresumable_upload)
         self.source_path = source_path
         self.dataset_name = dataset_name
         self.dataset_id = dataset_id
         self.field_types = field_types
         self.batch_size = batch_size
         self.akkio_conn_id = akkio_conn_id
-        validate_literals(self, _UPLOAD_PARSERS)
+        validate_literals(self.task_id, vars(self), _UPLOAD_PARSERS)
         if is_literal(dataset_name) and is_literal(dataset_id):
             with naming_task(self.task_id):
                 _check_destination(dataset_name, dataset_id)
@@ -134,7 +135,7 @@ class AkkioDeleteDatasetOperator(BaseOperator):
         super().__init__(**kwargs)
         self.dataset_id = dataset_id
         self.akkio_conn_id = akkio_conn_id
-        validate_literals(self, {"dataset_id": parse_id, "akkio_conn_id": parse_id})
+        validate_literals(self.task_id, vars(self), {"dataset_id": parse_id, "akkio_conn_id": parse_id})
 
     def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow passes it as a keyword
         """Delete the dataset."""

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_akkio.api.parameters import naming_task, parse_flag, parse_id, parse_number, parse_row_count
+from airflow_provider_akkio.api.parameters import (
+    naming_task,
+    parse_flag,
+    parse_id,
+    parse_number,
+    parse_row_count,
+    validate_literals,
+)
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
-from airflow_provider_akkio.operators._base import as_list, parse_path, validate_literals
-from airflow_provider_akkio.operators._durable import delete_record, task_state_store
-from airflow_provider_akkio.operators._upload import track_progress
+from airflow_provider_akkio.operators._durable import delete_record, task_state_store, with_callback
+from airflow_provider_akkio.operators._files import parse_path, track_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
@@ -81,7 +87,7 @@ class AkkioPredictOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.on_success_callback = [*as_list(self.on_success_callback), delete_stored_output]
+        self.on_success_callback = with_callback(self.on_success_callback, delete_stored_output)
         self.model_id = model_id
         self.source_path = source_path
         self.output_path = output_path
@@ -90,7 +96,8 @@ class AkkioPredictOperator(BaseOperator):
         self.overwrite = overwrite
         self.akkio_conn_id = akkio_conn_id
         validate_literals(
-            self,
+            self.task_id,
+            vars(self),
             {
                 "model_id": parse_id,
                 "explain": parse_flag,
@@ -153,9 +160,8 @@ class AkkioPredictOperator(BaseOperator):
 def _file_tokens(context: Context) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
     """Return what identifies the temporary file of this attempt, and those of the previous attempts."""
     ti = context["ti"]
-    *previous, current = [
-        (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, try_number) for try_number in range(1, ti.try_number + 1)
-    ]
+    attempts = range(1, max(ti.try_number, 1) + 1)  # Airflow 2 may number the first attempt 0
+    *previous, current = [(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, attempt) for attempt in attempts]
     return current, previous
 
 
@@ -228,7 +234,8 @@ class AkkioPromoteModelOperator(BaseOperator):
         with naming_task(self.task_id):
             if not hasattr(asset, "uri"):
                 raise AkkioParameterError(f"asset must be an Asset, not {printable(repr(asset))}.")
-        validate_literals(self, {"model_id": parse_id, "fail_if_worse": parse_flag, **_CONDITION_PARSERS})
+        parsers = {"model_id": parse_id, "fail_if_worse": parse_flag, **_CONDITION_PARSERS}
+        validate_literals(self.task_id, vars(self), parsers)
         self.inlets = _with_asset(self.inlets, asset)
         self.outlets = _with_asset(self.outlets, asset)
 
@@ -243,7 +250,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         if new.metric.lower() in _ERROR_METRICS and not conditions["lower_is_better"]:
             raise AkkioParameterError(f"A lower {new.metric} is better; set lower_is_better=True.")
 
-        champion = self._find_champion(context, model_id)
+        champion = self._find_champion(context)
         champion_id = None if champion is None else champion["model_id"]
         champion_value = None if champion is None else _champion_value(champion, new)
         comparison = f"{_describe(new)} is {new.value:.6g}"
@@ -269,7 +276,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         }
         return model_id
 
-    def _find_champion(self, context: Context, new_model_id: str) -> dict[str, Any] | None:
+    def _find_champion(self, context: Context) -> dict[str, Any] | None:
         """Return the ``extra`` of the newest event with a model; users and other tasks can create events, too."""
         try:
             events = context["inlet_events"][self.asset]
@@ -280,8 +287,13 @@ class AkkioPromoteModelOperator(BaseOperator):
         for event in _newest_first(events):
             extra = dict(event.extra or {})
             model_id = extra.get("model_id")
-            if model_id == new_model_id and "champion" not in extra:
-                continue  # the train operator created this event for the new model
+            if "akkio_task_id" in extra:  # an event of a train operator, whose model nobody has compared
+                self.log.warning(
+                    "Ignoring the event of training %s: use another asset for promotions than for trainings, so that "
+                    "DAGs that depend on it start with promoted models only.",
+                    printable(str(extra["akkio_task_id"])),
+                )
+                continue
             if isinstance(model_id, str) and model_id:
                 return extra
             self.log.warning("Ignoring an event of %s: its extra has no model_id.", self.asset)
@@ -365,7 +377,7 @@ class AkkioDeleteModelOperator(BaseOperator):
         super().__init__(**kwargs)
         self.model_id = model_id
         self.akkio_conn_id = akkio_conn_id
-        validate_literals(self, {"model_id": parse_id, "akkio_conn_id": parse_id})
+        validate_literals(self.task_id, vars(self), {"model_id": parse_id, "akkio_conn_id": parse_id})
 
     def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow passes it as a keyword
         """Delete the model."""

@@ -15,10 +15,11 @@ from airflow_provider_akkio.api.parameters import (
     parse_id,
     parse_parameter,
     parse_seconds,
+    validate_literals,
 )
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, TrainingStatus
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
-from airflow_provider_akkio.operators._base import AkkioTrainingOperator, CurrentTraining, as_list, validate_literals
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
+from airflow_provider_akkio.operators._base import CurrentTraining, TrainingWaitOperator
 from airflow_provider_akkio.operators._durable import (
     Fail,
     Reattach,
@@ -28,17 +29,19 @@ from airflow_provider_akkio.operators._durable import (
     delete_on_failure,
     delete_on_success,
     fingerprint_of,
+    with_callback,
 )
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_akkio.api.types import TrainingState
+    from airflow_provider_akkio.hooks.akkio import AkkioHook
 
 _REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
 
 
-class AkkioTrainOperator(AkkioTrainingOperator):
+class AkkioTrainOperator(TrainingWaitOperator):
     """Train a model on a dataset, and wait for it without occupying a worker.
 
     A task retry reattaches to the training that a previous attempt submitted with the same parameters, unless Akkio
@@ -97,8 +100,8 @@ class AkkioTrainOperator(AkkioTrainingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(akkio_conn_id=akkio_conn_id, deferrable=deferrable, poll_interval=poll_interval, **kwargs)
-        self.on_success_callback = [*as_list(self.on_success_callback), delete_on_success]
-        self.on_failure_callback = [*as_list(self.on_failure_callback), delete_on_failure]
+        self.on_success_callback = with_callback(self.on_success_callback, delete_on_success)
+        self.on_failure_callback = with_callback(self.on_failure_callback, delete_on_failure)
         self.dataset_id = dataset_id
         self.predict_fields = predict_fields
         self.ignore_fields = ignore_fields
@@ -107,7 +110,8 @@ class AkkioTrainOperator(AkkioTrainingOperator):
         self.force = force
         self.wait_for_completion = wait_for_completion
         self.durable = durable
-        validate_literals(self, dict.fromkeys(_REQUEST_FIELDS, parse_parameter) | {"akkio_conn_id": parse_id})
+        parsers = dict.fromkeys(_REQUEST_FIELDS, parse_parameter) | {"akkio_conn_id": parse_id}
+        validate_literals(self.task_id, vars(self), parsers)
         with naming_task(self.task_id):
             self.timeout = parse_seconds("timeout", timeout)
             if is_literal(predict_fields) and is_literal(ignore_fields):
@@ -118,11 +122,10 @@ class AkkioTrainOperator(AkkioTrainingOperator):
     def execute(self, context: Context) -> str:
         """Submit a training, or reattach to the one of a previous attempt; then wait for the model."""
         with self.pushing_errors(context):
-            parse_id("akkio_conn_id", self.akkio_conn_id)
             request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
-            hook = AkkioHook(self.akkio_conn_id)
+            hook = self.make_hook()
             self.current_training = CurrentTraining(hook)
-            fingerprint = fingerprint_of(request, self.akkio_conn_id)
+            fingerprint = fingerprint_of(request, hook.akkio_conn_id)
             store = RecordStore(context, durable=self.durable)
             state: TrainingState | None = None
             decision = decide(store.load(), request, fingerprint, hook.get_resumable_state, time.time())

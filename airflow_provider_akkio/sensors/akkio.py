@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
 )
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_seconds
+from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds, validate_literals
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running
-from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
-from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
-from airflow_provider_akkio.operators._base import AkkioTrainingOperator
+from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError, AkkioUnavailableError
+from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
+from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
+class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
     """Wait for a training that another task submitted, without occupying a worker by default.
 
     XComs: ``akkio_status`` during the wait; at the end ``model_id``, ``stats``, ``field_importance`` and ``data_story``
@@ -40,7 +41,7 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
     :param deferrable: whether to wait in the triggerer (default). Otherwise the sensor waits in the worker, or with
         ``mode="reschedule"`` in a worker for one poll at a time.
     :param poll_interval: seconds between two polls; default the polling schedule, and 60 with ``mode="reschedule"``.
-        A sensor's ``poke_interval`` has the same meaning.
+    :param poke_interval: the same with a sensor's usual name; ``poll_interval`` takes precedence.
     :param timeout: seconds or a timedelta after which the task fails, counted from the start of the wait; default a
         day.
     :raises AkkioParameterError: if a literal is invalid (when the DAG is parsed), or a rendered value is invalid
@@ -56,17 +57,18 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
         akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         deferrable: bool = True,
         poll_interval: float | None = None,
+        poke_interval: float | timedelta | None = None,
         timeout: float | timedelta = MAX_TRAINING_SECONDS,
         **kwargs: Any,
     ) -> None:
-        with naming_task(kwargs.get("task_id", "")):
-            interval = kwargs.get("poke_interval") if poll_interval is None else poll_interval
+        task_id = kwargs.get("task_id", "")
+        values = {"akkio_task_id": akkio_task_id, "akkio_conn_id": akkio_conn_id}
+        validate_literals(task_id, values, dict.fromkeys(values, parse_id))
+        with naming_task(task_id):
+            interval = poke_interval if poll_interval is None else poll_interval
             if interval is not None:
                 kwargs["poke_interval"] = interval = parse_seconds("poll_interval", interval)
             timeout = parse_seconds("timeout", timeout)
-            for name, value in (("akkio_task_id", akkio_task_id), ("akkio_conn_id", akkio_conn_id)):
-                if is_literal(value):
-                    parse_id(name, value)
         super().__init__(
             akkio_conn_id=akkio_conn_id, deferrable=deferrable, poll_interval=interval, timeout=timeout, **kwargs
         )
@@ -76,7 +78,7 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
         """Wait for the training, and push its result."""
         with self._soft_failing(), self.pushing_errors(context):
             if self.deferrable or not self.reschedule:
-                hook = AkkioHook(self.akkio_conn_id)
+                hook = self.make_hook()
                 deadlines = self.deadlines(context, time.time() + self.timeout)
                 return self.wait_for_training(context, hook, self._training(), deadlines)
             try:
@@ -95,14 +97,19 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll the training once, in ``mode="reschedule"``."""
         training = self._training()
-        hook = AkkioHook(self.akkio_conn_id)
+        hook = self.make_hook()
         on_status = self.status_reporter(context, training)
         try:
             state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
         except AkkioTrainingTimeoutError:
             return False
-        model_id = self.finish_training(context, hook, training, self.deadlines(context, time.time()), state.location)
-        return PokeReturnValue(is_done=True, xcom_value=model_id)
+        akkio_task_id, last_attempt_at = training.akkio_task_id, time.time() + RESULT_RETRY_SECONDS
+        try:
+            result = hook.get_training_result(akkio_task_id, state.location, last_attempt_at)
+        except AkkioUnavailableError as error:
+            self.log.warning("Training %s succeeded. The next poll fetches its result. %s", akkio_task_id, error)
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, hook, akkio_task_id, result))
 
     def _training(self) -> SubmittedTraining:
         return SubmittedTraining(parse_id("akkio_task_id", self.akkio_task_id), time.time())
@@ -111,7 +118,7 @@ class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
     def _soft_failing(self) -> Iterator[None]:
         try:
             yield
-        except AkkioError as error:
+        except (AkkioError, AirflowTaskTimeout) as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise

@@ -158,11 +158,12 @@ def test_promote_does_not_promote_the_champion_again(promote: Promote, asset: st
 @pytest.mark.parametrize(
     ("extra", "promoted"),
     [
-        ({"model_id": "M1", "metric": "f1", "value": 0.95}, True),
+        ({"akkio_task_id": "T1", "model_id": "M1", "metric": "f1", "value": 0.95}, True),
+        ({"akkio_task_id": "T0", "model_id": "M0", "metric": "f1", "value": 0.95}, True),
         ({"model_id": "M0", "metric": "f1", "value": 0.95}, False),
         ({"note": "no model"}, True),
     ],
-    ids=["training of the new model", "other champion", "no model"],
+    ids=["training of the new model", "training of another model", "other champion", "no model"],
 )
 def test_promote_reads_events_of_other_tasks(
     promote: Promote, create_event: Callable[[dict[str, Any]], FinishedRun], extra: dict[str, Any], promoted: bool
@@ -276,4 +277,4 @@ def test_train_describes_its_model_in_the_events_of_its_assets(
     assert run_task("AkkioTrainOperator", task_id="train", dataset_id="D1", outlets=outlets).state == "success"
     [event] = events(asset)
     assert event.pop("value") == pytest.approx(0.86)
-    assert event == {"model_id": "M1", "metric": "f1", "field_name": "Won"}
+    assert event == {"akkio_task_id": "T1", "model_id": "M1", "metric": "f1", "field_name": "Won"}

@@ -12,8 +12,9 @@ import pytest
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError, AkkioUploadIncompleteError
 from airflow_provider_akkio.files.reader import RowBatch, RowFile
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.operators import _upload
-from airflow_provider_akkio.operators._upload import UPLOAD_KEY, StoredUpload, Uploader, UploadPlan, track_progress
+from airflow_provider_akkio.operators import _files, _upload
+from airflow_provider_akkio.operators._files import track_progress
+from airflow_provider_akkio.operators._upload import UPLOAD_KEY, StoredUpload, Uploader, UploadPlan
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
@@ -373,6 +374,6 @@ def test_progress_is_logged_with_rows_and_total(
     batches = [RowBatch([{"a": "1"}] * 2, [["1"]] * 2)] * 2
     assert list(track_progress(batches, "Upload", 1000, lambda: False)) == batches
     assert caplog.messages == []
-    monkeypatch.setattr(_upload, "PROGRESS_INTERVAL", 0)
+    monkeypatch.setattr(_files, "PROGRESS_INTERVAL", 0)
     assert list(track_progress(batches, "Upload", 1000, lambda: False, done=5)) == batches
     assert caplog.messages == ["Upload: 7 of 1,000 rows.", "Upload: 9 of 1,000 rows."]

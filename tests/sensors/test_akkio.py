@@ -7,8 +7,10 @@ import re
 import pytest
 
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioTrainingFailedError, AkkioTrainingTimeoutError
+from airflow_provider_akkio.sensors import akkio
 from tests.airflow_runs import DagRunner
-from tests.scripted import ScriptedAkkio, accepted, result, status
+from tests.operators.conftest import call
+from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
 
 WAYS = {
     "in the triggerer": "deferrable=True",
@@ -102,8 +104,28 @@ def test_rescheduled_sensor_releases_its_worker_between_polls(run_dag: DagRunner
     assert len(trained.asked("status")) == 2
 
 
-def test_missing_rendered_id_fails_before_anything_is_sent(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
-    run = run_dag("AkkioTrainSensor(task_id='wait', akkio_task_id='{{ none }}')")
+def test_rescheduled_sensor_fetches_the_result_with_a_later_poll(
+    run_dag: DagRunner, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(akkio, "RESULT_RETRY_SECONDS", 0.0)
+    trained.script("result", Reply(503), result("M1"))
+    assert run_dag(wait(WAYS["rescheduled"])).xcoms("wait")["model_id"] == "M1"
+    assert len(trained.asked("status")) == 2
+
+
+@pytest.mark.parametrize("way", [WAYS["in the triggerer"], WAYS["in the worker"]])
+def test_soft_sensor_is_skipped_at_its_execution_timeout(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
+    trained.script("status", status("IN_PROGRESS"))
+    run = run_dag(wait(f"{way}, soft_fail=True, execution_timeout=timedelta(seconds=2)"))
+    assert run.task_state("wait") == "skipped"
+
+
+@pytest.mark.parametrize("parameter", ["akkio_task_id", "akkio_conn_id"])
+def test_missing_rendered_id_fails_before_anything_is_sent(
+    run_dag: DagRunner, connected: ScriptedAkkio, parameter: str
+) -> None:
+    parameters = {"akkio_task_id": "T1", parameter: "{{ none }}"}
+    run = run_dag(call("AkkioTrainSensor", task_id="wait", **parameters))
     assert isinstance(run.failure, AkkioParameterError)
     assert not connected.received
 
@@ -119,6 +141,7 @@ def test_invalid_literal_fails_at_parse_time(run_dag: DagRunner, arguments: str)
         pass
 
 
-def test_poke_interval_sets_the_poll_interval(run_dag: DagRunner) -> None:
-    with run_dag.parsed("AkkioTrainSensor(task_id='wait', akkio_task_id='T1', poke_interval=7)") as dag:
+@pytest.mark.parametrize("argument", ["poke_interval=7", "default_args={'poke_interval': 7}"])
+def test_poke_interval_sets_the_poll_interval(run_dag: DagRunner, argument: str) -> None:
+    with run_dag.parsed(f"AkkioTrainSensor(task_id='wait', akkio_task_id='T1', {argument})") as dag:
         assert dag.get_task("wait").poll_interval == 7.0
