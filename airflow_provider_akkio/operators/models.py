@@ -172,10 +172,11 @@ _ERROR_METRICS = frozenset({"rmse", "mae", "mse", "mape", "false positives", "fa
 class AkkioPromoteModelOperator(BaseOperator):
     """Promote a model to champion with an asset event if it is better than the current champion.
 
-    The champion is the model of the newest event of ``asset``, except events of train operators. If the new model is better, the task succeeds with an
-    event whose ``extra`` has ``model_id``, ``metric``, ``value``, ``field_name``, ``class_name``, ``champion`` (ID of
-    the replaced model; ``None`` for the first) and ``champion_value``. The event starts DAGs with
-    ``schedule=[asset]``, which read the model from ``triggering_asset_events``. Otherwise the task is skipped.
+    The champion is the model of the newest event of ``asset``, except events of train operators. If the new model is
+    better, the task succeeds with an event whose ``extra`` has ``model_id``, ``metric``, ``value``, ``field_name``,
+    ``class_name``, ``champion`` (ID of the replaced model; ``None`` for the first) and ``champion_value``. The event
+    starts DAGs with ``schedule=[asset]``, which read the model from ``triggering_asset_events``. Otherwise the task is
+    skipped.
 
     The return value is the model ID.
 
