@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count, validate_literals
+from airflow_provider_akkio.api.parameters import (
+    is_literal,
+    naming_task,
+    parse_id,
+    parse_optional_text,
+    parse_row_count,
+    validate_literals,
+)
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
@@ -92,8 +99,8 @@ class AkkioUploadDatasetOperator(BaseOperator):
         """Validate the file, and upload its rows."""
         from airflow_provider_akkio.files.reader import RowFile
 
-        _check_destination(self.dataset_name, self.dataset_id)
         plan = UploadPlan(**{name: parse(name, getattr(self, name)) for name, parse in _UPLOAD_PARSERS.items()})
+        _check_destination(plan.dataset_name, plan.dataset_id)
         file = RowFile(parse_path("source_path", self.source_path))
         summary = file.inspect()
         if unknown := sorted(plan.field_types.keys() - set(summary.fields)):
@@ -144,10 +151,6 @@ class AkkioDeleteDatasetOperator(BaseOperator):
         self.log.info("Deleted dataset %s." if existed else "Dataset %s does not exist.", dataset_id)
 
 
-def _parse_optional_id(name: str, value: Any) -> str | None:
-    return None if value is None else parse_id(name, value)
-
-
 def _parse_field_types(name: str, value: Any) -> dict[str, str]:
     if value is None:
         return {}
@@ -169,8 +172,8 @@ def _check_destination(dataset_name: str | None, dataset_id: str | None) -> None
 
 
 _UPLOAD_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "dataset_name": _parse_optional_id,
-    "dataset_id": _parse_optional_id,
+    "dataset_name": parse_optional_text,
+    "dataset_id": parse_optional_text,
     "field_types": _parse_field_types,
     "batch_size": parse_row_count,
     "akkio_conn_id": parse_id,
