@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import Duration
+from airflow_provider_akkio.api.types import Duration, FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 MAX_SECONDS = 366 * 86400.0
@@ -64,6 +64,24 @@ def parse_row_count(name: str, value: Any) -> int:
     if not 1 <= number <= MAX_BATCH_SIZE or not number.is_integer():
         _reject(name, value, f"an integer from 1 to {MAX_BATCH_SIZE:,}")
     return int(number)
+
+
+def parse_field_types(name: str, value: Any) -> dict[str, FieldType]:
+    """Parse a mapping of field names to Akkio's field types; ``number`` is another name of ``float``."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        _reject(name, value, "a mapping of field names to types")
+    types: dict[str, FieldType] = {}
+    for field_name, type_ in value.items():
+        try:
+            types[field_name] = FieldType(type_)
+        except ValueError:
+            raise AkkioParameterError(
+                f"{name}: the type of field {printable(repr(field_name))} must be one of {', '.join(FieldType)}, "
+                f"not {printable(repr(type_))}."
+            ) from None
+    return types
 
 
 def parse_seconds(name: str, value: Any) -> float:
