@@ -51,7 +51,13 @@ def test_row_links_to_training(run_task: RunTask) -> None:
 def test_training_without_model_is_listed_with_its_state(run_task: RunTask) -> None:
     training = run_task(TRAIN.replace("duration=60", "wait_for_completion=False"))
     assert rows_of(list_page(training.client))[0][2:6] == ["No model", MISSING, MISSING, ""]
-    labels = {"failed": "Failed", "skipped": "Not run", "deferred": "Training", None: "Not started"}
+    labels = {
+        "failed": "Failed",
+        "skipped": "Skipped",
+        "upstream_failed": "Not run",
+        "deferred": "Training",
+        None: "Not started",
+    }
     for state, label in labels.items():
         training.update(state=state)
         assert rows_of(list_page(training.client))[0][2] == label
