@@ -11,7 +11,7 @@ import requests
 from airflow_provider_akkio.api.types import TrainingStatus
 from tests.scripted import Answering, Reply, ScriptedAkkio, last_part, status
 
-ESTIMATE_SECONDS = 20.0
+ESTIMATE_SECONDS = 40.0
 """Akkio's estimate for a training in progress; the trigger polls at least that often."""
 
 

@@ -55,7 +55,7 @@ def test_tab_shows_running_training_and_then_its_model(
                 "YTV32jCdVf5DbcMxzvX5",
                 "Positive Lead",
                 "IN_PROGRESS, since",
-                " elapsed of about 20 seconds",
+                " elapsed of about 40 seconds",
             ):
                 assert shown in text
             assert frame.locator("progress").count() == 1
@@ -159,7 +159,7 @@ def test_list_shows_all_trainings_newest_first(
 ) -> None:
     page = open_page("vera", "plugin/akkio_trainings", dark=theme == "dark", height=600)
     frame = frame_of(page)
-    run_ids = frame.locator("tbody tr td:nth-child(2)").all_inner_texts()
+    run_ids = frame.locator("tbody tr td.run").all_inner_texts()
     assert {finished_run.run_id, failed_run.run_id} <= set(run_ids)
     assert run_ids == sorted(run_ids, reverse=True)
     assert_layout(frame, theme)
