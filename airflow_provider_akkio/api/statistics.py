@@ -1,8 +1,8 @@
 """Read the statistics of a trained model: one metric, a summary of the whole result, and log lines.
 
 Source: Akkio's Training page. ``stats`` is a list with one list per predicted field, which has one object per class.
-Akkio does not publish the shape for a number field, so every number in it counts as a metric. A part with an
-unexpected shape is omitted; it is not an error, because the model exists and was paid for.
+Akkio does not publish the shape for a number field, so every number in it counts as a metric, except numbers of rows.
+A part with an unexpected shape is omitted; it is not an error, because the model exists and was paid for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -18,7 +19,8 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import TrainingResult
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
-_NOT_METRICS = frozenset({"field", "class", "count", "frequency"})
+_NOT_METRICS = frozenset({"field", "class", "frequency"})
+_ROW_COUNT_WORDS = frozenset({"count", "counts", "rows", "samples", "support", "positives", "negatives"})
 _MAIN_METRICS = ("f1", "r2", "rmse", "mae")
 
 
@@ -89,6 +91,8 @@ def get_metric(
 def main_metric(stats: Any) -> ModelMetric | None:
     """Return the metric that represents a model: F1 of its first field, or R² if that is a number field.
 
+    Without these, it is the first metric that Akkio sent. A number of rows is not a metric.
+
     :param stats: the ``stats`` that Akkio sent; text is not parsed, because that can take seconds.
     :return: ``None`` if the statistics contain no metric.
     """
@@ -143,25 +147,24 @@ class FieldSummary:
     :param name: the field.
     :param classes: its classes in Akkio's order; empty for a number field.
     :param metrics: metrics of a number field by Akkio's names; empty for a category.
+    :param row_count: number of test rows; ``None`` if unknown.
     """
 
     name: str
     classes: tuple[ClassSummary, ...] = ()
     metrics: tuple[tuple[str, float], ...] = ()
+    row_count: int | None = None
 
     @classmethod
     def of(cls, entries: Sequence[Mapping[str, Any]]) -> Self:
         """Read an element of ``stats``."""
         name = str(entries[0].get("field_name") or "")
+        row_count = _total(_numbers(entries, "count"))
         if any("class_name" in entry or "class" in entry for entry in entries):
-            return cls(name, classes=tuple(map(ClassSummary.of, entries)))
-        numbers = ((str(key), finite(value)) for entry in entries for key, value in entry.items() if key != "field")
-        return cls(name, metrics=tuple((key, value) for key, value in numbers if value is not None))
-
-    @property
-    def row_count(self) -> int | None:
-        """Number of test rows; ``None`` unless every class has a count."""
-        return _total(entry.count for entry in self.classes)
+            return cls(name, classes=tuple(map(ClassSummary.of, entries)), row_count=row_count)
+        items = ((key, value) for entry in entries for key, value in entry.items() if key not in ("field", "count"))
+        metrics = ((str(key), number) for key, value in items if (number := finite(value)) is not None)
+        return cls(name, metrics=tuple(metrics), row_count=row_count)
 
     @property
     def correct_count(self) -> int | None:
@@ -307,7 +310,12 @@ def _select_field(statistics: Sequence[Sequence[Mapping[str, Any]]], name: str |
 
 def _metric_names(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the metrics that every class has."""
-    return [name for name in classes[0] if name not in _NOT_METRICS and None not in _numbers(classes, name)]
+    return [name for name in classes[0] if _is_metric(str(name)) and None not in _numbers(classes, name)]
+
+
+def _is_metric(name: str) -> bool:
+    words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)}
+    return name not in _NOT_METRICS and _ROW_COUNT_WORDS.isdisjoint(words)
 
 
 def _numbers(classes: Sequence[Mapping[str, Any]], name: str) -> list[float | None]:
@@ -333,7 +341,9 @@ def _total(counts: Iterable[float | None]) -> int | None:
 def _result_lines(field: FieldSummary) -> Iterator[str]:
     name = _shorten(field.name)
     if field.metrics:
-        yield f"  {name}:  " + "  ".join(f"{_shorten(metric)} {value:.4g}" for metric, value in field.metrics[:5])
+        rows = [] if field.row_count is None else [f"{field.row_count} rows"]
+        shown = (f"{_shorten(metric)} {value:.4g}" for metric, value in field.metrics[:5])
+        yield f"  {name}:  {'  '.join([*rows, *shown])}"
     for entry in sorted(field.classes, key=lambda entry: -(entry.count or 0.0)):
         count = "" if entry.count is None else f"{entry.count:.0f} rows"
         metrics = (("precision", entry.precision), ("recall", entry.recall), ("F1", entry.f1))

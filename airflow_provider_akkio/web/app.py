@@ -74,13 +74,13 @@ def _show_training(request: Request, dag_id: str, run_id: str, task_id: str, map
     # For a task that is not mapped, Airflow does not replace the placeholder {MAP_INDEX}.
     index = int(map_index) if map_index.isdecimal() and len(map_index) <= _MAX_INDEX_DIGITS else -1
     with create_session(scoped=False) as session:
-        record = get_task(session, dag_id, run_id, task_id, index)
-    if record is None:
+        task = get_task(session, dag_id, run_id, task_id, index)
+    if task is None:
         raise HTTPException(404)
-    if not record.is_training:
+    if not task.is_training:
         text = "This task does not train a model at Akkio or wait for one."
         return _page(request, "message.html", heading="No Akkio training", text=text, has_link=True)
-    training = TrainingView.of(record, pendulum.now("UTC"))
+    training = TrainingView.of(task, pendulum.now("UTC"))
     refresh_seconds = None if training.has_ended else REFRESH_SECONDS
     return _page(request, "training.html", training=training, refresh_seconds=refresh_seconds)
 
@@ -91,11 +91,11 @@ def _show_trainings(request: Request, user: GetUserDep, page: int = Query(1, ge=
     # An auth manager may call another service, so no database connection is held here.
     dag_ids = {dag_id for dag_id in dag_ids if _has_xcom_access(request, user, dag_id)}
     with create_session(scoped=False) as session:
-        records = list_trainings(session, dag_ids, PAGE_SIZE * (page - 1), PAGE_SIZE + 1)
-        shown = records[:PAGE_SIZE]
-        stats = get_past_stats(session, [record for record in shown if record.model_id])
+        trainings = list_trainings(session, dag_ids, PAGE_SIZE * (page - 1), PAGE_SIZE + 1)
+        shown = trainings[:PAGE_SIZE]
+        stats = get_past_stats(session, [training for training in shown if training.model_id])
     rows = [TrainingRow.of(one, stats.get((one.dag_id, one.task_id, one.map_index), [])) for one in shown]
-    return _page(request, "trainings.html", rows=rows, page=page, has_more=len(records) > PAGE_SIZE)
+    return _page(request, "trainings.html", rows=rows, page=page, has_more=len(trainings) > PAGE_SIZE)
 
 
 def _send_static_file(name: str) -> Response:

@@ -30,7 +30,7 @@ MAX_RUNS = 20
 _XCOM_KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 _SENSOR = "AkkioTrainSensor"
 _OPERATORS = ("AkkioTrainOperator", _SENSOR)
-_NOT_STARTED = (None, "none", "scheduled", "queued")
+_NOT_STARTED = (None, "none", "scheduled", "queued", "upstream_failed")
 
 # Maximum lengths of JSON text, in characters. A longer value is not read and counts as missing.
 _MAX_VALUE = 500_000
@@ -39,7 +39,7 @@ _MAX_LIST_STATS = 3_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRecord:
+class TrainingTask:
     """A task instance in the list of trainings.
 
     :param dag_run_id: primary key of the DAG run; a later run has a larger one.
@@ -69,7 +69,7 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRecord(TrainingRecord):
+class TaskDetails(TrainingTask):
     """A task instance in its tab.
 
     :param rendered: its rendered template fields; Airflow keeps those of the newest runs only.
@@ -90,10 +90,10 @@ class TaskRecord(TrainingRecord):
         return self.operator in _OPERATORS or not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
 
 
-def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskRecord | None:
+def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskDetails | None:
     """Return a task instance with its XComs, in two queries; ``None`` if it does not exist."""
     ti, rendered = TaskInstance, RenderedTaskInstanceFields
-    task = session.execute(
+    row = session.execute(
         select(
             *_columns(DagRun.id), ti.operator, ti.try_number, ti.end_date, _text(rendered.rendered_fields, _MAX_VALUE)
         )
@@ -102,14 +102,14 @@ def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index
         .outerjoin(rendered, _same_task(rendered, ti))
         .where(ti.dag_id == dag_id, ti.run_id == run_id, ti.task_id == task_id, ti.map_index == map_index)
     ).one_or_none()
-    if task is None:
+    if row is None:
         return None
-    *columns, operator, try_number, ended_at, rendered_text = task
-    record = dict(zip(_COLUMN_NAMES, columns, strict=True))
-    xcoms, past_stats = _get_xcoms(session, dag_id, task_id, map_index, record["dag_run_id"])
+    *columns, operator, try_number, ended_at, rendered_text = row
+    values = dict(zip(_COLUMN_NAMES, columns, strict=True))
+    xcoms, past_stats = _get_xcoms(session, dag_id, task_id, map_index, values["dag_run_id"])
     fields = _parse_json(rendered_text)
-    return TaskRecord(
-        **record,
+    return TaskDetails(
+        **values,
         model_id=_text_or_none(xcoms.get("model_id")),
         operator=operator,
         try_number=try_number,
@@ -126,7 +126,7 @@ def get_dag_ids(session: Session) -> set[str]:
     return set(session.scalars(statement.distinct()))
 
 
-def list_trainings(session: Session, dag_ids: set[str], offset: int, limit: int) -> list[TrainingRecord]:
+def list_trainings(session: Session, dag_ids: set[str], offset: int, limit: int) -> list[TrainingTask]:
     """Return trainings of some DAGs, newest run first.
 
     :param session: the database session.
@@ -146,7 +146,7 @@ def list_trainings(session: Session, dag_ids: set[str], offset: int, limit: int)
         .limit(limit)
     )
     return [
-        TrainingRecord(**dict(zip(_COLUMN_NAMES, columns, strict=True)), model_id=_text_or_none(_parse_json(model_id)))
+        TrainingTask(**dict(zip(_COLUMN_NAMES, columns, strict=True)), model_id=_text_or_none(_parse_json(model_id)))
         for *columns, model_id in session.execute(statement)
     ]
 
@@ -155,14 +155,14 @@ TaskKey = tuple[str, str, int]
 """DAG ID, task ID and map index: a task in all of its runs."""
 
 
-def get_past_stats(session: Session, records: Sequence[TrainingRecord]) -> dict[TaskKey, list[tuple[int, Any]]]:
+def get_past_stats(session: Session, trainings: Sequence[TrainingTask]) -> dict[TaskKey, list[tuple[int, Any]]]:
     """Return the ``stats`` of the tasks of some trainings, in one query.
 
     :param session: the database session.
-    :param records: the trainings; for the oldest of each task, :data:`MAX_RUNS` runs are included.
+    :param trainings: the trainings; for the oldest of each task, :data:`MAX_RUNS` runs are included.
     :return: per task the pairs of ``dag_run_id`` and ``stats``, oldest first.
     """
-    tasks = Counter((record.dag_id, record.task_id, record.map_index) for record in records)
+    tasks = Counter((training.dag_id, training.task_id, training.map_index) for training in trainings)
     if not tasks:
         return {}
     task = (XComModel.dag_id, XComModel.task_id, XComModel.map_index)
@@ -177,7 +177,7 @@ def get_past_stats(session: Session, records: Sequence[TrainingRecord]) -> dict[
         .where(
             XComModel.key == "stats",
             tuple_(*task).in_(tasks),
-            XComModel.dag_run_id <= max(record.dag_run_id for record in records),
+            XComModel.dag_run_id <= max(training.dag_run_id for training in trainings),
         )
         .subquery()
     )

@@ -1,4 +1,4 @@
-"""What the pages show: plain values for the templates, built from the records of the database."""
+"""What the pages show: plain values for the templates, built from what the database contains."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, Duration, TrainingState, TrainingStatus
 from airflow_provider_akkio.operators._links import task_path
 from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
-from airflow_provider_akkio.web.records import MAX_RUNS, TaskRecord, TrainingRecord
+from airflow_provider_akkio.web.records import MAX_RUNS, TaskDetails, TrainingTask
 
 _FAILED = ("failed", "up_for_retry")
-_NOT_RUN = ("upstream_failed", "skipped", "removed")
-_ENDED = ("success", "failed", *_NOT_RUN)
+_NOT_RUN = ("upstream_failed", "removed")
+_ENDED = ("success", "failed", "skipped", *_NOT_RUN)
 _PARAMETERS = {
     "dataset_id": "Dataset",
     "predict_fields": "Predicted fields",
@@ -40,22 +40,25 @@ class Phase(StrEnum):
     TRAINING = "training"
     DONE = "done"
     FAILED = "failed"
+    SKIPPED = "skipped"
     NOT_RUN = "not-run"
     NO_MODEL = "no-model"
 
     @classmethod
-    def of(cls, record: TrainingRecord) -> Phase:
+    def of(cls, task: TrainingTask) -> Phase:
         """Return the phase of a task instance."""
-        if not record.has_started:
-            return cls.WAITING
-        if record.state in _FAILED:
-            return cls.FAILED
-        if record.state in _NOT_RUN:
+        if task.state in _NOT_RUN:
             return cls.NOT_RUN
+        if not task.has_started:
+            return cls.WAITING
+        if task.state in _FAILED:
+            return cls.FAILED
+        if task.state == "skipped":
+            return cls.SKIPPED
         # While the task is deferred, the XComs may still be those of a run before it was cleared.
-        if record.model_id is not None and record.state != "deferred":
+        if task.model_id is not None and task.state != "deferred":
             return cls.DONE
-        return cls.NO_MODEL if record.state == "success" else cls.TRAINING
+        return cls.NO_MODEL if task.state == "success" else cls.TRAINING
 
     @property
     def label(self) -> str:
@@ -137,6 +140,15 @@ class Trend:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a task failed or was skipped, and what to do."""
+
+    heading: str
+    text: str
+    advice: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingView:
     """Content of the tab."""
@@ -145,9 +157,7 @@ class TrainingView:
     phase: Phase
     has_ended: bool
     sentence: str
-    error: str | None
-    is_up_for_retry: bool
-    try_number: int
+    reason: Reason | None
     progress: Progress | None
     model: ModelSummary | None
     trend: Trend | None
@@ -155,32 +165,30 @@ class TrainingView:
     akkio_task_id: str | None
 
     @classmethod
-    def of(cls, record: TaskRecord, now: datetime) -> TrainingView:
+    def of(cls, task: TaskDetails, now: datetime) -> TrainingView:
         """Return the content of the tab.
 
-        :param record: the task instance.
+        :param task: the task instance.
         :param now: the current time.
         """
-        phase = Phase.of(record)
-        xcoms = record.xcoms if record.has_started else {}
+        phase = Phase.of(task)
+        xcoms = task.xcoms if task.has_started else {}
         status = TrainingStatusUpdate.from_json(xcoms.get(STATUS_KEY))
-        parameters = {name: record.rendered[name] for name in _PARAMETERS if name in record.rendered}
-        akkio_task_id = xcoms.get("akkio_task_id") or record.rendered.get("akkio_task_id")
+        parameters = {name: task.rendered[name] for name in _PARAMETERS if name in task.rendered}
+        akkio_task_id = xcoms.get("akkio_task_id") or task.rendered.get("akkio_task_id")
         # A task can also fail after it pushed its model, for example in a callback.
-        has_model = record.model_id is not None and phase in (Phase.DONE, Phase.FAILED)
-        model = ModelSummary.of(record.xcoms) if has_model else None
+        has_model = task.model_id is not None and phase in (Phase.DONE, Phase.FAILED)
+        model = ModelSummary.of(task.xcoms) if has_model else None
         return cls(
-            task_name=record.task_name,
+            task_name=task.task_name,
             phase=phase,
-            has_ended=record.state in _ENDED,
-            sentence=_sentence(record, phase, status),
-            error=_error(phase, xcoms.get(ERROR_KEY)),
-            is_up_for_retry=record.state == "up_for_retry",
-            try_number=record.try_number,
+            has_ended=task.state in _ENDED,
+            sentence=_sentence(task, phase, status),
+            reason=_reason(task, phase, xcoms.get(ERROR_KEY)),
             progress=_progress(parameters, status, now) if phase is Phase.TRAINING else None,
             model=model,
-            trend=Trend.of([*map(main_metric, record.past_stats), model.main_metric]) if model else None,
-            facts=tuple(_facts(record, parameters, status)),
+            trend=Trend.of([*map(main_metric, task.past_stats), model.main_metric]) if model else None,
+            facts=tuple(_facts(task, parameters, status)),
             akkio_task_id=akkio_task_id if isinstance(akkio_task_id, str) else None,
         )
 
@@ -189,28 +197,28 @@ class TrainingView:
 class TrainingRow:
     """A row in the list of trainings."""
 
-    record: TrainingRecord
+    task: TrainingTask
     phase: Phase
     metric: ModelMetric | None
     trend: Trend | None
 
     @classmethod
-    def of(cls, record: TrainingRecord, past_stats: Iterable[tuple[int, Any]]) -> Self:
+    def of(cls, task: TrainingTask, past_stats: Iterable[tuple[int, Any]]) -> Self:
         """Return the row of a training.
 
-        :param record: the task instance.
+        :param task: the task instance.
         :param past_stats: pairs of ``dag_run_id`` and ``stats`` of the task, oldest first.
         """
-        metrics = {run: main_metric(stats) for run, stats in past_stats if run <= record.dag_run_id}
-        metric = metrics.get(record.dag_run_id)
+        metrics = {run: main_metric(stats) for run, stats in past_stats if run <= task.dag_run_id}
+        metric = metrics.get(task.dag_run_id)
         trend = None if metric is None else Trend.of(list(metrics.values())[-MAX_RUNS:])
-        return cls(record, Phase.of(record), metric, trend)
+        return cls(task, Phase.of(task), metric, trend)
 
     @property
     def path(self) -> str:
         """Path of the training's own page."""
-        record = self.record
-        return f"{task_path(record.dag_id, record.run_id, record.task_id)}?map_index={record.map_index}"
+        task = self.task
+        return f"{task_path(task.dag_id, task.run_id, task.task_id)}?map_index={task.map_index}"
 
 
 def format_time(time: datetime | None) -> str:
@@ -218,28 +226,28 @@ def format_time(time: datetime | None) -> str:
     return "" if time is None else pendulum.instance(time).in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss [UTC]")
 
 
-def _sentence(record: TaskRecord, phase: Phase, status: TrainingStatusUpdate | None) -> str:
+def _sentence(task: TaskDetails, phase: Phase, status: TrainingStatusUpdate | None) -> str:
     match phase:
         case Phase.WAITING:
-            return f"The task has not started; its state is {record.state or 'not scheduled'}."
+            return f"The task has not started; its state is {task.state or 'not scheduled'}."
         case Phase.TRAINING:
-            return _training_sentence(record, status)
+            return _training_sentence(task, status)
         case Phase.DONE:
             return "Akkio trained the model."
         case Phase.FAILED:
-            return f"The task failed {'without a' if record.model_id is None else 'after Akkio trained the'} model."
-        case Phase.NOT_RUN:
-            return f"The task did not complete; its state is {record.state}."
+            return f"The task failed {'without a' if task.model_id is None else 'after Akkio trained the'} model."
+        case Phase.SKIPPED | Phase.NOT_RUN:
+            return f"The task {'was skipped' if phase is Phase.SKIPPED else f'did not run; its state is {task.state}'}."
         case Phase.NO_MODEL:
             return "The task pushed no model: it does not wait for completion or push XComs, or a user marked it."
 
 
-def _training_sentence(record: TaskRecord, status: TrainingStatusUpdate | None) -> str:
+def _training_sentence(task: TaskDetails, status: TrainingStatusUpdate | None) -> str:
     if _has_finished(status):
         return "Akkio finished the training; the task fetches the result next."
     if status is not None and (submitted_at := _from_epoch(status.submitted_at)) is not None:
-        return f"Akkio accepted the training at {format_time(submitted_at)}; the task is {record.state}."
-    return f"The task is {record.state}."
+        return f"Akkio accepted the training at {format_time(submitted_at)}; the task is {task.state}."
+    return f"The task is {task.state}."
 
 
 def _has_finished(status: TrainingStatusUpdate | None) -> bool:
@@ -247,14 +255,20 @@ def _has_finished(status: TrainingStatusUpdate | None) -> bool:
     return known is not None and (known is TrainingStatus.SUCCEEDED or known.is_failed)
 
 
-def _error(phase: Phase, reason: Any) -> str | None:
-    if phase not in (Phase.FAILED, Phase.NOT_RUN):
+def _reason(task: TaskDetails, phase: Phase, error: Any) -> Reason | None:
+    text = error if isinstance(error, str) and error else None
+    if phase is Phase.SKIPPED and text is not None:
+        return Reason("Reason", text, "soft_fail or never_fail is set, so the task was skipped instead of failed.")
+    if phase is not Phase.FAILED:
         return None
-    return reason if isinstance(reason, str) and reason else "The task recorded no error here. See the task's log."
+    advice = "Fix the cause, then clear the task to run it again. The task's log has the details."
+    if task.state == "up_for_retry":
+        advice = f"This was try {task.try_number}. Airflow will retry the task."
+    return Reason("Error", text or "The task recorded no error here. See the task's log.", advice)
 
 
 def _facts(
-    record: TaskRecord, parameters: Mapping[str, Any], status: TrainingStatusUpdate | None
+    task: TaskDetails, parameters: Mapping[str, Any], status: TrainingStatusUpdate | None
 ) -> Iterator[tuple[str, Any]]:
     for name, label in _PARAMETERS.items():
         if (value := parameters.get(name)) not in _UNSET:
@@ -262,9 +276,9 @@ def _facts(
     if status is not None:
         since = format_time(_from_epoch(status.since))
         yield "Status at Akkio", f"{printable(status.status)}{since and f', since {since}'}"
-    yield from (("DAG", record.dag_id), ("Run", record.run_id), ("Try", str(record.try_number)))
-    if record.has_started:
-        times = (("Started", record.started_at), ("Ended", record.ended_at))
+    yield from (("DAG", task.dag_id), ("Run", task.run_id), ("Try", str(task.try_number)))
+    if task.has_started:
+        times = (("Started", task.started_at), ("Ended", task.ended_at))
         yield from ((label, format_time(time)) for label, time in times if time)
 
 

@@ -111,10 +111,21 @@ def test_statistics_of_another_shape_raise_parameter_error(value: Any) -> None:
         ([WON, PRICE], ModelMetric("f1", pytest.approx(0.95), "Won")),
         ([PRICE, WON], ModelMetric("r2", 0.75, "Price")),
         ([[without(one, "f1") for one in WON]], ModelMetric("precision", pytest.approx(0.76), "Won")),
+        (
+            [[{"field": 4, "field_name": "Price", "count": 100, "medianError": 2.0}]],
+            ModelMetric("medianError", 2.0, "Price"),
+        ),
     ],
 )
-def test_main_metric_is_f1_or_r2_or_first_number_of_first_field(stats: Any, metric: ModelMetric) -> None:
+def test_main_metric_is_f1_or_r2_or_first_metric_of_first_field(stats: Any, metric: ModelMetric) -> None:
     assert main_metric(stats) == metric
+
+
+@pytest.mark.parametrize("name", ["count", "Count", "row_count", "rowCount", "test rows", "true positives", "support"])
+def test_number_of_rows_is_not_the_main_metric(name: str) -> None:
+    price = {"field": 4, "field_name": "Price", "field_type": "number", name: 100}
+    assert main_metric([[price]]) is None
+    assert main_metric([[price | {"error": 2.5}]]) == ModelMetric("error", 2.5, "Price")
 
 
 @pytest.mark.parametrize(
@@ -151,8 +162,8 @@ def test_summary_of_category_has_test_results_of_each_class() -> None:
 
 def test_summary_of_number_has_all_metrics_by_akkios_names() -> None:
     [field] = ModelSummary.of(number_result()).fields
-    assert (field.classes, field.row_count, field.correct_count, field.most_missed) == ((), None, None, None)
-    assert field.metrics == (("count", 88), ("rmse", 61.656), ("mae", 50.779), ("r2", 0.398))
+    assert (field.classes, field.row_count, field.correct_count, field.most_missed) == ((), 88, None, None)
+    assert field.metrics == (("rmse", 61.656), ("mae", 50.779), ("r2", 0.398))
 
 
 def test_summary_sorts_fields_by_importance_and_reads_data_story() -> None:
@@ -201,7 +212,7 @@ def test_log_lines_of_category_show_largest_class_and_most_important_fields_firs
 def test_log_lines_of_number_show_its_metrics() -> None:
     assert log_lines(ModelSummary.of(number_result()))[:2] == [
         "model M2: r2 of 'progression' 0.398",
-        "  progression:  count 88  rmse 61.66  mae 50.78  r2 0.398",
+        "  progression:  88 rows  rmse 61.66  mae 50.78  r2 0.398",
     ]
 
 

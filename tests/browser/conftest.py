@@ -14,14 +14,18 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, expect, sync_playwright
 
+from airflow_provider_akkio.sandbox import Sandbox
 from dev.airflow_api import AirflowApi
 from dev.browser import find_browser
 from dev.processes import wait_until
-from dev.stack import EXAMPLES, PROJECT, Stack, running_stack
+from dev.stack import EXAMPLES, PROJECT, SANDBOX_KEY, Stack, running_stack
+from tests.browser.gate import Gate
 
 USERS = {"ada": "admin", "vera": "viewer", "otto": "viewer"}
 MAX_SCREENSHOT_BYTES = 200 * 1024
-TIMEOUT_MILLISECONDS = 60_000
+TIMEOUT_SECONDS = 300.0
+"""Limit of every wait. A machine that runs the matrix at the same time may need minutes for a task."""
+
 _HERE = Path(__file__).parent
 
 
@@ -37,7 +41,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         message = "NO CHROMIUM: install Debian's package chromium"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    expect.set_options(timeout=TIMEOUT_MILLISECONDS)
+    expect.set_options(timeout=1000 * TIMEOUT_SECONDS)
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         running = playwright.chromium.launch(executable_path=path, args=arguments)
@@ -52,8 +56,15 @@ def import_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def stack(browser: Browser, import_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Airflow with the example DAGs and those of this folder, three users, and trainings of 20 seconds."""
+def gate(browser: Browser) -> Iterator[Gate]:
+    """The gate between Airflow and a sandbox."""
+    with Sandbox(key=SANDBOX_KEY) as sandbox, Gate(sandbox.url) as gate:
+        yield gate
+
+
+@pytest.fixture(scope="package")
+def stack(browser: Browser, gate: Gate, import_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Airflow with the example DAGs and those of this folder, three users, and the gate as Akkio."""
     dags = tmp_path_factory.mktemp("dags")
     for folder in (EXAMPLES, _HERE / "dags"):
         shutil.copytree(folder, dags, dirs_exist_ok=True)
@@ -62,7 +73,7 @@ def stack(browser: Browser, import_log: Path, tmp_path_factory: pytest.TempPathF
         "AKKIO_TESTS_IMPORT_LOG": str(import_log),
         "PYTHONPATH": f"{PROJECT}{os.pathsep}{_HERE / 'within_airflow'}",
     }
-    with running_stack(dags=dags, pace=20.0, users=USERS, settings=settings) as running:
+    with running_stack(dags=dags, akkio=gate.url, users=USERS, settings=settings) as running:
         yield running
 
 
@@ -81,7 +92,7 @@ class Run:
 
     def wait(self, expected: str = "success") -> None:
         """Wait until the run has ended."""
-        assert self.api.follow(self.dag_id, self.run_id) == expected
+        assert self.api.follow(self.dag_id, self.run_id, seconds=TIMEOUT_SECONDS) == expected
 
     def tab(self, task_id: str = "train") -> str:
         """Return the path of a task's tab in Airflow's UI."""
@@ -96,15 +107,17 @@ class Run:
         return self.api.xcoms(self.dag_id, self.run_id, task_id)
 
     def wait_for_status(self, status: str, task_id: str = "train") -> None:
-        """Wait until a task is deferred and has pushed this status of its training."""
+        """Wait until a task is deferred and has pushed this status of its training; the gate must hold the training."""
 
         def is_reached() -> bool:
             states = {task.task_id: task.state for task in self.api.tasks(self.dag_id, self.run_id)}
+            assert states.get(task_id) not in ("success", "failed"), "the task ended"
             if states.get(task_id) != "deferred":
                 return False
-            return bool(self.xcoms(task_id).get("akkio_status", {}).get("status") == status)
+            update = self.api.xcom(self.dag_id, self.run_id, task_id, "akkio_status")
+            return update is not None and update["status"] == status
 
-        wait_until(is_reached, f"a deferred task with status {status}", 60)
+        wait_until(is_reached, f"a deferred task with status {status}", TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="package")
@@ -151,7 +164,7 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
         # Airflow stores its color mode under this key.
         context.add_init_script(f"localStorage.setItem('theme', '{'dark' if dark else 'light'}')")
         page = context.new_page()
-        page.set_default_timeout(TIMEOUT_MILLISECONDS)
+        page.set_default_timeout(1000 * TIMEOUT_SECONDS)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", record_error)
         page.on("request", record_request)

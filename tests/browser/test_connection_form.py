@@ -63,12 +63,15 @@ def button(page: Page, connection_id: str, name: str) -> Locator:
     return row.get_by_role("button", name=name)
 
 
-def click_test(page: Page, connection_id: str) -> Locator:
-    """Click *Test* and return the notification."""
+def click_test(page: Page, connection_id: str) -> str:
+    """Click *Test* and return the text of the notification."""
     button(page, connection_id, "Test Connection").click()
-    notification = page.get_by_role("status").filter(has_text="Test Connection")
-    notification.wait_for()
-    return notification
+    # The notification disappears after some seconds, so it is found and read in one step.
+    found = page.wait_for_function(
+        "() => [...document.querySelectorAll('[role=status]')].map(one => one.innerText)"
+        ".find(text => text.includes('Test Connection'))"
+    )
+    return str(found.json_value())
 
 
 def stored_connection(stack: Stack, connection_id: str) -> tuple[dict[str, Any], ClientConfig]:
@@ -146,8 +149,8 @@ def test_saved_connection_works(
     works, message = stack.api.test_connection(connection_id)
     assert works
     notification = click_test(page, connection_id)
-    expect(notification).to_contain_text("Test Connection Successful")
-    expect(notification).to_contain_text(message)
+    assert "Test Connection Successful" in notification
+    assert message in notification
     stored_extra, config = stored_connection(stack, connection_id)
     assert stored_extra == extra
     assert (config.timeout, config.requests_per_second, config.verify) == configured
@@ -160,8 +163,8 @@ def test_wrong_key_fails_the_test_button(stack: Stack, open_page: OpenPage) -> N
     fill_base_url(form, stack, "not-the-key")
     save(form)
     notification = click_test(page, "wrong_key")
-    expect(notification).to_contain_text("Test Connection Failed")
-    expect(notification).to_contain_text("API key")
+    assert "Test Connection Failed" in notification
+    assert "API key" in notification
     assert "not-the-key" not in page.content()
 
 
@@ -181,4 +184,4 @@ def test_edit_of_extra_field_does_not_change_the_key(stack: Stack, open_page: Op
     extra, config = stored_connection(stack, "changed")
     assert extra == {"timeout": None, "requests_per_second": 2.5, "verify": "true"}
     assert (config.timeout, config.requests_per_second, config.verify) == (30.0, 2.5, True)
-    expect(click_test(page, "changed")).to_contain_text("Test Connection Successful")
+    assert "Test Connection Successful" in click_test(page, "changed")

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from airflow_provider_akkio.api.statistics import ModelSummary
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
 from tests.api.results import ANY_RESULTS, category_result, huge_result, number_result
+from tests.scripted import ScriptedAkkio, status
 from tests.web.conftest import MAPPED, TRAIN, RunTask, StoredTask, recorded_queries, stats_with_f1, text_of
 
 RESULT = ("model_id", "return_value", "stats", "field_importance", "data_story")
@@ -108,15 +109,45 @@ def test_failed_training_shows_escaped_error_and_advice(deferred: StoredTask) ->
     assert not refreshes(page)
 
 
-@pytest.mark.parametrize(
-    ("state", "sentence"),
-    [("failed", "Failed The task failed"), ("upstream_failed", "Not run The task did not complete")],
-)
-def test_failed_task_without_error_refers_to_log(deferred: StoredTask, state: str, sentence: str) -> None:
-    deferred.update(state=state)
+def test_failed_task_without_error_refers_to_log(deferred: StoredTask) -> None:
+    deferred.update(state="failed")
     text = deferred.text()
-    assert sentence in text
+    assert "Failed The task failed" in text
     assert "See the task's log." in text
+
+
+def test_sensor_with_soft_fail_shows_why_it_was_skipped(run_task: RunTask, trained: ScriptedAkkio) -> None:
+    trained.script("status", status("FAILED", error="too few rows"))
+    sensor = run_task(SENSOR.replace("poll_interval", "soft_fail=True, poll_interval"), "wait")
+    page = sensor.page()
+    text = text_of(page)
+    assert text.startswith("Akkio training Skipped The task was skipped. Reason Training T1 ended with status FAILED")
+    assert "too few rows" in text
+    assert "soft_fail" in text
+    assert "Error" not in text
+    assert not refreshes(page)
+
+
+@pytest.mark.parametrize(
+    ("state", "start"),
+    [
+        ("skipped", "Skipped The task was skipped. Training Dataset D1"),
+        ("upstream_failed", "Not run The task did not run; its state is upstream_failed. Training Dataset D1"),
+    ],
+)
+def test_task_that_did_not_run_shows_no_error(deferred: StoredTask, state: str, start: str) -> None:
+    deferred.update(state=state)
+    page = deferred.page()
+    assert text_of(page).startswith(f"Akkio training {start}")
+    assert not refreshes(page)
+
+
+def test_task_whose_upstream_task_failed_shows_nothing_of_previous_try(training: StoredTask) -> None:
+    training.update(state="upstream_failed")
+    training.set_xcom(ERROR_KEY, "an old error")
+    text = training.text()
+    for previous in ("M1", "T1", "an old error", "Started"):
+        assert previous not in text
 
 
 def test_task_up_for_retry_shows_error_and_refreshes(deferred: StoredTask) -> None:
@@ -248,7 +279,7 @@ def test_category_model_shows_test_results_importance_and_data_story(training: S
 
 def test_number_model_shows_its_metrics(training: StoredTask) -> None:
     text = set_result(training, number_result()).text()
-    assert "Test results for progression Metric Value count 88 rmse 61.656 mae 50.779 r2 0.398" in text
+    assert "Test results for progression Metric Value rmse 61.656 mae 50.779 r2 0.398 Measured on 88 test rows." in text
     assert "Data story" not in text
 
 

@@ -32,14 +32,14 @@ def test_newest_run_is_first_with_model_metric_and_trend(run_repeatedly: RunTask
     newest, before = rows_of(list_page(last.client))[:2]
     assert newest[:6] == [
         f"{last.dag_id} train",
-        last.run_id,
         "Done",
-        "M1",
         "f1 0.75",
         "f1, oldest first: 0.5, 0.75",
+        "M1",
+        last.run_id,
     ]
-    assert (before[0], before[4], before[5]) == (f"{last.dag_id} train", "f1 0.5", "")
-    assert before[1] < last.run_id
+    assert before[:4] == [f"{last.dag_id} train", "Done", "f1 0.5", ""]
+    assert before[5] < last.run_id
 
 
 def test_row_links_to_training(run_task: RunTask) -> None:
@@ -50,17 +50,23 @@ def test_row_links_to_training(run_task: RunTask) -> None:
 
 def test_training_without_model_is_listed_with_its_state(run_task: RunTask) -> None:
     training = run_task(TRAIN.replace("duration=60", "wait_for_completion=False"))
-    assert rows_of(list_page(training.client))[0][2:6] == ["No model", MISSING, MISSING, ""]
-    labels = {"failed": "Failed", "skipped": "Not run", "deferred": "Training", None: "Not started"}
+    assert rows_of(list_page(training.client))[0][1:5] == ["No model", MISSING, "", MISSING]
+    labels = {
+        "failed": "Failed",
+        "skipped": "Skipped",
+        "upstream_failed": "Not run",
+        "deferred": "Training",
+        None: "Not started",
+    }
     for state, label in labels.items():
         training.update(state=state)
-        assert rows_of(list_page(training.client))[0][2] == label
+        assert rows_of(list_page(training.client))[0][1] == label
 
 
 def test_model_without_statistics_has_no_metric(run_repeatedly: RunTask) -> None:
     last = run_repeatedly([stats_with_f1(0.5), stats_with_f1(0.75)])
     last.delete_xcoms("stats")
-    assert rows_of(list_page(last.client))[0][3:6] == ["M1", MISSING, ""]
+    assert rows_of(list_page(last.client))[0][2:5] == [MISSING, "", "M1"]
 
 
 def test_sensor_is_listed_and_other_operators_are_not(run_task: RunTask) -> None:
@@ -71,7 +77,7 @@ def test_sensor_is_listed_and_other_operators_are_not(run_task: RunTask) -> None
         """,
         "wait",
     )
-    rows = [row for row in rows_of(list_page(sensor.client)) if row[1] == sensor.run_id]
+    rows = [row for row in rows_of(list_page(sensor.client)) if row[5] == sensor.run_id]
     assert [row[0] for row in rows] == [f"{sensor.dag_id} wait"]
 
 
@@ -90,6 +96,7 @@ def test_list_has_pages_that_need_three_queries(mapped: StoredTask) -> None:
     assert [row[0] for row in rows_of(first)] == names[:PAGE_SIZE]
     assert 'rel="next" href="/akkio/trainings?page=2"' in first
     assert 'rel="prev"' not in first
+    assert text_of(first).endswith("Page 1 Older")
     second = list_page(mapped.client, 2)
     assert [row[0] for row in rows_of(second)[:5]] == names[PAGE_SIZE:]
     assert 'rel="prev" href="/akkio/trainings?page=1"' in second
