@@ -22,8 +22,15 @@ from airflow_provider_akkio.api.datasets import DatasetApi
 from airflow_provider_akkio.api.http import Flow, Method, Request, Sleep
 from airflow_provider_akkio.api.models import ModelApi
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.polling import FIRST_POLL, SUBMIT_TIMEOUT, seconds_until_next_poll
-from airflow_provider_akkio.api.requester import NO_METRICS, MetricName, Metrics, Requester, RetryPolicy
+from airflow_provider_akkio.api.polling import FIRST_POLL, seconds_until_next_poll
+from airflow_provider_akkio.api.requester import (
+    MAX_SUBMIT_RETRY_SECONDS,
+    NO_METRICS,
+    MetricName,
+    Metrics,
+    Requester,
+    RetryPolicy,
+)
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
@@ -92,7 +99,7 @@ class AkkioApi:
 
         message = Request(Method.POST, self._base_url.url("models", "train", "new"), request.to_json())
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
-        policy = RetryPolicy(self._clock() + SUBMIT_TIMEOUT, MAX_SUBMISSIONS)
+        policy = RetryPolicy(self._clock() + MAX_SUBMIT_RETRY_SECONDS, MAX_SUBMISSIONS)
         try:
             training = yield from self._requester.retry(
                 partial(self._requester.send, message, purpose, parse),

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_seconds
-from airflow_provider_akkio.api.polling import READ_TIMEOUT
+from airflow_provider_akkio.api.requester import MAX_RETRY_SECONDS
 from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, SubmittedTraining, still_running
 from airflow_provider_akkio.exceptions import (
     AkkioError,
@@ -175,9 +175,9 @@ class AkkioTrainingOperator(BaseOperator):
         """
         akkio_task_id, now = training.akkio_task_id, time.time()
         self.current_training = CurrentTraining(hook, akkio_task_id)
-        last_attempt_at = max(deadlines.timeout, now + READ_TIMEOUT)
+        last_attempt_at = max(deadlines.timeout, now + MAX_RETRY_SECONDS)
         if self.deferrable:
-            last_attempt_at = now + READ_TIMEOUT
+            last_attempt_at = now + MAX_RETRY_SECONDS
             if last_attempt_at < deadlines.first:
                 try:
                     result = hook.get_training_result(akkio_task_id, location, now + RESULT_TIMEOUT)
