@@ -7,7 +7,7 @@
     ├── AkkioSourceFileError           invalid row in a file; nothing was sent        [no retry] (ValueError)
     ├── AkkioConfigurationError        invalid Airflow connection                     [no retry]
     ├── AkkioRequestRejectedError      HTTP 4xx: Akkio rejected the request           [no retry]
-    │   ├── AkkioUnauthorizedError     HTTP 401: invalid API key
+    │   ├── AkkioUnauthorizedError     HTTP 401: missing or invalid API key
     │   ├── AkkioForbiddenError        HTTP 403: the key's organization has no access
     │   ├── AkkioNotFoundError         HTTP 404: unknown dataset, training or model
     │   └── AkkioUnprocessableError    HTTP 422: invalid field in the request
@@ -47,11 +47,11 @@ class AkkioConfigurationError(AkkioError, AirflowFailException):
 
 
 class AkkioRequestRejectedError(AkkioError, AirflowFailException):
-    """Akkio rejected the request with HTTP 4xx. It would reject the same request again."""
+    """Akkio rejected the request with HTTP 4xx or, in its v1 API, a ``status``. It would reject it again."""
 
 
 class AkkioUnauthorizedError(AkkioRequestRejectedError):
-    """HTTP 401: the API key is missing, wrong or no longer valid."""
+    """The API key is missing, wrong or no longer valid: HTTP 401, or another error of Akkio that says so."""
 
 
 class AkkioForbiddenError(AkkioRequestRejectedError):
@@ -59,7 +59,7 @@ class AkkioForbiddenError(AkkioRequestRejectedError):
 
 
 class AkkioNotFoundError(AkkioRequestRejectedError):
-    """HTTP 404: Akkio does not know the ID."""
+    """HTTP 404 from Akkio: it does not know the ID."""
 
 
 class AkkioUnprocessableError(AkkioRequestRejectedError):
@@ -67,7 +67,7 @@ class AkkioUnprocessableError(AkkioRequestRejectedError):
 
 
 class AkkioUntrustedUrlError(AkkioError, AirflowFailException):
-    """A redirect, a ``location`` or an ID points outside the configured API. The API key was not sent there."""
+    """A redirect or an ID leads outside the configured API. The API key was not sent there."""
 
 
 class AkkioUnavailableError(AkkioError):
@@ -93,7 +93,7 @@ class AkkioUnavailableError(AkkioError):
 
 
 class AkkioResponseError(AkkioUnavailableError):
-    """The response is not JSON, or a documented field is missing or invalid."""
+    """The response is not JSON or not from Akkio, or a documented field is missing or invalid."""
 
 
 class AkkioSubmissionUnknownError(AkkioError, AirflowFailException):

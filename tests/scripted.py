@@ -31,14 +31,17 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """A complete response; ``body`` is sent as JSON unless it is bytes."""
+    """A complete response; ``body`` is sent as JSON unless it is bytes; by default an object, or an error of Akkio."""
 
     status: int = 200
-    body: Any = field(default_factory=dict)
+    body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, handler: BaseHTTPRequestHandler) -> None:
-        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        content = self.body
+        if content is None:
+            content = {} if self.status < 400 else {"detail": "scripted"}
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         handler.send_response(self.status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers
         for name, value in headers.items():

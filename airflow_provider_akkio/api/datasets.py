@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from airflow_provider_akkio.api.http import Flow, Method, Sleep
-from airflow_provider_akkio.api.polling import SUBMIT_TIMEOUT
-from airflow_provider_akkio.api.requester import Requester, RetryPolicy
+from airflow_provider_akkio.api.requester import MAX_SUBMIT_RETRY_SECONDS, Requester, RetryPolicy
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import FieldType, required_id
 from airflow_provider_akkio.api.v1 import V1Api
@@ -79,7 +78,8 @@ class DatasetApi(V1Api):
         :raises AkkioNotFoundError: if it does not exist.
         """
         purpose = f"Dataset {printable(dataset_id)!r}"
-        return self._read(self._get(dataset_id), purpose, lambda body: Dataset.from_json(dataset_id, body))
+        request = self._get_request(dataset_id)
+        return self._send_and_retry(request, purpose, lambda body: Dataset.from_json(dataset_id, body))
 
     def create(self, name: str) -> Flow[tuple[str, bool]]:
         """Create one empty dataset, even if a response is lost.
@@ -88,7 +88,7 @@ class DatasetApi(V1Api):
         :raises AkkioUploadIncompleteError: if another program may have created the dataset that was found.
         """
         existing = {entry.id for entry in (yield from self.list()) if entry.name == name}
-        request = self._change(Method.POST, {"name": name})
+        request = self._change_request(Method.POST, {"name": name})
         purpose = f"Creating dataset {printable(name)!r}"
 
         dataset_id, was_uncertain = yield from self._exactly_once(
@@ -106,7 +106,7 @@ class DatasetApi(V1Api):
         :raises AkkioUploadIncompleteError: if the number of rows in the dataset fits neither outcome.
         :raises AkkioUnavailableError: if the rows were not added or, with ``outcome_is_unknown``, may have been added.
         """
-        request = self._change(Method.POST, {"id": dataset_id, "rows": rows})
+        request = self._change_request(Method.POST, {"id": dataset_id, "rows": rows})
         first, last = rows_before + 1, rows_before + len(rows)
         purpose = f"Adding rows {first:,} to {last:,} to dataset {printable(dataset_id)!r}"
 
@@ -146,8 +146,9 @@ class DatasetApi(V1Api):
 
     def parse_fields(self, dataset_id: str) -> Flow[None]:
         """Let Akkio infer the types of all fields from the rows that are in the dataset."""
-        request = self._change(Method.POST, {"id": dataset_id, "parse_fields": True})
-        return self._read(request, f"Inferring the field types of dataset {printable(dataset_id)!r}", lambda _: None)
+        request = self._change_request(Method.POST, {"id": dataset_id, "parse_fields": True})
+        purpose = f"Inferring the field types of dataset {printable(dataset_id)!r}"
+        return self._send_and_retry(request, purpose, lambda _: None)
 
     def set_field_types(self, dataset_id: str, field_types: Mapping[str, FieldType]) -> Flow[None]:
         """Set the types of some fields.
@@ -155,8 +156,9 @@ class DatasetApi(V1Api):
         :param field_types: field name → type.
         """
         fields = [{"name": name, "type": str(type_), "valid": True} for name, type_ in field_types.items()]
-        request = self._change(Method.POST, {"id": dataset_id, "fields": fields})
-        return self._read(request, f"Setting the field types of dataset {printable(dataset_id)!r}", lambda _: None)
+        request = self._change_request(Method.POST, {"id": dataset_id, "fields": fields})
+        purpose = f"Setting the field types of dataset {printable(dataset_id)!r}"
+        return self._send_and_retry(request, purpose, lambda _: None)
 
     def _exactly_once(
         self, send: Callable[[], Flow[Created]], find: Callable[[], Flow[Created | None]]
@@ -180,7 +182,7 @@ class DatasetApi(V1Api):
                     uncertain = error
                 raise
 
-        policy = RetryPolicy(self._requester.clock() + SUBMIT_TIMEOUT, 1 + MAX_RETRIES)
+        policy = RetryPolicy(self._requester.clock() + MAX_SUBMIT_RETRY_SECONDS, 1 + MAX_RETRIES)
         try:
             effect = yield from self._requester.retry(
                 find_or_send, policy, may_retry=lambda error: not isinstance(error, _FindError)

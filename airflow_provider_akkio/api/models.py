@@ -28,7 +28,7 @@ class ModelApi(V1Api):
         :raises AkkioPredictionMismatchError: if the number of predictions differs from the number of rows.
         :raises AkkioNotFoundError: if the model does not exist.
         """
-        request = self._change(Method.POST, {"id": model_id, "data": rows, "explain": explain})
+        request = self._change_request(Method.POST, {"id": model_id, "data": rows, "explain": explain})
         purpose = f"Predictions of model {printable(model_id)!r}"
 
         def parse(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -42,4 +42,4 @@ class ModelApi(V1Api):
                 )
             return predictions
 
-        return self._read(request, purpose, parse)
+        return self._send_and_retry(request, purpose, parse)

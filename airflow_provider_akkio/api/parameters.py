@@ -188,6 +188,9 @@ class TrainRequest:
         }
 
 
+TRAIN_PARAMETERS = tuple(parameter.name for parameter in fields(TrainRequest))
+"""The names of all parameters of a :class:`TrainRequest`."""
+
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     parameter.name: parameter.metadata["parse"] for parameter in fields(TrainRequest)
 }

@@ -1,4 +1,4 @@
-"""When to poll a training, and for how long to retry a request."""
+"""When to poll a training."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from airflow_provider_akkio.api.types import Duration
 MIN_INTERVAL = 1.0
 FIRST_POLL = 2.0
 """Seconds between the submission and the first poll. Akkio may have the model already, and sends its estimate."""
-
-READ_TIMEOUT = 300.0
-"""Seconds for which a request is retried, unless a training's deadline applies."""
-
-SUBMIT_TIMEOUT = 3600.0
-"""Seconds for which a submission is retried while Akkio limits the rate."""
 
 _WINDOW_START, _WINDOW_END, _WINDOW_STEP = 0.88, 1.28, 0.08
 """The window around the expected end, and the interval inside it, as fractions of the expected duration."""

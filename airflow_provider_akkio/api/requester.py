@@ -9,32 +9,13 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_akkio.api.config import ClientConfig
-from airflow_provider_akkio.api.http import (
-    Flow,
-    Request,
-    Response,
-    Sleep,
-    TransportError,
-    redact_key,
-    retry_after_seconds,
-)
-from airflow_provider_akkio.api.polling import READ_TIMEOUT
+from airflow_provider_akkio.api.errors import error_for
+from airflow_provider_akkio.api.http import Flow, Request, Response, Sleep, TransportError, redact_key
 from airflow_provider_akkio.api.text import MAX_PRINTABLE, printable
-from airflow_provider_akkio.exceptions import (
-    AkkioError,
-    AkkioForbiddenError,
-    AkkioNotFoundError,
-    AkkioRequestRejectedError,
-    AkkioResponseError,
-    AkkioUnauthorizedError,
-    AkkioUnavailableError,
-    AkkioUnprocessableError,
-    AkkioUntrustedUrlError,
-)
+from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +23,12 @@ Value = TypeVar("Value")
 
 MAX_NESTING = 100
 """Maximum nesting depth of a response. Airflow serializes XComs by recursion, which fails at a few hundred levels."""
+
+MAX_RETRY_SECONDS = 300.0
+"""Seconds for which a request is retried, unless the deadline of a training applies."""
+
+MAX_SUBMIT_RETRY_SECONDS = 3600.0
+"""Seconds for which a submission is retried while Akkio limits the rate."""
 
 MAX_INVALID_RESPONSES = 10
 """Consecutive invalid responses after which a read fails."""
@@ -130,7 +117,7 @@ class Requester:
         :param attempt: starts an attempt, such as :meth:`send`.
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
         """
-        deadline = self.clock() + READ_TIMEOUT if deadline is None else deadline
+        deadline = self.clock() + MAX_RETRY_SECONDS if deadline is None else deadline
         return self.retry(attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError))
 
     def retry(
@@ -174,7 +161,7 @@ def parse_response(
 
     :param purpose: what the request was for, as the beginning of messages.
     :raises AkkioUnavailableError: if a retry can succeed.
-    :raises AkkioResponseError: the same, if the response is a success but not a complete JSON object.
+    :raises AkkioResponseError: the same, if the response is not a complete JSON object, or an HTTP 404 not from Akkio.
     :raises AkkioRequestRejectedError: if Akkio rejected the request.
     :raises AkkioUntrustedUrlError: if the response is a redirect.
     """
@@ -186,7 +173,7 @@ def parse_response(
         )
     if 200 <= response.status < 300:
         return _parse_json_object(purpose, response)
-    raise _error_for(config, purpose, response, now)
+    raise error_for(config, purpose, response, now)
 
 
 def _parse_json_object(purpose: str, response: Response) -> dict[str, Any]:
@@ -227,58 +214,3 @@ def _storable(value: Any, levels: int) -> Any:
     if isinstance(value, list):
         return [_storable(item, levels - 1) for item in value]
     return {_storable(key, 0): _storable(item, levels - 1) for key, item in value.items()}
-
-
-_REJECTIONS: Mapping[int, tuple[type[AkkioRequestRejectedError], str, str]] = {
-    401: (AkkioUnauthorizedError, "Akkio rejected the API key", " Check the password of connection {!r}."),
-    403: (AkkioForbiddenError, "the API key's organization has no access", " Check the key in connection {!r}."),
-    404: (AkkioNotFoundError, "Akkio does not know this ID", " Check the ID and connection {!r}."),
-    422: (AkkioUnprocessableError, "Akkio rejected the request", ""),
-}
-
-
-def _error_for(config: ClientConfig, purpose: str, response: Response, now: float) -> AkkioError:
-    status = response.status
-    if 300 <= status < 400:
-        return AkkioUntrustedUrlError(
-            f"{purpose}: {config.base_url.origin} sent a redirect (HTTP {status}). It was not followed, because the "
-            f"API key is sent only to that origin. Check the host of connection {config.connection_id!r}."
-        )
-    http = f"(HTTP {status}): {detail}." if (detail := _detail(response.body)) else f"(HTTP {status})."
-    was_not_executed = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
-    if 400 <= status < 500 and not was_not_executed:
-        error_class, problem, advice = _REJECTIONS.get(
-            status, (AkkioRequestRejectedError, "Akkio rejected the request", "")
-        )
-        return error_class(f"{purpose}: {problem} {http}{advice.format(config.connection_id)}")
-    retry_after = retry_after_seconds(response.retry_after, now)
-    is_throttled = status == HTTPStatus.TOO_MANY_REQUESTS or (
-        status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
-    )
-    return AkkioUnavailableError(
-        f"{purpose}: {'rate limited by Akkio' if is_throttled else 'Akkio is unavailable'} {http}",
-        outcome_is_unknown=not was_not_executed,
-        is_throttled=is_throttled,
-        retry_after=retry_after if is_throttled else None,
-    )
-
-
-def _detail(body: bytes) -> str:
-    """Return the reason in an error response: ``detail``, or ``status`` of a v1 response, else the body."""
-    text = body[: 16 * 1024].decode("utf-8", "replace")
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        parsed = None
-    detail = parsed.get("detail", parsed.get("status")) if isinstance(parsed, dict) else None
-    if isinstance(detail, list):
-        detail = "; ".join(_field_error(entry) for entry in detail[:10] if isinstance(entry, Mapping))
-    return printable(detail if isinstance(detail, str) and detail else text).rstrip(".")
-
-
-def _field_error(error: Mapping[str, Any]) -> str:
-    """Return ``field: reason`` for an entry of a response with HTTP 422."""
-    location = error.get("loc")
-    names = location if isinstance(location, list) else []
-    field = ".".join(str(name) for name in names if name != "body") or "body"
-    return f"{field}: {error.get('msg')}"

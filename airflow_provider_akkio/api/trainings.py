@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -22,8 +23,15 @@ from airflow_provider_akkio.api.datasets import DatasetApi
 from airflow_provider_akkio.api.http import Flow, Method, Request, Sleep
 from airflow_provider_akkio.api.models import ModelApi
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.polling import FIRST_POLL, SUBMIT_TIMEOUT, seconds_until_next_poll
-from airflow_provider_akkio.api.requester import NO_METRICS, MetricName, Metrics, Requester, RetryPolicy
+from airflow_provider_akkio.api.polling import FIRST_POLL, seconds_until_next_poll
+from airflow_provider_akkio.api.requester import (
+    MAX_SUBMIT_RETRY_SECONDS,
+    NO_METRICS,
+    MetricName,
+    Metrics,
+    Requester,
+    RetryPolicy,
+)
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
@@ -34,14 +42,16 @@ from airflow_provider_akkio.api.types import (
     TrainingState,
     TrainingStatus,
     required_id,
-    still_running,
+    still_running_message,
 )
 from airflow_provider_akkio.exceptions import (
     AkkioNotFoundError,
+    AkkioRequestRejectedError,
     AkkioSubmissionUnknownError,
     AkkioTrainingFailedError,
     AkkioTrainingTimeoutError,
     AkkioUnavailableError,
+    AkkioUntrustedUrlError,
 )
 
 log = logging.getLogger(__name__)
@@ -92,7 +102,7 @@ class AkkioApi:
 
         message = Request(Method.POST, self._base_url.url("models", "train", "new"), request.to_json())
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
-        policy = RetryPolicy(self._clock() + SUBMIT_TIMEOUT, MAX_SUBMISSIONS)
+        policy = RetryPolicy(self._clock() + MAX_SUBMIT_RETRY_SECONDS, MAX_SUBMISSIONS)
         try:
             training = yield from self._requester.retry(
                 partial(self._requester.send, message, purpose, parse),
@@ -127,12 +137,25 @@ class AkkioApi:
     ) -> Flow[TrainingResult]:
         """Fetch the result of a training that succeeded; retry while Akkio is unavailable.
 
+        If there is no result at ``location``, or it is outside the API root, fetch the documented URL instead.
+
         :param location: location of the result, from the training's state; default the documented URL.
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
-        :raises AkkioUntrustedUrlError: if ``location`` is outside the API root.
         :raises AkkioNotFoundError: if there is no result.
         """
-        return self._requester.read(partial(self._fetch_result, akkio_task_id, location), deadline)
+
+        def fetch(url: str) -> Flow[TrainingResult]:
+            return self._requester.read(partial(self._fetch_result, akkio_task_id, url), deadline)
+
+        documented_url = self._url(akkio_task_id, "result")
+        if location is not None:
+            try:
+                url = self._base_url.resolve(location)
+                if url != documented_url:
+                    return (yield from fetch(url))
+            except (AkkioNotFoundError, AkkioUntrustedUrlError) as error:
+                log.warning("Training %s: %s Fetching the result from the documented URL.", akkio_task_id, error)
+        return (yield from fetch(documented_url))
 
     def poll_until_done(
         self,
@@ -146,54 +169,30 @@ class AkkioApi:
         :param deadline: time of the last poll, in seconds since the epoch.
         :param poll_interval: seconds between two polls; default :func:`~.polling.seconds_until_next_poll`.
         :param on_status: called after each poll; default none.
-        :return: the final state, with the location of the result if Akkio sent one.
+        :return: the state ``SUCCEEDED``, with the location of the result if Akkio sent one.
         :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
         :raises AkkioTrainingTimeoutError: if the training has not ended at the deadline.
         :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
         """
-        previous, undocumented = UNKNOWN_STATE, set[str]()
-        waiting_at = unfinished_at = training.submitted_at  # when a poll last saw it waiting, and unfinished
-        now = due_at = self._clock()
-        is_fresh = training.duration is not None and now - training.submitted_at < FIRST_POLL
-        if poll_interval is None and is_fresh:
-            due_at = max(now, min(now + seconds_until_next_poll(now - training.submitted_at), deadline))
-            yield Sleep(due_at - now)
+        polled = _Polled()
+        if poll_interval is None and (delay := _seconds_until_first_poll(training, self._clock(), deadline)):
+            yield Sleep(delay)
+        due_at = self._clock()
         while True:
-            try:
-                state = yield from self._status_or_result(training, deadline, due_at)
-            except AkkioUnavailableError as error:
-                if self._clock() < deadline:
-                    raise
-                raise _timeout(training, deadline, previous, f" The last poll failed: {error}") from error
-            if previous.known is TrainingStatus.IN_PROGRESS and state.is_waiting:
-                # Akkio reports an unknown ID as pending, also that of a training whose status it has deleted.
-                state = (yield from self._succeeded_state(training)) or state
-            _log_change(training, previous, state, undocumented)
+            state, now = yield from self._poll_or_time_out(training, polled, deadline, due_at)
+            _log_change(training, polled, state)
             if on_status is not None:
                 on_status(state)
-            now = self._clock()
             if state.known is TrainingStatus.SUCCEEDED:
-                self._record_durations(training, now, unfinished_at)
+                self._record_durations(training, polled, now)
                 return state
             if state.is_failed:
-                reason = printable(state.error or "") or "Akkio gave no reason"
-                raise AkkioTrainingFailedError(
-                    f"Training {training.akkio_task_id} ended with status {state.status}: {reason.rstrip('.')}. "
-                    "Check its dataset and parameters."
-                )
+                raise _failure(training, state)
             if now >= deadline:
                 raise _timeout(training, deadline, state)
-            previous, unfinished_at = state, now
-            waiting_at = now if state.is_waiting else waiting_at
-            interval = poll_interval or seconds_until_next_poll(
-                now - (training.submitted_at if state.is_waiting else waiting_at),
-                duration=training.duration,
-                estimate=state.estimate_seconds,
-                is_waiting=state.is_waiting,
-                seconds_per_round=self._seconds_per_round(),
-            )
-            due_at = min(now + interval, deadline)
-            yield Sleep(due_at - now)
+            polled = polled.followed_by(state, now)
+            due_at = min(now + (poll_interval or self._seconds_until_next_poll(training, polled, now)), deadline)
+            yield Sleep(max(0.0, due_at - self._clock()))
 
     def get_resumable_state(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
         """Return the state of a training that a previous attempt submitted, without retries.
@@ -227,8 +226,44 @@ class AkkioApi:
         with suppress(AkkioNotFoundError):
             yield from self._requester.send(request, "Testing the connection", TrainingState.from_json)
 
-    def _record_durations(self, training: SubmittedTraining, now: float, unfinished_at: float) -> None:
+    def _poll_or_time_out(
+        self, training: SubmittedTraining, polled: _Polled, deadline: float, due_at: float
+    ) -> Flow[tuple[TrainingState, float]]:
+        """Poll once, and request the result if the training is reported as waiting, but may have ended.
+
+        :return: the state, and the time of the response to the poll.
+        :raises AkkioTrainingTimeoutError: if the last poll failed.
+        """
+        failure: AkkioUnavailableError | None = None
+        try:
+            state = yield from self._status_or_result(training, deadline, due_at)
+        except AkkioUnavailableError as error:
+            if self._clock() < deadline:
+                raise
+            state, failure = polled.state, error
+        now = self._clock()
+        if _may_have_ended(training, polled, state, is_last_poll=now >= deadline) and (
+            succeeded := (yield from self._succeeded_state(training))
+        ):
+            return succeeded, now
+        if failure is not None:
+            raise _timeout(training, deadline, state, f" The last poll failed: {failure}") from failure
+        return state, now
+
+    def _seconds_until_next_poll(self, training: SubmittedTraining, polled: _Polled, now: float) -> float:
+        state = polled.state
+        started_at = None if state.is_waiting else polled.waiting_at
+        return seconds_until_next_poll(
+            now - (training.submitted_at if started_at is None else started_at),
+            duration=training.duration,
+            estimate=state.estimate_seconds,
+            is_waiting=state.is_waiting,
+            seconds_per_round=self._seconds_per_round(),
+        )
+
+    def _record_durations(self, training: SubmittedTraining, polled: _Polled, now: float) -> None:
         if training.duration is not None:  # otherwise the time of the submission is unknown
+            unfinished_at = training.submitted_at if polled.unfinished_at is None else polled.unfinished_at
             self._metrics.timing(MetricName.TRAINING_SECONDS, now - training.submitted_at)
             self._metrics.timing(MetricName.DETECTION_DELAY_SECONDS, now - unfinished_at)
 
@@ -244,8 +279,7 @@ class AkkioApi:
             self._metrics.increment(MetricName.POLL_ERRORS)
             raise
 
-    def _fetch_result(self, akkio_task_id: str, location: str | None = None) -> Flow[TrainingResult]:
-        url = self._url(akkio_task_id, "result") if location is None else self._base_url.resolve(location)
+    def _fetch_result(self, akkio_task_id: str, url: str) -> Flow[TrainingResult]:
         purpose = f"Result of training {akkio_task_id}"
         return self._requester.send(Request(Method.GET, url), purpose, TrainingResult.from_json)
 
@@ -269,29 +303,78 @@ class AkkioApi:
         return TrainingState(TrainingStatus.SUCCEEDED)
 
     def _succeeded_state(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
-        """Return the state of a training that has a result, else ``None``."""
+        """Return the state of a training that has a result, else ``None``; without retries."""
         try:
-            yield from self._fetch_result(training.akkio_task_id)
-        except (AkkioNotFoundError, AkkioUnavailableError):
+            yield from self._fetch_result(training.akkio_task_id, self._url(training.akkio_task_id, "result"))
+        except (AkkioRequestRejectedError, AkkioUnavailableError, AkkioUntrustedUrlError):
             return None
         return TrainingState(TrainingStatus.SUCCEEDED)
 
 
-def _log_change(
-    training: SubmittedTraining, previous: TrainingState, state: TrainingState, undocumented: set[str]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Polled:
+    """What the polls of one wait have shown.
+
+    :param state: the last state.
+    :param unfinished_at: when the last poll showed it, in seconds since the epoch; ``None`` before the first poll.
+    :param waiting_at: when a poll last showed that the training was waiting; ``None`` if none did.
+    :param undocumented: the undocumented statuses.
+    """
+
+    state: TrainingState = UNKNOWN_STATE
+    unfinished_at: float | None = None
+    waiting_at: float | None = None
+    undocumented: frozenset[str] = frozenset()
+
+    def followed_by(self, state: TrainingState, now: float) -> _Polled:
+        """Return the same with another poll."""
+        return replace(
+            self,
+            state=state,
+            unfinished_at=now,
+            waiting_at=now if state.is_waiting else self.waiting_at,
+            undocumented=self.undocumented | {state.status} if state.known is None else self.undocumented,
+        )
+
+
+def _seconds_until_first_poll(training: SubmittedTraining, now: float, deadline: float) -> float:
+    """Return the delay of the first poll; 0 for a training that may have been submitted long ago."""
+    elapsed = now - training.submitted_at
+    if training.duration is None or elapsed >= FIRST_POLL:
+        return 0.0
+    return max(0.0, min(seconds_until_next_poll(elapsed), deadline - now))
+
+
+def _may_have_ended(training: SubmittedTraining, polled: _Polled, state: TrainingState, *, is_last_poll: bool) -> bool:
+    """Whether Akkio reports a training as waiting that may have ended.
+
+    Akkio reports an unknown ID as pending, also that of a training whose status it has deleted. That is possible if
+    the training was running before, or if it is unknown when it was submitted. The last poll leaves no other chance.
+    """
+    is_unknown = training.duration is None and polled.waiting_at is None
+    return state.is_waiting and (is_unknown or is_last_poll or polled.state.known is TrainingStatus.IN_PROGRESS)
+
+
+def _log_change(training: SubmittedTraining, polled: _Polled, state: TrainingState) -> None:
     akkio_task_id = training.akkio_task_id
     if log.isEnabledFor(logging.DEBUG):
         log.debug("Polled training %s: %s", akkio_task_id, printable(str(state)))
     if state.known is None:
-        if state.status not in undocumented:
+        if state.status not in polled.undocumented:
             log.warning(
                 "Training %s: undocumented status %r; polling continues.", akkio_task_id, printable(state.status)
             )
-        undocumented.add(state.status)
-    elif state.status != previous.status:
+    elif state.status != polled.state.status:
         estimate = "" if state.estimate_seconds is None else f", estimated duration {state.estimate_seconds:.0f} s"
         log.info("Training %s: %s%s", akkio_task_id, state.status, estimate)
+
+
+def _failure(training: SubmittedTraining, state: TrainingState) -> AkkioTrainingFailedError:
+    reason = printable(state.error or "") or "Akkio gave no reason"
+    return AkkioTrainingFailedError(
+        f"Training {training.akkio_task_id} ended with status {state.status}: {reason.rstrip('.')}. "
+        "Check its dataset and parameters."
+    )
 
 
 def _timeout(
@@ -300,5 +383,5 @@ def _timeout(
     seconds = max(0.0, deadline - training.submitted_at)
     return AkkioTrainingTimeoutError(
         f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s (last "
-        f"status: {printable(last.status)}).{reason} {still_running(training.akkio_task_id)}",
+        f"status: {printable(last.status)}).{reason} {still_running_message(training.akkio_task_id)}",
     )

@@ -28,7 +28,7 @@ NOT_SUBMITTED_AGAIN = (
 )
 
 
-def still_running(akkio_task_id: str) -> str:
+def still_running_message(akkio_task_id: str) -> str:
     """Return the end of a message about a training that this task no longer waits for."""
     return (
         f"Training {akkio_task_id} may still be running at Akkio, which has no call to cancel it. To wait for it and "

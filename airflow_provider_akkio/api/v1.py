@@ -6,13 +6,15 @@ Source: v1 in Akkio's API documentation.
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import quote
 
 from airflow_provider_akkio.api.config import ApiVersion
+from airflow_provider_akkio.api.errors import reason_from, rejection_for
 from airflow_provider_akkio.api.http import Flow, Method, Request
 from airflow_provider_akkio.api.requester import Requester, Value
 from airflow_provider_akkio.api.text import printable
@@ -23,8 +25,6 @@ from airflow_provider_akkio.exceptions import (
     AkkioResponseError,
     AkkioUnauthorizedError,
 )
-
-_ABOUT_API_KEY = re.compile(r"\b(?:api[ _-]?)?key\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class V1Api:
                 raise AkkioResponseError(f"Akkio's response has no {key!r}.")
             return [NamedResource.from_json(entry) for entry in entries]
 
-        return self._read(self._get(), f"List of {key}", parse)
+        return self._send_and_retry(self._get_request(), f"List of {key}", parse)
 
     def delete(self, resource_id: str) -> Flow[bool]:
         """Delete a dataset or model.
@@ -72,9 +72,11 @@ class V1Api:
         :return: whether it existed.
         :raises AkkioRequestRejectedError: if Akkio does not delete it.
         """
-        request = self._change(Method.DELETE, {"id": resource_id})
+        request = self._change_request(Method.DELETE, {"id": resource_id})
         try:
-            yield from self._read(request, f"Deleting {self._kind} {printable(resource_id)!r}", lambda _: None)
+            yield from self._send_and_retry(
+                request, f"Deleting {self._kind} {printable(resource_id)!r}", lambda _: None
+            )
         except (AkkioUnauthorizedError, AkkioForbiddenError):
             raise
         except AkkioNotFoundError:
@@ -86,11 +88,11 @@ class V1Api:
             return False
         return True
 
-    def _get(self, resource_id: str | None = None) -> Request:
+    def _get_request(self, resource_id: str | None = None) -> Request:
         query = "" if resource_id is None else f"?id={quote(resource_id, safe='')}"
         return Request(Method.GET, self._url + query, api_version=ApiVersion.V1)
 
-    def _change(self, method: Method, body: Mapping[str, Any]) -> Request:
+    def _change_request(self, method: Method, body: Mapping[str, Any]) -> Request:
         return Request(method, self._url, body, api_version=ApiVersion.V1)
 
     def _send(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
@@ -100,7 +102,9 @@ class V1Api:
 
         return self._requester.send(request, purpose, parse_success)
 
-    def _read(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
+    def _send_and_retry(
+        self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]
+    ) -> Flow[Value]:
         return self._requester.read(lambda: self._send(request, purpose, parse))
 
 
@@ -108,11 +112,5 @@ def _raise_unless_success(connection_id: str, purpose: str, body: Mapping[str, A
     status = body.get("status")
     if not isinstance(status, str):
         raise AkkioResponseError("Akkio's response has no 'status'.")
-    if status == "success":
-        return
-    reason = printable(status).rstrip(".")
-    if _ABOUT_API_KEY.search(status):
-        raise AkkioUnauthorizedError(
-            f"{purpose}: Akkio rejected the API key: {reason}. Check the password of connection {connection_id!r}."
-        )
-    raise AkkioRequestRejectedError(f"{purpose}: Akkio rejected the request: {reason}.")
+    if status != "success":
+        raise rejection_for(connection_id, purpose, reason_from(body, json.dumps(body)), HTTPStatus.OK)

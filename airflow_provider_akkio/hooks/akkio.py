@@ -151,11 +151,11 @@ class AkkioHook(BaseHook):
         """Return the model of a training that succeeded.
 
         :param akkio_task_id: ID of the training.
-        :param location: where the result is, according to Akkio's status; default the documented URL.
+        :param location: where the result is, according to Akkio's status; default the documented URL, which is also
+            used if there is no result at the location, or the location is outside the API root.
         :param deadline: until when to retry while Akkio is unavailable, in seconds since the epoch; default in five
             minutes.
         :raises AkkioNotFoundError: if there is no result.
-        :raises AkkioUntrustedUrlError: if ``location`` is not below the connection's base URL.
         :raises AkkioUnavailableError: if Akkio is unavailable.
         """
         return self.run(lambda api: api.result(parse_id("akkio_task_id", akkio_task_id), location, deadline))

@@ -17,8 +17,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds
-from airflow_provider_akkio.api.polling import READ_TIMEOUT
-from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, SubmittedTraining, still_running
+from airflow_provider_akkio.api.requester import MAX_RETRY_SECONDS
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, SubmittedTraining, still_running_message
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioResponseError,
@@ -179,10 +179,10 @@ class TrainingWaitOperator(BaseOperator):
         :return: the model ID.
         """
         self.current_training = CurrentTraining(hook, training.akkio_task_id)
-        may_defer = self.deferrable and time.time() + READ_TIMEOUT < deadlines.first
+        may_defer = self.deferrable and time.time() + MAX_RETRY_SECONDS < deadlines.first
         result = self._fetch_result_or_defer(context, hook, training, deadlines, location) if may_defer else None
         if result is None:
-            last_attempt_at = time.time() + READ_TIMEOUT
+            last_attempt_at = time.time() + MAX_RETRY_SECONDS
             if not self.deferrable:
                 last_attempt_at = max(deadlines.timeout, last_attempt_at)
             result = _fetch_result(hook, training.akkio_task_id, location, last_attempt_at)
@@ -240,7 +240,7 @@ class TrainingWaitOperator(BaseOperator):
         """Log that the training continues: Akkio has no call to cancel it."""
         current = self.current_training
         if current is not None and current.akkio_task_id is not None and current.result is None:
-            self.log.warning(still_running(current.akkio_task_id))
+            self.log.warning(still_running_message(current.akkio_task_id))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage's signature
         """Return the dataset and the model of this task. OpenLineage calls this method in a forked process.

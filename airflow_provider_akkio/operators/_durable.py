@@ -21,7 +21,7 @@ from airflow_provider_akkio.api.types import (
     NOT_SUBMITTED_AGAIN,
     SubmittedTraining,
     TrainingState,
-    still_running,
+    still_running_message,
 )
 from airflow_provider_akkio.exceptions import AkkioError, AkkioNotFoundError, AkkioSubmissionUnknownError
 
@@ -222,7 +222,7 @@ class RecordStore:
             log.exception(
                 "Could not store training %s for a task retry. %s",
                 training.akkio_task_id,
-                still_running(training.akkio_task_id),
+                still_running_message(training.akkio_task_id),
             )
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_akkio.api.parameters import (
+    TRAIN_PARAMETERS,
     TrainRequest,
     check_disjoint,
     is_literal,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.types import TrainingState
     from airflow_provider_akkio.hooks.akkio import AkkioHook
 
-_REQUEST_FIELDS = ("dataset_id", "predict_fields", "ignore_fields", "duration", "extra_attention", "force")
+_REQUEST_FIELDS = TRAIN_PARAMETERS
 
 
 class AkkioTrainOperator(TrainingWaitOperator):

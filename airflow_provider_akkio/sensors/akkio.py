@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds, validate_literals
-from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running_message
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError, AkkioUnavailableError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
 from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator
@@ -92,7 +92,7 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
             except AirflowSensorTimeout as error:
                 raise AkkioTrainingTimeoutError(
                     f"Training {self.akkio_task_id} was not done within {self.timeout:g} s. "
-                    f"{still_running(self.akkio_task_id)}"
+                    f"{still_running_message(self.akkio_task_id)}"
                 ) from error
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

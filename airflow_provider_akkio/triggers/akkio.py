@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import SubmittedTraining, still_running
+from airflow_provider_akkio.api.types import SubmittedTraining, still_running_message
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers.status import StatusReporter, XComStatusWriter
@@ -175,7 +175,7 @@ class AkkioTrainTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Log that the training continues: Akkio has no call to cancel it."""
-        self.log.warning(still_running(self.akkio_task_id))
+        self.log.warning(still_running_message(self.akkio_task_id))
 
     async def _poll_until_done(self, writer: XComStatusWriter) -> TrainingEvent:
         training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
@@ -196,7 +196,7 @@ class AkkioTrainTrigger(BaseTrigger):
             reason = f"{type(error).__name__}: {printable(str(error))}"
             unexpected = AkkioError(
                 f"The wait for training {self.akkio_task_id} failed unexpectedly ({reason}). "
-                f"{still_running(self.akkio_task_id)}"
+                f"{still_running_message(self.akkio_task_id)}"
             )
             return self._event(WaitOutcome.FAILED, unexpected)
         return self._event(WaitOutcome.SUCCEEDED, location=state.location)

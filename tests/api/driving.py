@@ -27,6 +27,7 @@ def status(name: str, **metadata: Any) -> Response:
 
 MODEL = response({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
 NOT_FOUND = response({"detail": "unknown"}, 404)
+GATEWAY_404 = Response(404, b"<html><h1>404 Not Found</h1>nginx</html>")
 UNREACHABLE = TransportError("refused", was_sent=False)
 LOST = TransportError("reset", was_sent=True)
 

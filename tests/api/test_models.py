@@ -6,8 +6,7 @@ import pytest
 
 from airflow_provider_akkio.api.config import ApiVersion
 from airflow_provider_akkio.api.http import Method, Response, TransportError
-from airflow_provider_akkio.api.polling import READ_TIMEOUT
-from airflow_provider_akkio.api.requester import MAX_INVALID_RESPONSES
+from airflow_provider_akkio.api.requester import MAX_INVALID_RESPONSES, MAX_RETRY_SECONDS
 from airflow_provider_akkio.exceptions import (
     AkkioNotFoundError,
     AkkioPredictionMismatchError,
@@ -66,7 +65,7 @@ def test_predict_gives_up_after_five_minutes() -> None:
     driver = FlowDriver([LOST])
     with pytest.raises(AkkioUnavailableError, match="Predictions of model 'M1': connection to"):
         predict(driver)
-    assert sum(driver.sleeps) == pytest.approx(READ_TIMEOUT)
+    assert sum(driver.sleeps) == pytest.approx(MAX_RETRY_SECONDS)
 
 
 @pytest.mark.parametrize(

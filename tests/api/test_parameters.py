@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.api.parameters import (
+    TRAIN_PARAMETERS,
     TrainRequest,
     is_literal,
     naming_task,
@@ -25,6 +26,10 @@ def request(**parameters: Any) -> TrainRequest:
 
 
 class TestTrainRequest:
+    def test_train_parameters_are_the_fields_of_the_json(self) -> None:
+        everything = request(predict_fields="a", ignore_fields="b", duration=60, extra_attention=True, force=True)
+        assert tuple(everything.to_json()) == TRAIN_PARAMETERS
+
     def test_json_has_no_fields_without_a_value(self) -> None:
         assert request().to_json() == {"dataset_id": "D1", "duration": 10, "extra_attention": False, "force": False}
 

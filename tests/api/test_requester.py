@@ -92,6 +92,10 @@ class TestParseResponse:
         [
             (b'{"detail": "sorry"}', r": sorry\.$"),
             (b'{"status": "sorry."}', r": sorry\.$"),
+            (b'{"status": "error", "message": "no such column"}', r": error: no such column\.$"),
+            (b'{"message": "no such column"}', r": no such column\.$"),
+            (b'{"status": "sorry", "message": 7}', r": sorry\.$"),
+            (b'{"status": 1}', r': {"status": 1}\.$'),
             (b'{"detail": []}', r': {"detail": \[\]}\.$'),
             (b"plain text", r": plain text\.$"),
             (b"", r"\(HTTP 400\)\.$"),
@@ -116,7 +120,7 @@ class TestParseResponse:
     )
     def test_final_status_maps_to_its_exception(self, status: int, error: type[AkkioError]) -> None:
         with pytest.raises(error, match=f"HTTP {status}") as caught:
-            parse(Response(status))
+            parse(response({"detail": "no"}, status))
         assert type(caught.value) is error
         assert ("'akkio_default'" in str(caught.value)) is (status not in (400, 422))
 
@@ -322,7 +326,7 @@ def test_submission_with_force_is_not_repeated_if_it_may_have_started_a_training
 def was_not_executed(received: Response | TransportError) -> bool:
     if isinstance(received, TransportError):
         return not received.was_sent
-    return received.status in (408, 425, 429) or (received.status == 503 and received.retry_after is not None)
+    return received.status in (404, 408, 425, 429) or (received.status == 503 and received.retry_after is not None)
 
 
 @repeatable(EXAMPLES)

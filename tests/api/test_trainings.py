@@ -22,7 +22,17 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnprocessableError,
     AkkioUntrustedUrlError,
 )
-from tests.api.driving import LOST, MODEL, NOT_FOUND, STARTED_AT, UNREACHABLE, FlowDriver, response, status
+from tests.api.driving import (
+    GATEWAY_404,
+    LOST,
+    MODEL,
+    NOT_FOUND,
+    STARTED_AT,
+    UNREACHABLE,
+    FlowDriver,
+    response,
+    status,
+)
 
 TRAINING = SubmittedTraining("T1", STARTED_AT)
 FRESH = replace(TRAINING, duration=10)
@@ -34,6 +44,10 @@ REJECTIONS = {
     422: AkkioUnprocessableError,
     302: AkkioUntrustedUrlError,
 }
+NO_RESULTS = [
+    *(NOT_FOUND, GATEWAY_404, LOST, response({}), response({"detail": "not ready"}, 409)),
+    *(Response(code) for code in (302, 403, 422, 429, 500)),
+]
 UNKNOWN_OUTCOMES = [
     LOST,
     *(Response(code) for code in (500, 502, 503, 504)),
@@ -88,6 +102,12 @@ class TestSubmit:
             submit(driver, force=True)
         assert len(driver.requests) == 2
 
+    @pytest.mark.parametrize("force", [True, False])
+    def test_submission_that_a_gateway_did_not_forward_is_retried(self, force: bool) -> None:
+        driver = FlowDriver([GATEWAY_404, ACCEPTED])
+        submit(driver, force=force)
+        assert len(driver.requests) == 2
+
     @pytest.mark.parametrize("throttled", [Response(429, retry_after="7"), Response(503, retry_after="7")])
     def test_rate_limited_submission_is_retried_after_retry_after(self, throttled: Response) -> None:
         driver = FlowDriver([throttled] * 20 + [ACCEPTED])
@@ -102,7 +122,7 @@ class TestSubmit:
 
     @pytest.mark.parametrize(("code", "error"), [*REJECTIONS.items(), (404, AkkioNotFoundError)])
     def test_rejected_submission_is_not_retried(self, code: int, error: type[Exception]) -> None:
-        driver = FlowDriver([Response(code), ACCEPTED])
+        driver = FlowDriver([response({"detail": "no"}, code), ACCEPTED])
         with pytest.raises(error, match="dataset 'D1'"):
             submit(driver)
         assert len(driver.requests) == 1
@@ -119,7 +139,9 @@ class TestPollUntilDone:
     @pytest.mark.parametrize("first", ["PENDING", "SUBMITTED"])
     def test_location_of_the_result_is_returned(self, first: str) -> None:
         responses = [status(first), status("IN_PROGRESS", estimate_seconds=5), status("SUCCEEDED", location="/x")]
-        assert poll(FlowDriver(responses)) == "/x"
+        driver = FlowDriver(responses)
+        assert poll(driver, training=FRESH) == "/x"
+        assert driver.paths == ["status"] * 3
 
     def test_interval_grows_without_an_estimate_or_a_duration(self) -> None:
         driver = FlowDriver([status("IN_PROGRESS")] * 60 + [status("SUCCEEDED")])
@@ -190,7 +212,7 @@ class TestPollUntilDone:
 
     def test_on_status_is_called_after_each_poll(self) -> None:
         states: list[TrainingState] = []
-        driver = FlowDriver([status("PENDING"), LOST, status("IN_PROGRESS"), status("SUCCEEDED")])
+        driver = FlowDriver([status("PENDING"), NOT_FOUND, LOST, status("IN_PROGRESS"), status("SUCCEEDED")])
         driver.run(lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE, on_status=states.append))
         assert [state.status for state in states] == ["PENDING", "IN_PROGRESS", "SUCCEEDED"]
 
@@ -207,7 +229,7 @@ class TestPollUntilDone:
         assert "'CELEBRATING'" in warning.getMessage()
 
     def test_timeout_names_the_last_status_and_the_sensor(self) -> None:
-        driver = FlowDriver([status("PENDING"), status("IN_PROGRESS")])
+        driver = FlowDriver([status("PENDING"), NOT_FOUND, status("IN_PROGRESS")])
         with pytest.raises(AkkioTrainingTimeoutError, match=r"T1 .*within 1000 s .*IN_PROGRESS.*AkkioTrainSensor"):
             poll(driver)
         assert driver.now == DEADLINE
@@ -262,6 +284,16 @@ class TestPollUntilDone:
         with pytest.raises(AkkioNotFoundError, match="neither a status nor a result of training T1"):
             poll(FlowDriver([NOT_FOUND]))
 
+    def test_404_of_a_gateway_does_not_end_the_wait(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS"), *[GATEWAY_404] * 9, status("SUCCEEDED", location="/x")])
+        assert poll(driver) == "/x"
+
+    def test_polling_stops_after_ten_404s_of_a_gateway(self) -> None:
+        driver = FlowDriver([status("IN_PROGRESS"), GATEWAY_404])
+        with pytest.raises(AkkioResponseError, match=r"training T1: HTTP 404, and the response is not from Akkio"):
+            poll(driver)
+        assert len(driver.requests) == 11
+
     def test_rate_limited_poll_waits_at_least_a_second(self) -> None:
         driver = FlowDriver([Response(429, retry_after="0")] * 3 + [status("SUCCEEDED")])
         poll(driver)
@@ -272,10 +304,62 @@ class TestPollUntilDone:
         assert poll(driver) is None
         assert driver.paths == ["status", "status", "result"]
 
-    @pytest.mark.parametrize("no_result", [NOT_FOUND, LOST, Response(500), response({})])
-    def test_training_that_is_pending_again_without_a_result_is_polled(self, no_result: Response) -> None:
+    @pytest.mark.parametrize("no_result", NO_RESULTS)
+    def test_training_that_is_pending_again_without_a_result_is_polled(
+        self, no_result: Response | TransportError
+    ) -> None:
         responses = [status("IN_PROGRESS"), status("SUBMITTED"), no_result, status("SUCCEEDED", location="/x")]
         assert poll(FlowDriver(responses)) == "/x"
+
+    @pytest.mark.parametrize("first", [[], [status("CELEBRATING")], [LOST]])
+    @pytest.mark.parametrize("name", ["PENDING", "SUBMITTED"])
+    def test_waiting_training_of_unknown_age_is_looked_up_by_its_result(self, first: list[Response], name: str) -> None:
+        driver = FlowDriver([*first, status(name), MODEL])
+        assert poll(driver) is None
+        assert driver.paths == ["status"] * len(first) + ["status", "result"]
+
+    @pytest.mark.parametrize("no_result", NO_RESULTS)
+    def test_waiting_training_of_unknown_age_is_looked_up_once(self, no_result: Response | TransportError) -> None:
+        waiting = status("PENDING")
+        driver = FlowDriver([waiting, no_result, waiting, waiting, status("SUCCEEDED", location="/x")])
+        assert poll(driver) == "/x"
+        assert driver.paths == ["status", "result", "status", "status", "status"]
+
+    def test_waiting_training_is_looked_up_before_the_timeout(self) -> None:
+        driver = FlowDriver([*[status("PENDING")] * 4, MODEL])
+        assert poll(driver, STARTED_AT + 5, training=FRESH) is None
+        assert driver.paths == ["status"] * 4 + ["result"]
+        assert driver.now == STARTED_AT + 5
+
+    def test_waiting_training_is_looked_up_after_a_failed_last_poll(self) -> None:
+        driver = FlowDriver([*[status("PENDING")] * 3, LOST, MODEL])
+        assert poll(driver, STARTED_AT + 5, training=FRESH) is None
+        assert driver.paths == ["status"] * 4 + ["result"]
+
+    @pytest.mark.parametrize("last", [status("PENDING"), Response(502)])
+    @pytest.mark.parametrize("no_result", NO_RESULTS)
+    def test_waiting_training_without_a_result_times_out(
+        self, last: Response, no_result: Response | TransportError
+    ) -> None:
+        driver = FlowDriver([*[status("PENDING")] * 3, last, no_result])
+        with pytest.raises(AkkioTrainingTimeoutError, match="last status: PENDING"):
+            poll(driver, STARTED_AT + 5, training=FRESH)
+        assert driver.paths == ["status"] * 4 + ["result"]
+
+    def test_single_poll_finds_the_result_of_a_waiting_training(self) -> None:
+        driver = FlowDriver([status("PENDING"), MODEL])
+        assert poll(driver, STARTED_AT) is None
+        assert (driver.paths, driver.sleeps) == (["status", "result"], [])
+
+    @pytest.mark.parametrize(
+        ("name", "paths"),
+        [("PENDING", ["status", "result"]), ("SUBMITTED", ["status", "result"]), ("IN_PROGRESS", ["status"])],
+    )
+    def test_single_poll_requests_the_result_once_and_only_if_waiting(self, name: str, paths: list[str]) -> None:
+        driver = FlowDriver([status(name), NOT_FOUND])
+        with pytest.raises(AkkioTrainingTimeoutError, match=name):
+            poll(driver, STARTED_AT)
+        assert (driver.paths, driver.sleeps) == (paths, [])
 
 
 class TestResult:
@@ -285,11 +369,48 @@ class TestResult:
         assert result.model_id == "M1"
         assert driver.requests[0].url == "https://api.akkio.com/api/v1/models/train/T1/elsewhere"
 
-    def test_location_on_another_origin_is_not_requested(self) -> None:
+    @pytest.mark.parametrize("missing", [NOT_FOUND, Response(302)])
+    def test_documented_url_replaces_a_location_without_a_result(
+        self, missing: Response, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        driver = FlowDriver([missing, MODEL])
+        assert driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere")).model_id == "M1"
+        assert driver.paths == ["elsewhere", "result"]
+        [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert "Training T1: " in warning.getMessage()
+        assert f"HTTP {missing.status}" in warning.getMessage()
+
+    @pytest.mark.parametrize("location", ["https://evil.example/api/v1/x", "//evil.example/x", "/api/v1/../v1/models"])
+    def test_location_outside_the_api_root_is_not_requested(
+        self, location: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         driver = FlowDriver([MODEL])
-        with pytest.raises(AkkioUntrustedUrlError):
-            driver.run(lambda akkio: akkio.result("T1", "https://evil.example/api/v1/x"))
-        assert driver.requests == []
+        assert driver.run(lambda akkio: akkio.result("T1", location)).model_id == "M1"
+        assert [request.url for request in driver.requests] == ["https://api.akkio.com/api/v1/models/train/T1/result"]
+        [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert location in warning.getMessage()
+
+    @pytest.mark.parametrize(
+        ("location", "paths"),
+        [
+            ("/models/train/T1/elsewhere", ["elsewhere", "result"]),
+            ("https://evil.example/x", ["result"]),
+            ("/api/v1/models/train/T1/result", ["result"]),
+            (None, ["result"]),
+        ],
+    )
+    def test_result_is_not_found_after_the_documented_url(self, location: str | None, paths: list[str]) -> None:
+        driver = FlowDriver([NOT_FOUND])
+        with pytest.raises(AkkioNotFoundError, match="Result of training T1"):
+            driver.run(lambda akkio: akkio.result("T1", location))
+        assert driver.paths == paths
+
+    @pytest.mark.parametrize(("code", "error"), REJECTIONS.items())
+    def test_rejected_result_is_an_error(self, code: int, error: type[Exception]) -> None:
+        driver = FlowDriver([Response(code)])
+        with pytest.raises(error):
+            driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere"))
+        assert driver.paths == (["elsewhere", "result"] if code == 302 else ["elsewhere"])
 
     @pytest.mark.parametrize(("deadline", "seconds"), [(None, 300), (STARTED_AT + 50, 50)])
     def test_result_is_retried_until_the_deadline(self, deadline: float | None, seconds: float) -> None:
@@ -311,15 +432,37 @@ class TestResult:
 
 
 class TestTestConnection:
-    @pytest.mark.parametrize("received", [NOT_FOUND, status("PENDING")])
+    @pytest.mark.parametrize(
+        "received", [NOT_FOUND, response({"status": "no such training"}, 404), status("PENDING"), status("SUBMITTED")]
+    )
     def test_response_about_an_unknown_training_is_a_success(self, received: Response) -> None:
         driver = FlowDriver([received])
         driver.run(lambda akkio: akkio.test_connection())
         assert len(driver.requests) == 1
 
+    @pytest.mark.parametrize(
+        "received",
+        [
+            GATEWAY_404,
+            *(Response(404, body) for body in (b"", b"404 page not found", b"[]", b"{}", b'"detail"', b'{"detail": "')),
+            *(response(body, 404) for body in ({"message": "no Route matched"}, {"status": 404, "path": "/"})),
+        ],
+    )
+    def test_404_of_another_server_is_an_error(self, received: Response) -> None:
+        driver = FlowDriver([received])
+        with pytest.raises(AkkioUnavailableError, match=r"not from Akkio\. Check the host of .*'akkio_default'"):
+            driver.run(lambda akkio: akkio.test_connection())
+        assert len(driver.requests) == 1
+
     def test_response_from_another_server_is_an_error(self) -> None:
         with pytest.raises(AkkioUnavailableError):
             FlowDriver([Response(200, b"<html>It works!")]).run(lambda akkio: akkio.test_connection())
+
+    @pytest.mark.parametrize("code", [400, 401, 404])
+    def test_text_about_the_key_is_an_unauthorized_error(self, code: int) -> None:
+        received = response({"status": "missing or invalid API key"}, code)
+        with pytest.raises(AkkioUnauthorizedError, match="Check the password of connection 'akkio_default'"):
+            FlowDriver([received]).run(lambda akkio: akkio.test_connection())
 
 
 def resumable_state(
@@ -358,7 +501,8 @@ class TestGetResumableState:
         assert resumable_state(status("PENDING"), NOT_FOUND, after=87_000)[0] is None
 
     @pytest.mark.parametrize(
-        "responses", [[UNREACHABLE], [LOST], [Response(500)], [Response(200, b"<html>")], [NOT_FOUND, LOST]]
+        "responses",
+        [[UNREACHABLE], [LOST], [Response(500)], [Response(200, b"<html>")], [GATEWAY_404], [NOT_FOUND, LOST]],
     )
     def test_state_is_unknown_while_akkio_is_unavailable(self, responses: list[Response]) -> None:
         state, paths = resumable_state(*responses)

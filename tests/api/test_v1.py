@@ -10,12 +10,14 @@ from airflow_provider_akkio.api.requester import MetricName
 from airflow_provider_akkio.api.v1 import NamedResource
 from airflow_provider_akkio.exceptions import (
     AkkioForbiddenError,
+    AkkioNotFoundError,
     AkkioRequestRejectedError,
     AkkioResponseError,
     AkkioUnauthorizedError,
     AkkioUnavailableError,
+    AkkioUnprocessableError,
 )
-from tests.api.driving import LOST, NOT_FOUND, UNREACHABLE, FlowDriver, response
+from tests.api.driving import GATEWAY_404, LOST, NOT_FOUND, UNREACHABLE, FlowDriver, response
 
 DONE = response({"status": "success"})
 EMPTY = response({"status": "success", "datasets": [], "models": []})
@@ -43,22 +45,48 @@ class TestStatusText:
         "text",
         [
             *("Missing or invalid API key", "missing api_key", "invalid api-key", "Invalid apikey."),
-            *("your API Key is not valid", "unknown key"),
+            *("your API Key is not valid", "API key required", "api_key: Field required", "Unknown API key"),
+            *("The API key is missing or invalid.", "Wrong API key", "The API key has expired"),
         ],
     )
-    def test_text_about_the_key_is_an_unauthorized_error(self, kind: str, text: str) -> None:
-        driver = FlowDriver([response({"status": text}), EMPTY])
+    @pytest.mark.parametrize("code", [200, 400, 403, 404, 422])
+    def test_text_about_the_key_is_an_unauthorized_error(self, kind: str, text: str, code: int) -> None:
+        driver = FlowDriver([response({"status": text}, code), EMPTY])
         with pytest.raises(AkkioUnauthorizedError, match=rf"^List of {kind}s: .*{text}.*connection 'akkio_default'"):
             list_all(kind, driver)
         assert len(driver.requests) == 1
 
-    @pytest.mark.parametrize("text", ["not today", "error", "Success", "", "no column Turkey", "too many monkeys"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("not today", "error", "Success", "", "no column Turkey", "too many monkeys"),
+            *("no such key column", "unknown key", "missing key 'a' in row 1", "This API key reached its row limit"),
+        ],
+    )
     def test_other_text_is_a_rejection_with_that_text(self, kind: str, text: str) -> None:
         driver = FlowDriver([response({"status": text}), EMPTY])
         with pytest.raises(AkkioRequestRejectedError, match=re.escape(f"rejected the request: {text}")) as caught:
             list_all(kind, driver)
         assert type(caught.value) is AkkioRequestRejectedError
         assert len(driver.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("code", "message", "error"),
+        [
+            (200, "no such key column", AkkioRequestRejectedError),
+            (400, "no such key column", AkkioRequestRejectedError),
+            (422, "no such key column", AkkioUnprocessableError),
+            (404, "no such model", AkkioNotFoundError),
+            (200, "invalid API key", AkkioUnauthorizedError),
+            (404, "invalid API key", AkkioUnauthorizedError),
+        ],
+    )
+    def test_error_contains_the_message_of_the_response(
+        self, kind: str, code: int, message: str, error: type[Exception]
+    ) -> None:
+        with pytest.raises(error, match=rf"^List of {kind}s: .*: error: {message}\.") as caught:
+            list_all(kind, FlowDriver([response({"status": "error", "message": message}, code)]))
+        assert type(caught.value) is error
 
     def test_long_text_is_truncated_to_one_line(self, kind: str) -> None:
         with pytest.raises(AkkioRequestRejectedError) as caught:
@@ -143,6 +171,7 @@ class TestDelete:
         ("rejection", "error"),
         [
             (response({"status": "invalid api_key"}), AkkioUnauthorizedError),
+            (response({"status": "missing or invalid API key"}, 404), AkkioUnauthorizedError),
             (response({}, 401), AkkioUnauthorizedError),
             (response({}, 403), AkkioForbiddenError),
         ],
@@ -154,6 +183,10 @@ class TestDelete:
         with pytest.raises(error):
             delete(kind, driver)
         assert len(driver.requests) == 1
+
+    def test_404_of_a_gateway_does_not_mean_deleted(self, kind: str) -> None:
+        with pytest.raises(AkkioResponseError, match="not from Akkio"):
+            delete(kind, FlowDriver([GATEWAY_404]))
 
     def test_rejected_delete_fails_if_the_list_is_unavailable(self, kind: str) -> None:
         with pytest.raises(AkkioUnavailableError):

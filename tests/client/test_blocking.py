@@ -1,11 +1,13 @@
-"""The session of ``AkkioHook.get_conn``, and interrupts of the blocking client."""
+"""The session of ``AkkioHook.get_conn``, and interrupts and timeouts of the blocking client."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -71,3 +73,32 @@ def test_client_stops_sending_while_four_responses_do_not_end(akkio: ScriptedAkk
     replies = blocking(client_config(akkio.url, timeout=0.3), *[get(akkio.url)] * 5)
     assert [isinstance(reply, TransportError) and reply.was_sent for reply in replies] == [True] * 4 + [False]
     assert len(akkio.received) == 4
+
+
+def test_body_is_not_sent_after_the_timeout() -> None:
+    """The server reads the body too slowly until the client times out, and as fast as possible from then on."""
+    has_timed_out = threading.Event()
+    received = bytearray()
+    size = 32 * 1024 * 1024
+
+    def read_body() -> None:
+        connection, _ = server.accept()
+        with connection:
+            while not has_timed_out.wait(0.05):
+                received.extend(connection.recv(64 * 1024))
+            connection.settimeout(30)
+            while some := connection.recv(1024 * 1024):
+                received.extend(some)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        reader = threading.Thread(target=read_body)
+        reader.start()
+        try:
+            [reply] = blocking(client_config(url, timeout=1), replace(post(url), json={"dataset_id": "x" * size}))
+        finally:
+            has_timed_out.set()
+            reader.join()
+    assert reply == TransportError("timed out", was_sent=True)
+    assert len(received) < size

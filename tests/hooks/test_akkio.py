@@ -151,6 +151,8 @@ class TestTestConnection:
         [
             (Reply(404), True, "Akkio is reachable and accepts the API key."),
             (status("PENDING"), True, "Akkio is reachable and accepts the API key."),
+            (Reply(404, {"status": "missing or invalid API key"}), False, "Wrong API key."),
+            (Reply(404, b"<html>another server"), False, "Akkio is unreachable."),
             (Reply(401), False, "Wrong API key."),
             (Reply(403), False, "The API key lacks permission."),
             (Reply(500), False, "Akkio is unreachable."),

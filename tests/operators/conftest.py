@@ -65,5 +65,5 @@ def run_task(run_dag: DagRunner) -> RunTask:
 def short_result_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a task fetch a result for fractions of a second where it would do so for minutes."""
     monkeypatch.setattr(_base, "RESULT_RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(_base, "READ_TIMEOUT", 1.5)
+    monkeypatch.setattr(_base, "MAX_RETRY_SECONDS", 1.5)
     monkeypatch.setattr(_base, "_result_retry_delay", lambda _: 0.2)

@@ -49,8 +49,19 @@ def test_sensor_pushes_the_xcoms_of_the_operator(run_dag: DagRunner, trained: Sc
 @pytest.mark.parametrize("way", [WAYS["in the triggerer"], WAYS["in the worker"]])
 def test_sensor_polls_until_the_training_is_done(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
     trained.script("status", status("PENDING"), status("IN_PROGRESS"), status("SUCCEEDED"))
+    trained.script("result", Reply(404), result("M1"))
     assert run_dag(wait(way)).state == "success"
     assert len(trained.asked("status")) == 3
+
+
+@every_way
+def test_sensor_finds_the_result_of_a_training_that_akkio_reports_as_pending(
+    run_dag: DagRunner, trained: ScriptedAkkio, way: str
+) -> None:
+    trained.script("status", status("PENDING"))
+    run = run_dag(wait(way))
+    assert run.xcoms("wait")["return_value"] == "M1"
+    assert len(trained.asked("status")) == 1
 
 
 def test_sensor_waits_for_the_training_of_an_operator(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
