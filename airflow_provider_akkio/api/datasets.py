@@ -15,7 +15,7 @@ from airflow_provider_akkio.api.http import Flow, Method, Sleep
 from airflow_provider_akkio.api.polling import SUBMIT_TIMEOUT
 from airflow_provider_akkio.api.requester import Requester, RetryPolicy
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import required_id
+from airflow_provider_akkio.api.types import FieldType, required_id
 from airflow_provider_akkio.api.v1 import V1Api
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioUnavailableError, AkkioUploadIncompleteError
 
@@ -144,12 +144,17 @@ class DatasetApi(V1Api):
             rows = (yield from self.get(dataset_id)).rows
         return rows
 
-    def set_field_types(self, dataset_id: str, field_types: Mapping[str, str]) -> Flow[None]:
+    def parse_fields(self, dataset_id: str) -> Flow[None]:
+        """Let Akkio infer the types of all fields from the rows that are in the dataset."""
+        request = self._change(Method.POST, {"id": dataset_id, "parse_fields": True})
+        return self._read(request, f"Inferring the field types of dataset {printable(dataset_id)!r}", lambda _: None)
+
+    def set_field_types(self, dataset_id: str, field_types: Mapping[str, FieldType]) -> Flow[None]:
         """Set the types of some fields.
 
-        :param field_types: field name → :class:`~airflow_provider_akkio.api.types.FieldType`.
+        :param field_types: field name → type.
         """
-        fields = [{"name": name, "type": str(field_type)} for name, field_type in field_types.items()]
+        fields = [{"name": name, "type": str(type_), "valid": True} for name, type_ in field_types.items()]
         request = self._change(Method.POST, {"id": dataset_id, "fields": fields})
         return self._read(request, f"Setting the field types of dataset {printable(dataset_id)!r}", lambda _: None)
 

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import Duration
+from airflow_provider_akkio.api.types import Duration, FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 MAX_SECONDS = 366 * 86400.0
@@ -29,11 +29,19 @@ _RENDERED_NONE = "; a template renders a missing value as the text 'None'"
 
 
 def parse_id(name: str, value: Any) -> str:
-    """Parse an ID or a name: text that is not blank, printable, and not ``None`` rendered as text."""
-    text = value.strip() if isinstance(value, str) else ""
+    """Parse an ID or a name: text that is not blank, printable, and not ``None`` rendered as text.
+
+    With ``render_template_as_native_obj``, Airflow renders the ID ``12345`` as an integer.
+    """
+    text = str(value).strip() if _is_text(value) else ""
     if not text or not text.isprintable() or text == "None":
         _reject(name, value, "non-empty text on one line" + (_RENDERED_NONE if text == "None" else ""))
     return text
+
+
+def parse_optional_text(name: str, value: Any) -> str | None:
+    """Parse an ID or a name as :func:`parse_id` does; a missing value may also be rendered as ``""`` or ``"None"``."""
+    return None if _is_missing(value) else parse_id(name, value)
 
 
 def parse_flag(name: str, value: Any) -> bool:
@@ -58,6 +66,24 @@ def parse_row_count(name: str, value: Any) -> int:
     return int(number)
 
 
+def parse_field_types(name: str, value: Any) -> dict[str, FieldType]:
+    """Parse a mapping of field names to Akkio's field types; ``number`` is another name of ``float``."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        _reject(name, value, "a mapping of field names to types")
+    types: dict[str, FieldType] = {}
+    for field_name, type_ in value.items():
+        try:
+            types[field_name] = FieldType(type_)
+        except ValueError:
+            raise AkkioParameterError(
+                f"{name}: the type of field {printable(repr(field_name))} must be one of {', '.join(FieldType)}, "
+                f"not {printable(repr(type_))}."
+            ) from None
+    return types
+
+
 def parse_seconds(name: str, value: Any) -> float:
     """Parse seconds or a timedelta, above 0 and at most a year; return seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -74,26 +100,25 @@ def _parse_duration(name: str, value: Any) -> int:
 
 
 def _parse_predict_fields(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
+    if _is_missing(value):
         return None
     return _parse_field_names(name, value) or _reject(name, value, "None or at least one field name")
 
 
 def _parse_ignore_fields(name: str, value: Any) -> tuple[str, ...]:
-    return () if value is None else _parse_field_names(name, value)
+    return () if _is_missing(value) else _parse_field_names(name, value)
 
 
 def _parse_field_names(name: str, value: Any) -> tuple[str, ...]:
     expected = "a field name or a list of different field names"
-    if isinstance(value, str):
-        if value.strip() == "None":
-            _reject(name, value, expected + _RENDERED_NONE)
-        rendered = _parse_rendered_list(value.strip())
-        value = [value] if rendered is None else rendered
+    if _is_text(value):
+        text = str(value)
+        rendered = _parse_rendered_list(text.strip())
+        value = [text] if rendered is None else rendered
     if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
         _reject(name, value, expected)
-    names = tuple(value)
-    if not all(isinstance(one, str) and one.strip() for one in names) or len(set(names)) < len(names):
+    names = tuple(str(one) if _is_text(one) else "" for one in value)
+    if not all(one.strip() for one in names) or len(set(names)) < len(names):
         _reject(name, value, expected)
     return names
 
@@ -107,6 +132,15 @@ def _parse_rendered_list(text: str) -> Sequence[str] | None:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return value if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value) else None
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value is text, or an integer as which Airflow rendered a text of digits."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
 def _number(value: Any) -> float:

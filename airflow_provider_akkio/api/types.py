@@ -70,8 +70,22 @@ class FieldType(StrEnum):
     """Types of the fields of a dataset."""
 
     CATEGORY = "category"
+    ID = "id"
+    INTEGER = "integer"
+    FLOAT = "float"
     STRING = "string"
-    NUMBER = "number"
+    DATE = "date"
+    UNKNOWN = "unknown"
+    """A field that Akkio does not use."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> FieldType | None:
+        return cls.FLOAT if value == "number" else None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the cells of a field of this type are numbers."""
+        return self in (FieldType.INTEGER, FieldType.FLOAT)
 
 
 _DOCUMENTED = dict(TrainingStatus.__members__)

@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_akkio.api.parameters import parse_id
+from airflow_provider_akkio.api.cells import rows_to_text
+from airflow_provider_akkio.api.parameters import parse_field_types, parse_id
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS
 from airflow_provider_akkio.exceptions import (
     AkkioError,
@@ -23,7 +24,7 @@ from airflow_provider_akkio.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     import requests
     from airflow.providers.common.compat.sdk import Connection
@@ -240,32 +241,49 @@ class AkkioHook(BaseHook):
         dataset_id, _ = self.run(lambda api: api.datasets.create(parse_id("dataset_name", name)))
         return dataset_id
 
-    def append_rows(self, dataset_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def append_rows(self, dataset_id: str, rows: Iterable[Mapping[Any, Any]]) -> None:
         """Append rows to a dataset exactly once, in one request.
+
+        Each value is sent as text; see :func:`~airflow_provider_akkio.api.cells.cell_to_text`. Call
+        :meth:`parse_fields` or :meth:`set_field_types` after the last rows of a new dataset.
+
+        .. code-block:: python
+
+            hook.append_rows(dataset_id, frame.to_dict("records"))
 
         If the outcome of the request is unknown, the number of rows of the dataset decides whether it is repeated.
 
         :param dataset_id: its ID.
         :param rows: field name to value; up to about a thousand rows per call.
+        :raises AkkioParameterError: if a value is not supported; nothing is sent.
         :raises AkkioUploadIncompleteError: if the outcome remains unknown because something else appends rows, too.
         :raises AkkioRequestRejectedError: if Akkio rejects the rows.
         """
+        parsed_id, texts = parse_id("dataset_id", dataset_id), rows_to_text(rows)
 
         def append(api: AkkioApi) -> Flow[None]:
-            rows_before = (yield from api.datasets.get(dataset_id)).rows
-            yield from api.datasets.append(dataset_id, rows, rows_before)
+            rows_before = (yield from api.datasets.get(parsed_id)).rows
+            yield from api.datasets.append(parsed_id, texts, rows_before)
 
-        parse_id("dataset_id", dataset_id)
         self.run(append)
+
+    def parse_fields(self, dataset_id: str) -> None:
+        """Let Akkio infer the types of all fields of a dataset from its rows.
+
+        :param dataset_id: its ID.
+        """
+        self.run(lambda api: api.datasets.parse_fields(parse_id("dataset_id", dataset_id)))
 
     def set_field_types(self, dataset_id: str, field_types: Mapping[str, str]) -> None:
         """Set the types of some fields of a dataset.
 
         :param dataset_id: its ID.
-        :param field_types: field name to ``category``, ``string`` or ``number``.
-        :raises AkkioRequestRejectedError: if Akkio rejects a type.
+        :param field_types: field name to ``category``, ``id``, ``integer``, ``float`` (or ``number``), ``string``,
+            ``date`` or ``unknown``.
+        :raises AkkioParameterError: if a type is unknown.
         """
-        self.run(lambda api: api.datasets.set_field_types(parse_id("dataset_id", dataset_id), field_types))
+        types = parse_field_types("field_types", field_types)
+        self.run(lambda api: api.datasets.set_field_types(parse_id("dataset_id", dataset_id), types))
 
     def delete_dataset(self, dataset_id: str) -> bool:
         """Delete a dataset.
@@ -280,17 +298,18 @@ class AkkioHook(BaseHook):
         return self.run(lambda api: api.models.list())
 
     def predict(
-        self, model_id: str, rows: Sequence[Mapping[str, Any]], *, explain: bool = False
+        self, model_id: str, rows: Iterable[Mapping[Any, Any]], *, explain: bool = False
     ) -> list[dict[str, Any]]:
         """Return one prediction per row, in the order of the rows. All rows are sent in one request.
 
         :param model_id: ID of the model.
-        :param rows: field name to value.
+        :param rows: field name to value; each value is sent as text, as in :meth:`append_rows`.
         :param explain: whether Akkio adds the factors of each prediction; default no.
         :raises AkkioPredictionMismatchError: if the numbers of predictions and rows differ.
         :raises AkkioNotFoundError: if Akkio does not know the model.
         """
-        return self.run(lambda api: api.models.predict(parse_id("model_id", model_id), rows, explain=explain))
+        parsed_id, texts = parse_id("model_id", model_id), rows_to_text(rows)
+        return self.run(lambda api: api.models.predict(parsed_id, texts, explain=explain))
 
     def delete_model(self, model_id: str) -> bool:
         """Delete a model.

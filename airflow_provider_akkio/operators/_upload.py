@@ -21,6 +21,7 @@ from airflow_provider_akkio.operators._files import track_progress
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_akkio.api.types import FieldType
     from airflow_provider_akkio.client.blocking import BlockingClient
     from airflow_provider_akkio.files.reader import FileSummary, RowBatch, RowFile
 
@@ -37,7 +38,8 @@ class UploadPlan:
     akkio_conn_id: str
     dataset_name: str | None
     dataset_id: str | None
-    field_types: Mapping[str, str]
+    field_types: Mapping[str, FieldType]
+    parse_fields: bool | None
     batch_size: int
 
     def fingerprint(self, digest: str) -> str:
@@ -138,9 +140,7 @@ class Uploader:
                 rows_in_flight = 0
                 self._store(upload)
             self._verify_row_count(upload)
-            if self.plan.field_types:
-                datasets = self.client.api.datasets
-                self.client.run(datasets.set_field_types(upload.dataset_id, self.plan.field_types))
+            self._set_types(upload)
         except BaseException as error:
             if upload.is_new:
                 self._delete_incomplete(upload, error)
@@ -149,6 +149,15 @@ class Uploader:
             raise
         log.info("Added %s rows to dataset %s.", f"{self.summary.row_count:,}", upload.dataset_id)
         return upload.dataset_id
+
+    def _set_types(self, upload: StoredUpload) -> None:
+        """Infer and set the field types; a task retry whose rows are complete repeats both without harm."""
+        datasets, plan = self.client.api.datasets, self.plan
+        is_parsed = plan.dataset_name is not None if plan.parse_fields is None else plan.parse_fields
+        if is_parsed:
+            self.client.run(datasets.parse_fields(upload.dataset_id))
+        if plan.field_types:
+            self.client.run(datasets.set_field_types(upload.dataset_id, plan.field_types))
 
     def _start(self, fingerprint: str) -> StoredUpload:
         datasets = self.client.api.datasets

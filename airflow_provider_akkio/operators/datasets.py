@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import is_literal, naming_task, parse_id, parse_row_count, validate_literals
+from airflow_provider_akkio.api.parameters import (
+    is_literal,
+    naming_task,
+    parse_field_types,
+    parse_flag,
+    parse_id,
+    parse_optional_text,
+    parse_row_count,
+    validate_literals,
+)
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._durable import with_callback
@@ -44,8 +52,10 @@ class AkkioUploadDatasetOperator(BaseOperator):
         ``s3://connection@bucket/leads.parquet``.
     :param dataset_name: name of the dataset to create; Akkio allows several datasets with the same name.
     :param dataset_id: ID of the dataset to append to. Set either ``dataset_name`` or ``dataset_id``.
-    :param field_types: field name to Akkio field type: ``category``, ``string`` or ``number``. By default Akkio infers
-        all types.
+    :param field_types: field name to Akkio field type: ``category``, ``id``, ``integer``, ``float`` (or ``number``),
+        ``string``, ``date`` or ``unknown``; default the types that Akkio infers.
+    :param parse_fields: whether Akkio infers the types of all fields after the last row; default yes for a new dataset,
+        no for an existing one.
     :param batch_size: maximum number of rows per request; default 1,000. Requests with large rows have fewer.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid.
@@ -58,6 +68,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
         "dataset_name",
         "dataset_id",
         "field_types",
+        "parse_fields",
         "batch_size",
         "akkio_conn_id",
     )
@@ -70,6 +81,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
         dataset_name: str | None = None,
         dataset_id: str | None = None,
         field_types: Mapping[str, str] | None = None,
+        parse_fields: bool | str | None = None,
         batch_size: int | str = 1000,
         akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
@@ -81,6 +93,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
         self.dataset_name = dataset_name
         self.dataset_id = dataset_id
         self.field_types = field_types
+        self.parse_fields = parse_fields
         self.batch_size = batch_size
         self.akkio_conn_id = akkio_conn_id
         validate_literals(self.task_id, vars(self), _UPLOAD_PARSERS)
@@ -92,8 +105,8 @@ class AkkioUploadDatasetOperator(BaseOperator):
         """Validate the file, and upload its rows."""
         from airflow_provider_akkio.files.reader import RowFile
 
-        _check_destination(self.dataset_name, self.dataset_id)
         plan = UploadPlan(**{name: parse(name, getattr(self, name)) for name, parse in _UPLOAD_PARSERS.items()})
+        _check_destination(plan.dataset_name, plan.dataset_id)
         file = RowFile(parse_path("source_path", self.source_path))
         summary = file.inspect()
         if unknown := sorted(plan.field_types.keys() - set(summary.fields)):
@@ -144,23 +157,8 @@ class AkkioDeleteDatasetOperator(BaseOperator):
         self.log.info("Deleted dataset %s." if existed else "Dataset %s does not exist.", dataset_id)
 
 
-def _parse_optional_id(name: str, value: Any) -> str | None:
-    return None if value is None else parse_id(name, value)
-
-
-def _parse_field_types(name: str, value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise AkkioParameterError(f"{name} must map field names to types, not {printable(repr(value))}.")
-    types = [str(type_) for type_ in FieldType]
-    for field, type_ in value.items():
-        if type_ not in types:
-            raise AkkioParameterError(
-                f"{name}: the type of field {printable(repr(field))} must be one of {', '.join(types)}, "
-                f"not {printable(repr(type_))}."
-            )
-    return dict(value)
+def _parse_optional_flag(name: str, value: Any) -> bool | None:
+    return None if value in (None, "", "None") else parse_flag(name, value)
 
 
 def _check_destination(dataset_name: str | None, dataset_id: str | None) -> None:
@@ -169,9 +167,10 @@ def _check_destination(dataset_name: str | None, dataset_id: str | None) -> None
 
 
 _UPLOAD_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "dataset_name": _parse_optional_id,
-    "dataset_id": _parse_optional_id,
-    "field_types": _parse_field_types,
+    "dataset_name": parse_optional_text,
+    "dataset_id": parse_optional_text,
+    "field_types": parse_field_types,
+    "parse_fields": _parse_optional_flag,
     "batch_size": parse_row_count,
     "akkio_conn_id": parse_id,
 }

@@ -13,6 +13,7 @@ from airflow_provider_akkio.api.parameters import (
     parse_flag,
     parse_id,
     parse_number,
+    parse_optional_text,
     parse_row_count,
     validate_literals,
 )
@@ -235,7 +236,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         with naming_task(self.task_id):
             if not hasattr(asset, "uri"):
                 raise AkkioParameterError(f"asset must be an Asset, not {printable(repr(asset))}.")
-        parsers = {"model_id": parse_id, "fail_if_worse": parse_flag, **_CONDITION_PARSERS}
+        parsers = {"model_id": parse_id, "fail_if_worse": parse_flag, **_METRIC_PARSERS, **_CONDITION_PARSERS}
         validate_literals(self.task_id, vars(self), parsers)
         self.inlets = _with_asset(self.inlets, asset)
         self.outlets = _with_asset(self.outlets, asset)
@@ -247,7 +248,8 @@ class AkkioPromoteModelOperator(BaseOperator):
         model_id = parse_id("model_id", self.model_id)
         fail_if_worse = parse_flag("fail_if_worse", self.fail_if_worse)
         conditions = {name: parse(name, getattr(self, name)) for name, parse in _CONDITION_PARSERS.items()}
-        new = get_metric(parse_statistics(self.stats), self.metric, self.field_name, self.class_name)
+        measured = {name: parse(name, getattr(self, name)) for name, parse in _METRIC_PARSERS.items()}
+        new = get_metric(parse_statistics(self.stats), **measured)
         if new.metric.lower() in _ERROR_METRICS and not conditions["lower_is_better"]:
             raise AkkioParameterError(f"A lower {new.metric} is better; set lower_is_better=True.")
 
@@ -304,6 +306,12 @@ class AkkioPromoteModelOperator(BaseOperator):
 def _parse_optional_number(name: str, value: Any) -> float | None:
     return None if value is None else parse_number(name, value)
 
+
+_METRIC_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "metric": parse_id,
+    "field_name": parse_optional_text,
+    "class_name": parse_optional_text,
+}
 
 _CONDITION_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "min_value": _parse_optional_number,

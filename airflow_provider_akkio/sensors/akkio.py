@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
@@ -24,6 +25,9 @@ from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, Trainin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+
+_TIMEOUTS = (AkkioTrainingTimeoutError, AirflowSensorTimeout, AirflowTaskTimeout)
 
 
 class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
@@ -44,6 +48,8 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
     :param poke_interval: the same with a sensor's usual name; ``poll_interval`` takes precedence.
     :param timeout: seconds or a timedelta after which the task fails, counted from the start of the wait; default a
         day.
+    ``soft_fail=True`` skips the task after a timeout. Any other error, such as a failed training, fails it.
+
     :raises AkkioParameterError: if a literal is invalid (when the DAG is parsed), or a rendered value is invalid
         (before anything is sent).
     """
@@ -89,36 +95,42 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
                     f"{still_running(self.akkio_task_id)}"
                 ) from error
 
-    def execute_complete(self, context: Context, event: Any = None) -> str:
-        """Push the result of the training, or raise the error that ended the wait."""
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Continue after the deferral; ``soft_fail`` applies to timeouts only."""
         with self._soft_failing():
-            return super().execute_complete(context, event)
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll the training once, in ``mode="reschedule"``."""
-        training = self._training()
-        hook = self.make_hook()
-        on_status = self.status_reporter(context, training)
-        try:
-            state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
-        except AkkioTrainingTimeoutError:
-            return False
-        akkio_task_id, last_attempt_at = training.akkio_task_id, time.time() + RESULT_RETRY_SECONDS
-        try:
-            result = hook.get_training_result(akkio_task_id, state.location, last_attempt_at)
-        except AkkioUnavailableError as error:
-            self.log.warning("Training %s succeeded. The next poll fetches its result. %s", akkio_task_id, error)
-            return False
-        return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, hook, akkio_task_id, result))
+        with self.pushing_errors(context):
+            training = self._training()
+            hook = self.make_hook()
+            on_status = self.status_reporter(context, training)
+            try:
+                state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
+            except AkkioTrainingTimeoutError:
+                return False
+            akkio_task_id, last_attempt_at = training.akkio_task_id, time.time() + RESULT_RETRY_SECONDS
+            try:
+                result = hook.get_training_result(akkio_task_id, state.location, last_attempt_at)
+            except AkkioUnavailableError as error:
+                self.log.warning("Training %s succeeded. The next poll fetches its result. %s", akkio_task_id, error)
+                return False
+            return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, hook, akkio_task_id, result))
 
     def _training(self) -> SubmittedTraining:
         return SubmittedTraining(parse_id("akkio_task_id", self.akkio_task_id), time.time())
 
     @contextmanager
     def _soft_failing(self) -> Iterator[None]:
+        """Skip the task after a timeout if ``soft_fail`` is set. Airflow's sensors skip it after any error."""
         try:
             yield
-        except (AkkioError, AirflowTaskTimeout) as error:
-            if self.soft_fail or self.never_fail:
+        except AirflowSkipException as skip:
+            if self.never_fail or skip.__cause__ is None or isinstance(skip.__cause__, _TIMEOUTS):
+                raise
+            raise skip.__cause__ from None
+        except (AkkioError, AirflowNotFoundException, AirflowTaskTimeout) as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, _TIMEOUTS)):
                 raise AirflowSkipException(str(error)) from error
             raise

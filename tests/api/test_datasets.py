@@ -159,13 +159,13 @@ class TestCreate:
 
 class TestSetFieldTypes:
     def set_field_types(self, driver: FlowDriver) -> None:
-        driver.run(lambda akkio: akkio.datasets.set_field_types("D1", {"a": FieldType.NUMBER, "b": "string"}))
+        driver.run(lambda akkio: akkio.datasets.set_field_types("D1", {"a": FieldType.FLOAT, "b": FieldType.STRING}))
 
     def test_all_types_are_sent_in_one_request(self) -> None:
         driver = FlowDriver([DONE])
         self.set_field_types(driver)
         [request] = driver.requests
-        fields = [{"name": "a", "type": "number"}, {"name": "b", "type": "string"}]
+        fields = [{"name": "a", "type": "float", "valid": True}, {"name": "b", "type": "string", "valid": True}]
         assert (request.method, request.json) == ("POST", {"id": "D1", "fields": fields})
 
     def test_types_are_sent_again_after_any_failure(self) -> None:
@@ -176,6 +176,13 @@ class TestSetFieldTypes:
     def test_rejected_type_is_an_error(self) -> None:
         with pytest.raises(AkkioUnprocessableError, match=r"field types of dataset 'D1'.*no field 'b'"):
             self.set_field_types(FlowDriver([response({"status": "no field 'b'"}, 422)]))
+
+
+class TestParseFields:
+    def test_parse_is_repeated_after_any_failure(self) -> None:
+        driver = FlowDriver([LOST, response({}, 500), DONE])
+        driver.run(lambda akkio: akkio.datasets.parse_fields("D1"))
+        assert [request.json for request in driver.requests] == [{"id": "D1", "parse_fields": True}] * 3
 
 
 class TestGet:

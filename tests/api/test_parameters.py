@@ -12,6 +12,7 @@ from airflow_provider_akkio.api.parameters import (
     parse_flag,
     parse_id,
     parse_number,
+    parse_optional_text,
     parse_row_count,
     parse_seconds,
 )
@@ -52,11 +53,18 @@ class TestTrainRequest:
             ("\n['a', 'b']\n", ("a", "b")),
             ("('a', 'b')", ("a", "b")),
             ("(a)", ("(a)",)),
+            (2024, ("2024",)),
+            ([2024, "a"], ("2024", "a")),
         ],
     )
     def test_field_names_are_a_name_or_a_list_or_its_rendered_text(self, given: Any, parsed: tuple[str, ...]) -> None:
         assert request(predict_fields=given).predict_fields == parsed
         assert request(ignore_fields=given).ignore_fields == parsed
+
+    @pytest.mark.parametrize("value", [None, "", " ", "None"])
+    def test_missing_field_names_are_not_sent(self, value: Any) -> None:
+        sent = request(predict_fields=value, ignore_fields=value).to_json()
+        assert not sent.keys() & {"predict_fields", "ignore_fields"}
 
     def test_empty_list_is_valid_only_for_ignore_fields(self) -> None:
         assert request(ignore_fields="[]").ignore_fields == ()
@@ -72,10 +80,13 @@ class TestTrainRequest:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            *(("dataset_id", value) for value in ("", "  ", None, 7, "None", "D1\n2026-11-23 INFO all is well")),
-            *(("predict_fields", value) for value in ("", [], 7, True, {"a": 1}, b"a", ["a", 7], "None", ["a", " "])),
+            *(
+                ("dataset_id", value)
+                for value in ("", "  ", None, True, 7.0, "None", "D1\n2026-11-23 INFO all is well")
+            ),
+            *(("predict_fields", value) for value in ([], 7.0, True, {"a": 1}, b"a", ["a", 7.0], ["a", " "])),
             *(("predict_fields", value) for value in (["a", "a"], ["a", None])),
-            *(("ignore_fields", value) for value in (" None ", iter(["a"]), {"a"}, [None])),
+            *(("ignore_fields", value) for value in (iter(["a"]), {"a"}, [None])),
             *(("duration", value) for value in (11, "ten", True, None, 10.5, "nan", 10**400)),
             *(("extra_attention", value) for value in ("maybe", 1)),
             ("force", None),
@@ -95,6 +106,9 @@ class TestTrainRequest:
     ("parse", "value", "parsed"),
     [
         (parse_id, " T1\n", "T1"),
+        (parse_id, 20261127, "20261127"),
+        (parse_optional_text, 7, "7"),
+        *((parse_optional_text, value, None) for value in (None, "", "None")),
         (parse_flag, True, True),
         (parse_flag, "True", True),
         (parse_flag, " FALSE ", False),
@@ -114,7 +128,7 @@ def test_parser_accepts_a_literal_or_rendered_text(parse: Any, value: Any, parse
 @pytest.mark.parametrize(
     ("parse", "value"),
     [
-        *((parse_id, value) for value in (None, "", "None", 7)),
+        *((parse_id, value) for value in (None, "", "None", True, 7.0)),
         *((parse_flag, value) for value in (None, 1, "yes")),
         *((parse_number, value) for value in (None, True, "many", "nan", "inf", [])),
         *((parse_row_count, value) for value in (None, True, 0, 10_001, 1.5, "many", "-1")),

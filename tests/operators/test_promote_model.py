@@ -278,3 +278,26 @@ def test_train_describes_its_model_in_the_events_of_its_assets(
     [event] = events(asset)
     assert event.pop("value") == pytest.approx(0.86)
     assert event == {"akkio_task_id": "T1", "model_id": "M1", "metric": "f1", "field_name": "Won"}
+
+
+def test_promote_accepts_digits_that_airflow_renders_as_numbers(
+    connected: ScriptedAkkio, asset: str, run_dag: DagRunner
+) -> None:
+    connected.script("new", accepted())
+    connected.script("status", status("SUCCEEDED"))
+    connected.script("result", result("12345", stats=[[{"field_name": "2024", "class_name": "1", "f1": 0.9}]]))
+    run = run_dag(
+        f"""
+        dag.render_template_as_native_obj = True
+        train = AkkioTrainOperator(task_id="train", dataset_id="{{{{ '77' }}}}", predict_fields="{{{{ '2024' }}}}")
+        AkkioPromoteModelOperator(
+            task_id="promote", model_id=train.output, stats=train.output["stats"], class_name="1", field_name="2024",
+            asset=Asset("{asset}"),
+        )
+        """
+    )
+    assert run.state == "success"
+    [event] = events(asset)
+    assert (event["model_id"], event["class_name"], event["field_name"]) == ("12345", "1", "2024")
+    [submission] = connected.asked("new")
+    assert (submission.body["dataset_id"], submission.body["predict_fields"]) == ("77", ["2024"])

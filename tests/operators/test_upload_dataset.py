@@ -89,6 +89,30 @@ def test_upload_sends_every_cell_as_text_and_then_the_field_types(upload: Upload
     assert sent[0][1] == {"id": "1", "zip": "01", "word": "w"}
 
 
+def type_requests(gate: Gate) -> list[str]:
+    """Return which requests about field types were sent, in their order."""
+    bodies = [request.body or {} for request in gate.asked("datasets")]
+    return [key for body in bodies for key in ("parse_fields", "fields") if key in body]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"dataset_name": "new"}, ["parse_fields"]),
+        ({"dataset_name": "new", "field_types": {"zip": "category"}}, ["parse_fields", "fields"]),
+        ({"dataset_name": "new", "parse_fields": False}, []),
+        ({}, []),
+        ({"parse_fields": "{{ true }}"}, ["parse_fields"]),
+    ],
+)
+def test_upload_lets_akkio_infer_the_types_of_a_new_dataset(
+    upload: Upload, gate: Gate, dataset_id: str, parameters: dict[str, Any], expected: list[str]
+) -> None:
+    destination = {} if "dataset_name" in parameters else {"dataset_id": dataset_id}
+    assert upload(**destination, **parameters).state == "success"
+    assert type_requests(gate) == expected
+
+
 def test_upload_appends_rows_and_deletes_the_stored_upload(upload: Upload, sandbox: Sandbox, dataset_id: str) -> None:
     run = upload(dataset_id=dataset_id)
     assert run.state == "success"
@@ -322,7 +346,12 @@ def test_task_retry_completes_the_new_dataset_of_a_killed_attempt(
     gate: Gate, sandbox: Sandbox, source: Path, killed: KilledUpload, is_resumed: bool
 ) -> None:
     plan = UploadPlan(
-        akkio_conn_id="akkio_default", dataset_name="killed", dataset_id=None, field_types={}, batch_size=5
+        akkio_conn_id="akkio_default",
+        dataset_name="killed",
+        dataset_id=None,
+        field_types={},
+        parse_fields=None,
+        batch_size=5,
     )
     file = RowFile(source)
     summary = file.inspect()

@@ -83,11 +83,34 @@ def test_sensor_fails_with_a_failed_training(run_dag: DagRunner, trained: Script
 
 
 @every_way
-@pytest.mark.parametrize("softness", ["soft_fail=True", "never_fail=True"])
-def test_soft_sensor_is_skipped(run_dag: DagRunner, trained: ScriptedAkkio, way: str, softness: str) -> None:
+def test_sensor_that_never_fails_is_skipped(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
     trained.script("status", status("FAILED", error="too few rows"))
-    run = run_dag(wait(f"{way}, {softness}"))
-    assert run.task_state("wait") == "skipped"
+    assert run_dag(wait(f"{way}, never_fail=True")).task_state("wait") == "skipped"
+
+
+@every_way
+@pytest.mark.parametrize(
+    "reply",
+    [status("FAILED", error="too few rows"), Reply(401, {"detail": "wrong key"}), Reply(404, {"detail": "unknown"})],
+    ids=["failed", "wrong key", "unknown"],
+)
+def test_soft_sensor_fails_after_an_error(run_dag: DagRunner, trained: ScriptedAkkio, way: str, reply: Reply) -> None:
+    trained.script("status", reply)
+    trained.script("result", Reply(404, {"detail": "unknown"}))
+    run = run_dag(wait(f"{way}, soft_fail=True"))
+    assert run.task_state("wait") == "failed"
+    assert run.xcoms("wait")["akkio_error"] == str(run.failure)
+
+
+@every_way
+def test_soft_sensor_fails_without_a_connection(run_dag: DagRunner, way: str) -> None:
+    assert run_dag(wait(f"{way}, soft_fail=True, akkio_conn_id='missing'")).task_state("wait") == "failed"
+
+
+@every_way
+def test_soft_sensor_is_skipped_at_its_timeout(run_dag: DagRunner, trained: ScriptedAkkio, way: str) -> None:
+    trained.script("status", status("IN_PROGRESS"))
+    assert run_dag(wait(f"{way}, soft_fail=True, timeout=0.5")).task_state("wait") == "skipped"
 
 
 @every_way
