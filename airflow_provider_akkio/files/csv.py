@@ -77,7 +77,7 @@ class _DelimiterCount:
             yield line
 
     def explain(self, error: AkkioSourceFileError) -> AkkioSourceFileError:
-        """Return an error that names the detected delimiter, or the error itself if there is none."""
+        """Return an error that names the detected delimiter; without a detected delimiter, return the error itself."""
         if self.detected is None:
             return error
         return AkkioSourceFileError(
