@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -220,7 +219,7 @@ def is_literal(value: Any) -> bool:
         return "{{" not in value and "{%" not in value
     if isinstance(value, Sequence):
         return all(is_literal(item) for item in value)
-    return isinstance(value, os.PathLike) or not hasattr(value, "resolve")
+    return not hasattr(value, "resolve") or hasattr(value, "joinpath")  # a path has both
 
 
 def validate_literals(

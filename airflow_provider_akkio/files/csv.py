@@ -68,13 +68,16 @@ class _DelimiterCount:
                 raise AkkioSourceFileError(
                     f"line 1 names the delimiter {line[4]!r} for Excel. Delete the line, and set delimiter={line[4]!r}"
                 )
-            if self._others and not line.isspace():
+            if not line.isspace():
                 text = re.sub(r'"[^"]*+"', "", line)
                 counts = {other: count for other in self._others if (count := text.count(other))}
                 known = counts if self._counts is None else self._counts
                 self._counts = {other: count for other, count in counts.items() if known.get(other) == count}
                 self._others = list(self._counts)
             yield line
+            if not self._others:
+                break
+        yield from lines
 
     def explain(self, error: AkkioSourceFileError) -> AkkioSourceFileError:
         """Return an error that names the detected delimiter; without a detected delimiter, return the error itself."""
@@ -88,11 +91,11 @@ class _DelimiterCount:
 
 def _parse_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str], int]]:
     """Yield the first line number, the cells and the number of characters of each record."""
-    first_line, size = 1, 0
+    first_line, size, may_have_space = 1, 0, False
     record: list[str] = []
 
     def measured_lines() -> Iterator[str]:
-        nonlocal size
+        nonlocal size, may_have_space
         for line in lines:
             size += len(line)
             if size > MAX_ROW_SIZE:
@@ -100,6 +103,8 @@ def _parse_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, 
                     f"line {first_line} begins a row larger than 4 MiB, or has a quote that is not closed"
                 )
             record.append(line)
+            if ' "' in line or '\t"' in line:
+                may_have_space = True
             yield line
 
     quoted_cell = re.compile(rf'(^|{re.escape(delimiter)})"(?:[^"]|"")*+"')
@@ -107,14 +112,14 @@ def _parse_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, 
     reader = csv.reader(measured_lines(), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
-            if any(' "' in line or '\t"' in line for line in record):
+            if may_have_space:
                 text = quoted_cell.sub(r"\1", "".join(record))
                 if space_before_quote.search(text):
                     raise AkkioSourceFileError(
                         f"line {first_line} has a space between a delimiter and a quote; remove the space"
                     )
             yield first_line, cells, size
-            first_line, size = reader.line_num + 1, 0
+            first_line, size, may_have_space = reader.line_num + 1, 0, False
             record.clear()
     except csv.Error as error:
         raise AkkioSourceFileError(_explain(error, first_line)) from None

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioSourceFileError
@@ -31,19 +31,9 @@ _DECODER = json.JSONDecoder(
 )
 
 
-class JsonValue(NamedTuple):
-    r"""A line of a JSON Lines file, or an element of an array.
-
-    :param number: number of the line or the row.
-    :param value: the decoded value; an object is a tuple of pairs.
-    :param size: number of characters.
-    :param has_escapes: whether the text contains ``\u``, and so possibly characters that a file cannot contain.
-    """
-
-    number: int
-    value: Any
-    size: int
-    has_escapes: bool
+JsonValue = tuple[int, Any, int, bool]
+r"""A line, or an element of an array: its number, its value (for an object, a tuple of pairs), its number of
+characters, and whether its text contains ``\u``, and so possibly characters that a file cannot contain."""
 
 
 class JsonRows(RowSource):
@@ -127,7 +117,7 @@ def parse_lines(lines: Iterator[str]) -> Iterator[JsonValue]:
             value = _DECODER.decode(line)
         except (json.JSONDecodeError, RecursionError):
             raise AkkioSourceFileError(f"line {number} is not valid JSON") from None
-        yield JsonValue(number, value, len(line), "\\u" in line)
+        yield number, value, len(line), "\\u" in line
 
 
 def parse_array(blocks: Iterator[str]) -> Iterator[JsonValue]:
@@ -185,7 +175,7 @@ class _Text:
                 raise AkkioSourceFileError(f"row {number} is not valid JSON") from None
             return self.decode_object(number)
         has_escapes = self._buffer.find("\\u", begin, self.position) >= 0
-        return JsonValue(number, value, self.position - begin, has_escapes)
+        return number, value, self.position - begin, has_escapes
 
     def _read(self, size: int = 1) -> bool:
         """Add text to the buffer, and remove what is before the position; return whether there was any."""

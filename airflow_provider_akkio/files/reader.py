@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
@@ -115,18 +115,15 @@ class RowFile:
         if expected is None:
             expected = self.inspect()
         with self._open(expected.fields) as (source, digest):
-            names_size = sum(len(field) + _JSON_OVERHEAD for field in expected.fields)
-            for rows in _split(islice(self._convert(source), skip, None), batch_size, names_size):
+            for batch in _split(islice(self._convert(source), skip, None), expected.fields, batch_size):
                 if source.fields != expected.fields:
                     raise AkkioSourceFileError(_CHANGED)
-                yield RowBatch(
-                    [dict(zip(expected.fields, row.texts, strict=True)) for row in rows], [row.cells for row in rows]
-                )
+                yield batch
             if digest.hexdigest() != expected.digest:
                 raise AkkioSourceFileError(_CHANGED)
 
-    def _convert(self, source: RowSource) -> Iterator[_Row]:
-        """Convert the cells of a source to texts, and validate numbers."""
+    def _convert(self, source: RowSource) -> Iterator[tuple[Any, Sequence[str | None], int]]:
+        """Yield the cells, the texts and the number of characters of each row, and validate numbers."""
         missing_texts = self._options.missing_texts
         numbers: list[int] = []
         fields: tuple[str, ...] = ()
@@ -145,7 +142,7 @@ class RowFile:
                         f"{source.unit} {number} has '{printable(text)}' in the field '{printable(fields[at])}', whose "
                         "type is a number. If it means a missing value, add it to null_values"
                     )
-            yield _Row(cells, texts, size)
+            yield cells, texts, size
 
     def _report_fields(self, source: RowSource) -> None:
         if spaced := [field for field in source.fields if field != field.strip()]:
@@ -199,12 +196,6 @@ class RowFile:
         return CsvRows(split_lines(blocks), self._options, "\t" if self.format is FileFormat.TSV else ",")
 
 
-class _Row(NamedTuple):
-    cells: Any
-    texts: Sequence[str | None]
-    size: int
-
-
 def _unsupported(source: RowSource, number: int, cells: Sequence[Any]) -> AkkioSourceFileError:
     for field, cell in zip(source.fields, cells, strict=False):
         try:
@@ -214,17 +205,21 @@ def _unsupported(source: RowSource, number: int, cells: Sequence[Any]) -> AkkioS
     raise AssertionError("all cells are supported")
 
 
-def _split(rows: Iterable[_Row], batch_size: int, names_size: int) -> Iterator[list[_Row]]:
-    batch: list[_Row] = []
+def _split(
+    rows: Iterable[tuple[Any, Sequence[str | None], int]], fields: tuple[str, ...], batch_size: int
+) -> Iterator[RowBatch]:
+    names_size = sum(len(field) + _JSON_OVERHEAD for field in fields)
+    batch = RowBatch([], [])
     batch_weight = 0
-    for row in rows:
-        weight = names_size + row.size
-        if batch and (len(batch) == batch_size or batch_weight + weight > MAX_ROW_SIZE):
+    for cells, texts, size in rows:
+        weight = names_size + size
+        if batch.rows and (len(batch.rows) == batch_size or batch_weight + weight > MAX_ROW_SIZE):
             yield batch
-            batch, batch_weight = [], 0
-        batch.append(row)
+            batch, batch_weight = RowBatch([], []), 0
+        batch.rows.append(dict(zip(fields, texts, strict=False)))  # their lengths differ only if the file has changed
+        batch.cells.append(cells)
         batch_weight += weight
-    if batch:
+    if batch.rows:
         yield batch
 
 

@@ -19,6 +19,10 @@ class JsonNumber(str):
     __slots__ = ()
 
 
+_PRINTED = frozenset({JsonNumber, bool})
+"""Types whose values :func:`cell_to_text` converts by ``str``, which alone is five times as fast."""
+
+
 class RowSource:
     """Base class of an open file; implemented once per format."""
 
@@ -43,10 +47,12 @@ class RowSource:
         :raises ValueError: if the type of a cell is not supported.
         """
         return [
-            (None if cell in missing_texts else cell)
+            None
+            if cell is None
+            else (None if cell in missing_texts else cell)
             if type(cell) is str
             else str(cell)
-            if type(cell) is JsonNumber
+            if type(cell) in _PRINTED
             else cell_to_text(cell)
             for cell in cells
         ]

@@ -36,7 +36,7 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8",
 }
-_HTML = re.compile(r"\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_HTML = re.compile(r"\s*(<\?xml[^>]*>\s*)?<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
 def decompress(file: BinaryIO, compression: Compression | None) -> BinaryIO:
@@ -79,7 +79,7 @@ def reporting_damage(compression: Compression | None) -> Iterator[None]:
             raise
         raise AkkioSourceFileError(
             f"the extension is {compression}, but the file is damaged or is not compressed by "
-            f"{compression.name.capitalize()}"
+            f"{compression.name.lower()}"
         ) from None
 
 
@@ -106,7 +106,7 @@ def decode(file: BinaryIO, encoding: str) -> Iterator[str]:
         if is_begin:
             text = text.lstrip("\ufeff")
             if _HTML.match(text):
-                raise AkkioSourceFileError("the file is an HTML page. Was it saved from a login page or a browser?")
+                raise AkkioSourceFileError("the file is an HTML page, perhaps of a login or an error")
         if "\0" in text:
             line += text[: text.index("\0")].count("\n")
             raise AkkioSourceFileError(

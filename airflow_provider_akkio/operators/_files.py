@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,7 +54,8 @@ def check_output_name(name: str, value: Any) -> None:
 
 
 def _path_text(name: str, value: Any) -> str:
-    if not isinstance(value, str | os.PathLike) or str(value).strip() in ("", "None"):
+    is_path = isinstance(value, str) or hasattr(value, "joinpath")  # ObjectStoragePath is not an os.PathLike
+    if not is_path or str(value).strip() in ("", "None"):
         raise AkkioParameterError(
             f"{name} must be a path, such as /data/leads.csv or s3://bucket/leads.csv, not {value!r}."
         )

@@ -269,6 +269,7 @@ def test_byte_order_marks_are_removed(make_file: FileMaker, name: str, marks: in
         (b"PAR1", "is a Parquet file"),
         (b"\n <!DOCTYPE html>\n<html>", "is an HTML page"),
         (b"\xef\xbb\xbf<HTML lang='de'>", "is an HTML page"),
+        (b'<?xml version="1.0"?>\n<html>', "is an HTML page"),
         (b"a\n" * 3 + b"\xe9,\n", "line 4 is not valid UTF-8; save the file as UTF-8, or set encoding"),
         (b"a\n" + b"1\n" * 200_000 + b"\0\n", "line 200002 has a NUL byte"),
         (b"a\n" + b"1\n" * 200_000 + b"\xe9\n", "line 200002 is not valid UTF-8"),

@@ -34,6 +34,8 @@ LOST_REQUEST = replace(RESETTING, name="lost request", seconds=0, acts=False)
 REJECTION = Fault("rejection", lambda _: Reply(422, {"status": "rows.0: no such field"}), seconds=0, acts=False)
 OUTAGE = replace(ERROR, seconds=0.5, acts=False)
 
+IMPORTS = "from pathlib import Path\nfrom airflow.providers.common.compat.sdk import ObjectStoragePath\n"
+
 Upload = Callable[..., FinishedRun]
 
 
@@ -167,6 +169,7 @@ def test_upload_of_a_type_for_an_unknown_field_sends_nothing(upload: Upload, gat
         {"dataset_name": "a", "field_types": ["word"]},
         {"dataset_name": "a", "source_path": "rows.xls"},
         {"dataset_name": "a", "source_path": Code("Path('rows.txt')")},
+        {"dataset_name": "a", "source_path": Code("ObjectStoragePath('memory://rows.txt')")},
         {"dataset_name": "a", "source_path": ""},
         {"dataset_name": "a", "columns": []},
         {"dataset_name": "a", "columns": {"word": 1}},
@@ -181,7 +184,7 @@ def test_upload_of_a_type_for_an_unknown_field_sends_nothing(upload: Upload, gat
 )
 def test_upload_rejects_invalid_literals_when_the_dag_is_parsed(run_dag: DagRunner, parameters: dict[str, Any]) -> None:
     defaults = {"task_id": "upload", "source_path": "rows.csv"}
-    code = "from pathlib import Path\n" + call("AkkioUploadDatasetOperator", **(defaults | parameters))
+    code = IMPORTS + call("AkkioUploadDatasetOperator", **(defaults | parameters))
     with pytest.raises(AkkioParameterError, match="Task 'upload'"), run_dag.parsed(code):
         pass
 
