@@ -93,7 +93,14 @@ class AkkioUnavailableError(AkkioError):
 
 
 class AkkioResponseError(AkkioUnavailableError):
-    """The response is not JSON or not from Akkio, or a documented field is missing or invalid."""
+    """The response is not JSON or not from Akkio, or a documented field is missing or invalid.
+
+    :param is_complete: whether the response is a complete JSON text, which a retry is unlikely to change; default no.
+    """
+
+    def __init__(self, message: str, *, outcome_is_unknown: bool = True, is_complete: bool = False) -> None:
+        super().__init__(message, outcome_is_unknown=outcome_is_unknown)
+        self.is_complete = is_complete
 
 
 class AkkioSubmissionUnknownError(AkkioError, AirflowFailException):

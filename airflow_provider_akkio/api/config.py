@@ -29,6 +29,8 @@ class ApiVersion(StrEnum):
 
     V2 = "/api/v1"
     V1 = "/v1"
+    DEPLOYMENT = "/api"
+    """The single endpoint for the predictions of deployed models. It is older than v2."""
 
 
 @dataclass(frozen=True, slots=True)

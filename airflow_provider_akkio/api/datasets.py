@@ -15,7 +15,7 @@ from airflow_provider_akkio.api.http import Flow, Method, Sleep
 from airflow_provider_akkio.api.requester import MAX_SUBMIT_RETRY_SECONDS, Requester, RetryPolicy
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import FieldType, required_id
-from airflow_provider_akkio.api.v1 import V1Api
+from airflow_provider_akkio.api.v1 import ROWS_TIMEOUT, V1Api
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioUnavailableError, AkkioUploadIncompleteError
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class DatasetApi(V1Api):
         :raises AkkioUploadIncompleteError: if the number of rows in the dataset fits neither outcome.
         :raises AkkioUnavailableError: if the rows were not added or, with ``outcome_is_unknown``, may have been added.
         """
-        request = self._change_request(Method.POST, {"id": dataset_id, "rows": rows})
+        request = self._change_request(Method.POST, {"id": dataset_id, "rows": rows}, ROWS_TIMEOUT)
         first, last = rows_before + 1, rows_before + len(rows)
         purpose = f"Adding rows {first:,} to {last:,} to dataset {printable(dataset_id)!r}"
 
@@ -146,7 +146,7 @@ class DatasetApi(V1Api):
 
     def parse_fields(self, dataset_id: str) -> Flow[None]:
         """Let Akkio infer the types of all fields from the rows that are in the dataset."""
-        request = self._change_request(Method.POST, {"id": dataset_id, "parse_fields": True})
+        request = self._change_request(Method.POST, {"id": dataset_id, "parse_fields": True}, ROWS_TIMEOUT)
         purpose = f"Inferring the field types of dataset {printable(dataset_id)!r}"
         return self._send_and_retry(request, purpose, lambda _: None)
 

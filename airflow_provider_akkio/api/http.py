@@ -38,6 +38,7 @@ class Request:
     :param due_at: when the request is due, in seconds since the epoch. Of several queued requests, the client sends the
         earliest first; the default 0 precedes all others.
     :param api_version: version of the endpoint. It determines where the API key goes.
+    :param min_timeout: seconds that the request may take even if the connection's ``timeout`` is shorter; default 0.
     """
 
     method: Method
@@ -45,6 +46,11 @@ class Request:
     json: Mapping[str, Any] | None = None
     due_at: float = 0.0
     api_version: ApiVersion = ApiVersion.V2
+    min_timeout: float = 0.0
+
+    def timeout(self, config: ClientConfig) -> float:
+        """Return the seconds that the request may take in total."""
+        return max(config.timeout, self.min_timeout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,15 @@ def parse_optional_text(name: str, value: Any) -> str | None:
     return None if _is_missing(value) else parse_id(name, value)
 
 
+def parse_deployment(name: str, value: Any) -> str:
+    """Parse the name of a deployment, ``<id>/<version>``."""
+    text = parse_id(name, value)
+    deployed_id, _, version = text.partition("/")
+    if not deployed_id or not version or "/" in version:
+        _reject(name, value, "an ID and a version, such as 'IjxkjuPLomB1fVLYzWNm/1'")
+    return text
+
+
 def parse_flag(name: str, value: Any) -> bool:
     """Parse a boolean, or its text."""
     text = value.strip().lower() if isinstance(value, str) else value

@@ -30,6 +30,9 @@ MAX_RETRY_SECONDS = 300.0
 MAX_SUBMIT_RETRY_SECONDS = 3600.0
 """Seconds for which a submission is retried while Akkio limits the rate."""
 
+MAX_COMPLETE_SECONDS = 30.0
+"""Seconds for which a read is retried while each response is complete JSON, but not what Akkio documents."""
+
 MAX_INVALID_RESPONSES = 10
 """Consecutive invalid responses after which a read fails."""
 
@@ -72,11 +75,14 @@ class RetryPolicy:
     :param deadline: time of the last attempt, in seconds since the epoch.
     :param max_failures: number of failures after which there is no retry. Rate limiting is not a failure.
     :param counted: class of the errors that count as failures. Any other error resets the count.
+    :param max_complete_seconds: seconds for which complete responses of an unexpected shape are retried; default
+        without this limit.
     """
 
     deadline: float
     max_failures: int
     counted: type[AkkioUnavailableError] = AkkioUnavailableError
+    max_complete_seconds: float = math.inf
 
 
 class Requester:
@@ -91,10 +97,20 @@ class Requester:
         self._metrics = metrics
 
     def send(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
-        """Send a request once.
+        """Send a request once whose response is a JSON object; see :meth:`send_for_any`."""
+
+        def parse_object(body: Any) -> Value:
+            if not isinstance(body, dict):
+                raise AkkioResponseError("Akkio's response is not a JSON object.")
+            return parse(body)
+
+        return self.send_for_any(request, purpose, parse_object)
+
+    def send_for_any(self, request: Request, purpose: str, parse: Callable[[Any], Value]) -> Flow[Value]:
+        """Send a request once whose response may be any JSON value.
 
         :param purpose: what the request is for, as the beginning of messages, such as ``"Status of training T1"``.
-        :param parse: parses the JSON object of the response; raises :class:`AkkioResponseError` if it is invalid.
+        :param parse: parses the JSON value of the response; raises :class:`AkkioResponseError` if it is invalid.
         :raises AkkioError: see :func:`parse_response`.
         """
         response = yield request
@@ -109,16 +125,25 @@ class Requester:
         try:
             return parse(body)
         except AkkioResponseError as error:
-            raise AkkioResponseError(f"{purpose}: {error} It begins: {printable(json.dumps(body))}") from None
+            message = f"{purpose}: {error} It begins: {printable(json.dumps(body))}"
+            raise AkkioResponseError(message, is_complete=True) from None
 
-    def read(self, attempt: Callable[[], Flow[Value]], deadline: float | None = None) -> Flow[Value]:
+    def read(
+        self,
+        attempt: Callable[[], Flow[Value]],
+        deadline: float | None = None,
+        max_complete_seconds: float = MAX_COMPLETE_SECONDS,
+    ) -> Flow[Value]:
         """Repeat an idempotent request until it succeeds, except after ten consecutive invalid responses.
 
         :param attempt: starts an attempt, such as :meth:`send`.
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
+        :param max_complete_seconds: see :class:`RetryPolicy`; default 30.
         """
         deadline = self.clock() + MAX_RETRY_SECONDS if deadline is None else deadline
-        return self.retry(attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError))
+        return self.retry(
+            attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError, max_complete_seconds)
+        )
 
     def retry(
         self,
@@ -132,6 +157,7 @@ class Requester:
         :param may_retry: returns whether a retry is safe after this error; default always.
         """
         attempts = failures = 0
+        complete_since: float | None = None
         while True:
             try:
                 return (yield from attempt())
@@ -141,7 +167,13 @@ class Requester:
                     failures = 0
                 elif not error.is_throttled:
                     failures += 1
-                remaining = policy.deadline - self.clock()
+                now = self.clock()
+                remaining = policy.deadline - now
+                if isinstance(error, AkkioResponseError) and error.is_complete:
+                    complete_since = now if complete_since is None else complete_since
+                    remaining = min(remaining, complete_since + policy.max_complete_seconds - now)
+                else:
+                    complete_since = None
                 if remaining <= 0 or failures >= policy.max_failures or not may_retry(error):
                     raise
                 seconds = min(_backoff(attempts) if error.retry_after is None else error.retry_after, remaining)
@@ -154,14 +186,12 @@ def _backoff(attempts: int) -> float:
     return min(2.0 ** min(attempts - 1, 10) + jitter, _MAX_BACKOFF)
 
 
-def parse_response(
-    config: ClientConfig, purpose: str, response: Response | TransportError, now: float
-) -> dict[str, Any]:
-    """Return the JSON object of a response, without the API key.
+def parse_response(config: ClientConfig, purpose: str, response: Response | TransportError, now: float) -> Any:
+    """Return the JSON value of a response, without the API key.
 
     :param purpose: what the request was for, as the beginning of messages.
     :raises AkkioUnavailableError: if a retry can succeed.
-    :raises AkkioResponseError: the same, if the response is not a complete JSON object, or an HTTP 404 not from Akkio.
+    :raises AkkioResponseError: the same, if the response is not complete JSON, or an HTTP 404 not from Akkio.
     :raises AkkioRequestRejectedError: if Akkio rejected the request.
     :raises AkkioUntrustedUrlError: if the response is a redirect.
     """
@@ -172,21 +202,17 @@ def parse_response(
             outcome_is_unknown=response.was_sent,
         )
     if 200 <= response.status < 300:
-        return _parse_json_object(purpose, response)
+        return _parse_json(purpose, response)
     raise error_for(config, purpose, response, now)
 
 
-def _parse_json_object(purpose: str, response: Response) -> dict[str, Any]:
+def _parse_json(purpose: str, response: Response) -> Any:
     defect = response.defect
     if defect is None:
         try:
-            body = _storable(_JSON.decode(response.body.decode("utf-8-sig")), MAX_NESTING)
+            return _storable(_JSON.decode(response.body.decode("utf-8-sig")), MAX_NESTING)
         except (ValueError, RecursionError) as error:
             defect = f"is not valid JSON ({error})"
-        else:
-            if isinstance(body, dict):
-                return body
-            defect = "is not a JSON object"
     beginning = response.body[: 4 * MAX_PRINTABLE].decode("utf-8", "replace")
     raise AkkioResponseError(f"{purpose}: Akkio's response {printable(defect)}. It begins: {printable(beginning)}")
 

@@ -11,6 +11,7 @@ The retry rules:
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -130,7 +131,8 @@ class AkkioApi:
         :raises AkkioNotFoundError: if Akkio does not know the training, or not any more.
         """
         request = Request(Method.GET, self._url(akkio_task_id, "status"), due_at=due_at)
-        return self._requester.read(partial(self._poll, akkio_task_id, request), deadline)
+        # A complete response of an unexpected shape must not end a wait that is paid for any earlier than another one.
+        return self._requester.read(partial(self._poll, akkio_task_id, request), deadline, math.inf)
 
     def result(
         self, akkio_task_id: str, location: str | None = None, deadline: float | None = None

@@ -26,6 +26,9 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnauthorizedError,
 )
 
+ROWS_TIMEOUT = 120.0
+"""Seconds that a request with rows may take; Akkio's own scripts wait as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class NamedResource:
@@ -92,8 +95,8 @@ class V1Api:
         query = "" if resource_id is None else f"?id={quote(resource_id, safe='')}"
         return Request(Method.GET, self._url + query, api_version=ApiVersion.V1)
 
-    def _change_request(self, method: Method, body: Mapping[str, Any]) -> Request:
-        return Request(method, self._url, body, api_version=ApiVersion.V1)
+    def _change_request(self, method: Method, body: Mapping[str, Any], min_timeout: float = 0.0) -> Request:
+        return Request(method, self._url, body, api_version=ApiVersion.V1, min_timeout=min_timeout)
 
     def _send(self, request: Request, purpose: str, parse: Callable[[Mapping[str, Any]], Value]) -> Flow[Value]:
         def parse_success(body: Mapping[str, Any]) -> Value:

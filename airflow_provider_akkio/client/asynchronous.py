@@ -104,11 +104,6 @@ class AsynchronousClient:
     def __init__(self, config: ClientConfig, metrics: Metrics = NO_METRICS) -> None:
         self.api = AkkioApi(config, metrics=metrics, seconds_per_round=self._seconds_per_round)
         self._config = config
-        self._timeout = aiohttp.ClientTimeout(
-            total=config.timeout,
-            connect=config.timeout / 2,
-            ceil_threshold=math.inf,  # by default, aiohttp rounds a timeout above 5 s up to a whole second
-        )
         # Not the session's own headers: aiohttp would send the API key to an HTTP proxy with CONNECT.
         self._headers = request_headers(config)
         self._pool: SessionPool | None = None
@@ -163,7 +158,7 @@ class AsynchronousClient:
                 json=request.json,
                 headers=self._headers,
                 allow_redirects=False,
-                timeout=self._timeout,
+                timeout=_timeout(request.timeout(self._config)),
             ) as response:
                 return await _read(response)
         except aiohttp.ClientHttpProxyError as error:  # its text has the URL of the proxy, which may contain a password
@@ -172,6 +167,11 @@ class AsynchronousClient:
             return TransportError(_describe(error), was_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return TransportError(_describe(error), was_sent=True)
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # By default, aiohttp rounds a timeout above 5 s up to a whole second.
+    return aiohttp.ClientTimeout(total=seconds, connect=seconds / 2, ceil_threshold=math.inf)
 
 
 async def _read(response: aiohttp.ClientResponse) -> Response:

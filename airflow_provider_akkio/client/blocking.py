@@ -98,7 +98,7 @@ class BlockingClient:
         partial_response = _PartialResponse()
         exchange = _run_in_thread(partial(self._exchange_in_thread, request, body, partial_response))
         try:
-            return exchange.result(self._config.timeout)
+            return exchange.result(request.timeout(self._config))
         except requests.RequestException as error:
             reason = _root_cause(error)
         except TimeoutError:
@@ -112,7 +112,7 @@ class BlockingClient:
         return TransportError(reason, was_sent=body is None or body.was_sent)
 
     def _exchange_in_thread(self, request: Request, body: _Body | None, received: _PartialResponse) -> Response:
-        timeout = self._config.timeout
+        timeout = request.timeout(self._config)
         headers = None if body is None else {"Content-Type": "application/json"}
         with self._session.request(
             request.method, request.url, data=body, headers=headers, timeout=(timeout / 2, timeout), stream=True

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_akkio.api.cells import rows_to_text
-from airflow_provider_akkio.api.parameters import parse_field_types, parse_id
+from airflow_provider_akkio.api.parameters import parse_deployment, parse_field_types, parse_id
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS
 from airflow_provider_akkio.exceptions import (
     AkkioError,
@@ -310,6 +310,20 @@ class AkkioHook(BaseHook):
         """
         parsed_id, texts = parse_id("model_id", model_id), rows_to_text(rows)
         return self.run(lambda api: api.models.predict(parsed_id, texts, explain=explain))
+
+    def predict_deployed(
+        self, deployment: str, rows: Iterable[Mapping[Any, Any]], *, transforms_only: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return one prediction per row by a deployed model, in the order of the rows.
+
+        :param deployment: ``<id>/<version>``, as Akkio shows it for the deployment; the ID is that of the model.
+        :param rows: field name to value; each value is sent as text, as in :meth:`append_rows`.
+        :param transforms_only: whether Akkio applies only the transforms of the deployment; default no.
+        :raises AkkioPredictionMismatchError: if the numbers of predictions and rows differ.
+        :raises AkkioNotFoundError: if Akkio does not know the deployment.
+        """
+        parsed, texts = parse_deployment("deployment", deployment), rows_to_text(rows)
+        return self.run(lambda api: api.models.predict_deployed(parsed, texts, transforms_only=transforms_only))
 
     def delete_model(self, model_id: str) -> bool:
         """Delete a model.

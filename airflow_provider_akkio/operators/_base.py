@@ -200,7 +200,10 @@ class TrainingWaitOperator(BaseOperator):
         now = time.time()
         try:
             return hook.get_training_result(training.akkio_task_id, location, now + RESULT_RETRY_SECONDS)
-        except AkkioResponseError as error:  # may be temporary, but is not worth another process per attempt
+        except AkkioResponseError as error:
+            if error.is_complete:
+                raise _result_error(training.akkio_task_id, error) from error
+            # The cause may be temporary, but another process for each attempt would cost too much.
             self.log.warning("%s", error)
             return None
         except AkkioUnavailableError as error:
@@ -363,10 +366,14 @@ def _fetch_result(hook: AkkioHook, akkio_task_id: str, location: str | None, las
     try:
         return hook.get_training_result(akkio_task_id, location, last_attempt_at)
     except AkkioUnavailableError as error:
-        raise type(error)(
-            f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
-            f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
-        ) from error
+        raise _result_error(akkio_task_id, error) from error
+
+
+def _result_error(akkio_task_id: str, error: AkkioUnavailableError) -> AkkioUnavailableError:
+    return type(error)(
+        f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
+        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
+    )
 
 
 def _result_retry_delay(elapsed: float) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_akkio.api.parameters import (
+    is_literal,
     naming_task,
+    parse_deployment,
     parse_flag,
     parse_id,
     parse_number,
@@ -32,7 +35,9 @@ from airflow_provider_akkio.operators._files import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
 
+    from airflow_provider_akkio.api.http import Flow
     from airflow_provider_akkio.api.statistics import ModelMetric
+    from airflow_provider_akkio.api.trainings import AkkioApi
 
 OUTPUT_KEY = "akkio_output"
 """Key in the task state store of the output path, from just before the file is renamed until Airflow has recorded the
@@ -59,9 +64,11 @@ class AkkioPredictOperator(BaseOperator):
     XComs: ``row_count``, ``output_path``. The return value is the output path.
 
     :param model_id: ID of the model.
+    :param deployment: deployed model, as ``<id>/<version>``. Set either ``model_id`` or ``deployment``.
     :param source_path: path or URL of the file with the rows, as for ``ObjectStoragePath``.
     :param output_path: path or URL of the file to write; its extension selects the format.
-    :param explain: have Akkio explain each prediction; default ``False``.
+    :param explain: have Akkio explain each prediction of ``model_id``; default ``False``.
+    :param transforms_only: apply only the transforms of ``deployment``, without predictions; default ``False``.
     :param batch_size: maximum number of rows per request; default 500. Requests with large rows have fewer.
     :param overwrite: replace an existing output; default ``False``, which fails the task before the first request.
     :param columns: name or names of the columns to send; default all.
@@ -80,9 +87,11 @@ class AkkioPredictOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "model_id",
+        "deployment",
         "source_path",
         "output_path",
         "explain",
+        "transforms_only",
         "batch_size",
         "overwrite",
         "columns",
@@ -99,10 +108,12 @@ class AkkioPredictOperator(BaseOperator):
     def __init__(
         self,
         *,
-        model_id: str,
+        model_id: str | None = None,
+        deployment: str | None = None,
         source_path: str | os.PathLike[str],
         output_path: str | os.PathLike[str],
         explain: bool | str = False,
+        transforms_only: bool | str = False,
         batch_size: int | str = 500,
         overwrite: bool | str = False,
         columns: str | Sequence[str] | None = None,
@@ -118,9 +129,11 @@ class AkkioPredictOperator(BaseOperator):
         super().__init__(**kwargs)
         self.on_success_callback = with_callback(self.on_success_callback, delete_stored_output)
         self.model_id = model_id
+        self.deployment = deployment
         self.source_path = source_path
         self.output_path = output_path
         self.explain = explain
+        self.transforms_only = transforms_only
         self.batch_size = batch_size
         self.overwrite = overwrite
         self.columns = columns
@@ -135,8 +148,7 @@ class AkkioPredictOperator(BaseOperator):
             self.task_id,
             vars(self),
             {
-                "model_id": parse_id,
-                "explain": parse_flag,
+                **_PREDICTOR_PARSERS,
                 "batch_size": parse_row_count,
                 "overwrite": parse_flag,
                 "akkio_conn_id": parse_id,
@@ -144,13 +156,15 @@ class AkkioPredictOperator(BaseOperator):
                 **SOURCE_PARSERS,
             },
         )
+        if all(is_literal(getattr(self, name)) for name in _PREDICTOR_PARSERS):
+            with naming_task(self.task_id):
+                _parse_predictor(vars(self))
 
     def execute(self, context: Context) -> str:
         """Validate both files, predict, and write the output."""
         from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
 
-        model_id = parse_id("model_id", self.model_id)
-        explain = parse_flag("explain", self.explain)
+        predictor = _parse_predictor(vars(self))
         batch_size = parse_row_count("batch_size", self.batch_size)
         hook = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id))
         output = parse_path("output_path", self.output_path)
@@ -165,12 +179,14 @@ class AkkioPredictOperator(BaseOperator):
             open_prediction_writer(file, output.name, source, summary) as writer,
         ):
             batches = source.batches(batch_size, expected=summary)
-            what = f"Predictions of model {model_id}"
-            for batch in track_progress(batches, what, summary.row_count, lambda: self._is_stopped):
-                writer.write(batch, client.run(client.api.models.predict(model_id, batch.rows, explain=explain)))
+            progress = track_progress(
+                batches, f"Predictions of {predictor}", summary.row_count, lambda: self._is_stopped
+            )
+            for batch in progress:
+                writer.write(batch, client.run(predictor.predict(client.api, batch.rows)))
             if (store := task_state_store(context)) is not None:
                 store.set(OUTPUT_KEY, str(self.output_path))
-        self.log.info("Wrote the predictions of model %s to %s.", model_id, self.output_path)
+        self.log.info("Wrote the predictions of %s to %s.", predictor, self.output_path)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="row_count", value=summary.row_count)
             context["ti"].xcom_push(key="output_path", value=str(self.output_path))
@@ -190,6 +206,48 @@ class AkkioPredictOperator(BaseOperator):
                 f"output_path {str(self.output_path)!r} exists. Set overwrite=True to replace it, or change the path."
             )
         self.log.info("Replacing %s, which a previous attempt of this task wrote.", self.output_path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Predictor:
+    """What predicts: either a model or a deployment. The operator documents the parameters."""
+
+    model_id: str | None
+    deployment: str | None
+    explain: bool
+    transforms_only: bool
+
+    def __str__(self) -> str:
+        return f"model {self.model_id}" if self.deployment is None else f"deployment {self.deployment}"
+
+    def predict(self, api: AkkioApi, rows: list[dict[str, str | None]]) -> Flow[list[dict[str, Any]]]:
+        if self.deployment is not None:
+            return api.models.predict_deployed(self.deployment, rows, transforms_only=self.transforms_only)
+        return api.models.predict(self.model_id or "", rows, explain=self.explain)
+
+
+def _parse_optional_deployment(name: str, value: Any) -> str | None:
+    text = parse_optional_text(name, value)
+    return None if text is None else parse_deployment(name, text)
+
+
+_PREDICTOR_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "model_id": parse_optional_text,
+    "deployment": _parse_optional_deployment,
+    "explain": parse_flag,
+    "transforms_only": parse_flag,
+}
+
+
+def _parse_predictor(values: Mapping[str, Any]) -> _Predictor:
+    predictor = _Predictor(**{name: parse(name, values[name]) for name, parse in _PREDICTOR_PARSERS.items()})
+    if (predictor.model_id is None) == (predictor.deployment is None):
+        raise AkkioParameterError("Set either model_id or deployment.")
+    if predictor.explain and predictor.deployment is not None:
+        raise AkkioParameterError("explain requires model_id: a deployment does not explain its predictions.")
+    if predictor.transforms_only and predictor.deployment is None:
+        raise AkkioParameterError("transforms_only requires deployment.")
+    return predictor
 
 
 def _file_tokens(context: Context) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
