@@ -60,7 +60,8 @@ async def _error_response(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code
     elif isinstance(error, NotFoundError):
         status = HTTPStatus.NOT_FOUND.value
-    return JSONResponse({"detail" if is_v2 else "status": reason}, status)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"detail" if is_v2 else "status": reason}, status, headers)
 
 
 def _reason(error: Exception, *, is_v2: bool) -> Any:

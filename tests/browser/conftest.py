@@ -15,8 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, expect, sync_playwright
 
 from dev.airflow_api import AirflowApi
-from dev.browser import find_browser
 from dev.processes import wait_until
+from dev.programs import find_browser
 from dev.stack import EXAMPLES, PROJECT, Stack, running_stack
 
 USERS = {"ada": "admin", "vera": "viewer", "otto": "viewer"}

@@ -166,7 +166,9 @@ def test_dates_are_features_in_their_order_and_no_target() -> None:
     rows = [(f"20{year}-01-02T10:00:00+02:00", "old" if year < 20 else "new") for year in range(10, 50)]
     model = train_table(("day", "age"), rows)
     assert model.features == {"day": FieldType.DATE}
-    first, later, invalid = model.predict([{"day": "2011-05-06"}, {"day": "2040-05-06"}, {"day": "soon"}], explain=False)
+    first, later, invalid = model.predict(
+        [{"day": "2011-05-06"}, {"day": "2040-05-06"}, {"day": "soon"}], explain=False
+    )
     assert (first["age"], later["age"]) == ("old", "new")
     assert invalid == model.predict([{}], explain=False)[0]
     with pytest.raises(UntrainableError, match="type date, which cannot be predicted"):
@@ -264,7 +266,7 @@ def test_text_and_json_values_train_and_predict_the_same(client: ApiClient) -> N
         for row in range(100)
     ]
     texts = [{name: str(value) for name, value in row.items()} for row in rows]
-    models = [client.train(dataset_id=client.upload(table)) for table in (rows, texts)]
+    models = [client.train(dataset_id=client.upload(table, parse=True)) for table in (rows, texts)]
     assert {**models[0], "model_id": ""} == {**models[1], "model_id": ""}
     predictions = [client.predict(model["model_id"], table) for model in models for table in (rows, texts)]
     assert predictions == [predictions[0]] * 4
