@@ -1,4 +1,4 @@
-"""A sandbox, and both of Akkio's clients: the Python package and the npm package."""
+"""A sandbox, and the npm package that Akkio publishes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSTALL = ("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not has_node():
-        terminalreporter.section("NO NODE: THE TESTS OF AKKIO'S NPM CLIENT WERE SKIPPED", red=True)
+        terminalreporter.section("NO NODE: THE TESTS WITH AKKIO'S NPM CLIENT WERE SKIPPED", red=True)
 
 
 @pytest.fixture(scope="module")
