@@ -104,9 +104,7 @@ def dataset_router(datasets: DatasetStore) -> APIRouter:
     router = APIRouter()
 
     @router.get("")
-    def get_datasets(
-        payload: Annotated[_OptionalIdPayload, Depends(parameters_of(_OptionalIdPayload))],
-    ) -> dict[str, Any]:
+    def get_datasets(payload: _OptionalIdParameters) -> dict[str, Any]:
         if payload.id is None:
             return _success(datasets=[{"id": one.id, "name": one.name} for one in datasets.values()])
         dataset = datasets[payload.id]
@@ -114,9 +112,7 @@ def dataset_router(datasets: DatasetStore) -> APIRouter:
         return _success(name=dataset.name, rows=len(dataset.rows), fields=fields)
 
     @router.post("")
-    def create_or_change_dataset(
-        payload: _DatasetParameters,
-    ) -> dict[str, Any]:
+    def create_or_change_dataset(payload: _DatasetParameters) -> dict[str, Any]:
         if payload.id is None:
             return _success(dataset_id=_create_dataset(datasets, payload), dataset_name=payload.name)
         _change_dataset(datasets, payload.id, payload)
@@ -143,9 +139,7 @@ def model_router(trainings: TrainingQueue, datasets: DatasetStore) -> APIRouter:
         return _success(models=[{"id": model_id, "name": name} for model_id, name in trainings.model_names().items()])
 
     @router.post("")
-    async def train_or_predict(
-        payload: _ModelParameters,
-    ) -> dict[str, Any]:
+    async def train_or_predict(payload: _ModelParameters) -> dict[str, Any]:
         if isinstance(payload, _TrainPayload):
             return await _train(trainings, datasets, payload)
         model, explain = trainings.model(payload.id), payload.explain or payload.show_factors
