@@ -66,7 +66,7 @@ def test_chat_contains_answer_about_dataset(client: ApiClient, dataset_id: str, 
 
 
 def test_only_whole_names_of_fields_count(client: ApiClient, dataset_id: str) -> None:
-    answer = chat(client, "How many steamy pages?", dataset_id=dataset_id)["messages"][-1]
+    answer = chat(client, "Do teams drink steam?", dataset_id=dataset_id)["messages"][-1]
     assert "Field" not in answer["content"]
 
 

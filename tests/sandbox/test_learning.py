@@ -180,8 +180,13 @@ def test_long_numbers_are_distinct_features() -> None:
     model = train_table(("phone", "part"), rows)
     predictions = model.predict([{"phone": phone} for phone, _ in rows], explain=False)
     assert sum(one["part"] == part for one, (_, part) in zip(predictions, rows, strict=True)) >= 199
-    beyond = model.predict([{"phone": "-3e38"}, {"phone": "3e38"}], explain=False)
-    assert [one["part"] for one in beyond] == ["low", "high"]
+
+
+def test_number_far_beyond_those_in_training_is_predicted() -> None:
+    rows = [(f"{number}e-30", "low" if number < 100 else "high") for number in range(200)]
+    model = train_table(("tiny", "part"), rows)
+    predictions = model.predict([{"tiny": "-3e38"}, {"tiny": "3e38"}], explain=False)
+    assert [one["part"] for one in predictions] == ["low", "high"]
 
 
 def test_large_dataset_is_sampled(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
