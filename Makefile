@@ -1,11 +1,11 @@
-# Requires Python with venv. Everything else is installed into .venv, except Chromium and Redis (Debian packages).
+# Requires Python with venv. Everything else is installed into .venv, except Chromium, Node and Redis (Debian packages).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up browser test screenshots chaos matrix stack bench check release lock clean
+.PHONY: help install demo up programs test screenshots chaos matrix stack bench check release lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,13 +29,13 @@ demo: $(INSTALLED) ## Train, promote and predict in a real Airflow with the sand
 up: $(INSTALLED) ## Run Airflow with its UI, the example DAGs and the sandbox until Ctrl-C
 	@$(BIN)/python -m dev.up
 
-browser: $(INSTALLED) ## Install Chromium for the browser tests if it is missing
-	@$(BIN)/python -m dev.browser
+programs: $(INSTALLED) ## Install Chromium and Node for the tests if they are missing
+	@$(BIN)/python -m dev.programs
 
-screenshots: browser ## Regenerate screenshots
+screenshots: programs ## Regenerate screenshots
 	@$(BIN)/python -m pytest tests/browser --screenshots docs/images
 
-test: browser ## Run all tests except those of make chaos, with coverage
+test: programs ## Run all tests except those of make chaos, with coverage
 	@$(BIN)/python -m pytest --ignore=tests/chaos --cov --cov-report=term-missing
 
 chaos: $(INSTALLED) ## Test trainings while components of Airflow are killed and Akkio is unavailable

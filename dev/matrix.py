@@ -1,4 +1,4 @@
-"""``make matrix``: run the tests (except browser tests) with each supported version of Airflow and Python."""
+"""``make matrix``: run the tests of the package with each supported version of Airflow and Python."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ TEST_TOOLS = (
     "statsd",
     "trustme",
 )
-TESTS = ("tests", "--ignore=tests/browser", "--ignore=tests/chaos", "--ignore=tests/repository")
+_NOT_TESTED = ("browser", "chaos", "official_clients", "repository")
+TESTS = ("tests", *(f"--ignore=tests/{folder}" for folder in _NOT_TESTED))
 NEWER_THAN_AIRFLOW = ("aiohttp", "apache-airflow-providers-common-compat")
 """Packages that this package requires in versions newer than those at the time of older Airflow releases."""
 

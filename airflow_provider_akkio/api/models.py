@@ -53,7 +53,7 @@ class ModelApi(V1Api):
         :raises AkkioNotFoundError: if the deployment does not exist.
         """
         config = self._requester.config
-        body = {"project_key": deployment, "data": rows}
+        body: dict[str, Any] = {"project_key": deployment, "data": rows}
         if transforms_only:
             body["deploy-transforms-only"] = True
         request = Request(

@@ -131,7 +131,7 @@ class AkkioApi:
         :raises AkkioNotFoundError: if Akkio does not know the training, or not any more.
         """
         request = Request(Method.GET, self._url(akkio_task_id, "status"), due_at=due_at)
-        # A complete response of an unexpected shape must not end a wait that is paid for any earlier than another one.
+        # Only ten invalid responses in a row end a wait, of whatever shape: the training is paid for.
         return self._requester.read(partial(self._poll, akkio_task_id, request), deadline, math.inf)
 
     def result(

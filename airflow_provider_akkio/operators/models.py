@@ -179,10 +179,8 @@ class AkkioPredictOperator(BaseOperator):
             open_prediction_writer(file, output.name, source, summary) as writer,
         ):
             batches = source.batches(batch_size, expected=summary)
-            progress = track_progress(
-                batches, f"Predictions of {predictor}", summary.row_count, lambda: self._is_stopped
-            )
-            for batch in progress:
+            what = f"Predictions of {predictor}"
+            for batch in track_progress(batches, what, summary.row_count, lambda: self._is_stopped):
                 writer.write(batch, client.run(predictor.predict(client.api, batch.rows)))
             if (store := task_state_store(context)) is not None:
                 store.set(OUTPUT_KEY, str(self.output_path))

@@ -19,7 +19,10 @@ DEFAULT_KEY = "sandbox-key"
 
 
 class Dialect(StrEnum):
-    """The description of the training API that the sandbox follows where Akkio's two descriptions disagree."""
+    """The description of the API that the sandbox follows where Akkio's two descriptions disagree.
+
+    ``OPENAPI`` also answers a v1 call with an invalid key with HTTP 404, as Akkio documents it; ``PAGE`` with 401.
+    """
 
     PAGE = "page"
     OPENAPI = "openapi"

@@ -6,8 +6,9 @@ import csv
 import math
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from random import Random
@@ -31,8 +32,26 @@ class FieldType(StrEnum):
     """Type of a field, as Akkio names it."""
 
     CATEGORY = "category"
+    ID = "id"
+    INTEGER = "integer"
+    FLOAT = "float"
     STRING = "string"
-    NUMBER = "number"
+    DATE = "date"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> FieldType | None:
+        return cls.FLOAT if value == "number" else None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether cells are numbers."""
+        return self in (FieldType.INTEGER, FieldType.FLOAT)
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether a training ignores the field."""
+        return self in (FieldType.ID, FieldType.UNKNOWN)
 
 
 class NotFoundError(KeyError):
@@ -58,8 +77,10 @@ class Dataset:
     :param name: display name.
     :param fields: column names; a training that names no field predicts the last one.
     :param rows: cells as text; an empty text is a missing value.
-    :param types: field types set by a client; the other types are inferred from the cells.
-    :param version: number of changes since the dataset was created.
+    :param types: field types that were set by a client or inferred by :meth:`parsed`.
+    :param text_fields: fields with cells that were uploaded as text or booleans; without a type they are text, whatever
+        the text looks like. The types of other fields are inferred from the cells.
+    :param version: number of times that rows were appended.
     """
 
     id: str
@@ -67,6 +88,7 @@ class Dataset:
     fields: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     types: Mapping[str, FieldType] = field(default_factory=dict)
+    text_fields: frozenset[str] = frozenset()
     version: int = 0
 
     def cells(self, name: str) -> list[str]:
@@ -74,20 +96,15 @@ class Dataset:
         index = self.fields.index(name)
         return [row[index] for row in self.rows]
 
-    def is_numeric(self, name: str) -> bool:
-        """Return whether the cells of a field are read as numbers."""
-        if name in self.types:
-            return self.types[name] is FieldType.NUMBER
-        return are_numbers(self.cells(name))
-
     def field_type(self, name: str) -> FieldType:
-        """Return the type of a field: a numeric field with few distinct values is a category."""
+        """Return the type of a field."""
         if name in self.types:
             return self.types[name]
-        cells = self.cells(name)
-        if are_numbers(cells):
-            return FieldType.NUMBER if is_continuous(parse_numbers(cells)) else FieldType.CATEGORY
-        return FieldType.CATEGORY if len(set(cells)) <= _MAX_DISTINCT_TEXTS_IN_CATEGORY else FieldType.STRING
+        return FieldType.STRING if name in self.text_fields else infer_type(self.cells(name))
+
+    def parsed(self) -> Dataset:
+        """Return the dataset with the type of every field inferred from its cells."""
+        return replace(self, types={name: infer_type(self.cells(name)) for name in self.fields})
 
 
 class DatasetStore(Mapping[str, Dataset]):
@@ -100,11 +117,11 @@ class DatasetStore(Mapping[str, Dataset]):
 
     def __init__(self, folder: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._datasets = {dataset.id: dataset for dataset in _built_in_datasets()}
+        self._datasets = {dataset.id: dataset.parsed() for dataset in _built_in_datasets()}
         for dataset in read_folder(folder) if folder else ():
             if dataset.id in self._datasets:
                 raise InvalidFolderError(f"{dataset.id!r} is the ID of a built-in dataset; rename the file.")
-            self._datasets[dataset.id] = dataset
+            self._datasets[dataset.id] = dataset.parsed()
 
     def __getitem__(self, dataset_id: str) -> Dataset:
         try:
@@ -140,23 +157,30 @@ class DatasetStore(Mapping[str, Dataset]):
             for row in rows:
                 _check_fields(row, fields)
             added = tuple(tuple(cell_text(row.get(name)) for name in fields) for row in rows)
+            text_fields = {name for row in rows for name, value in row.items() if isinstance(value, str | bool)}
             self._datasets[dataset_id] = replace(
-                dataset, fields=fields, rows=dataset.rows + added, version=dataset.version + 1
+                dataset,
+                fields=fields,
+                rows=dataset.rows + added,
+                text_fields=dataset.text_fields | text_fields,
+                version=dataset.version + 1,
             )
 
-    def set_types(self, dataset_id: str, types: Mapping[str, FieldType] | None) -> None:
-        """Set the types of some fields; ``None`` makes all types follow from the cells again.
+    def set_types(self, dataset_id: str, types: Mapping[str, FieldType]) -> None:
+        """Set the types of some fields.
 
         :raises NotFoundError: if there is no such dataset.
         :raises InvalidUploadError: if the dataset has no such field.
         """
         with self._lock:
             dataset = self[dataset_id]
-            _check_fields(types or {}, dataset.fields)
-            new_types = {} if types is None else {**dataset.types, **types}
-            # A request that changes nothing must not make the next training a new one.
-            if new_types != dataset.types:
-                self._datasets[dataset_id] = replace(dataset, types=new_types, version=dataset.version + 1)
+            _check_fields(types, dataset.fields)
+            self._datasets[dataset_id] = replace(dataset, types={**dataset.types, **types})
+
+    def parse_fields(self, dataset_id: str) -> None:
+        """Infer the types of all fields from the cells; raise :class:`NotFoundError` if there is no such dataset."""
+        with self._lock:
+            self._datasets[dataset_id] = self[dataset_id].parsed()
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset; raise :class:`NotFoundError` if there is no such dataset."""
@@ -172,9 +196,7 @@ def _check_fields(names: Mapping[str, object], fields: tuple[str, ...]) -> None:
 
 def cell_text(value: Cell) -> str:
     """Return an uploaded value as text; ``None`` and blank text become an empty text."""
-    if value is None:
-        return ""
-    return format_number(value) if isinstance(value, float) else str(value).strip()
+    return "" if value is None else str(value).strip()
 
 
 def format_number(number: float) -> str:
@@ -182,14 +204,46 @@ def format_number(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-def are_numbers(cells: Sequence[str]) -> bool:
+def infer_type(cells: Sequence[str]) -> FieldType:
+    """Return the type of a parsed field: numbers or dates with few distinct values are a category."""
+    values = set(filter(None, cells))
+    is_category = len(values) <= _MAX_DISTINCT_NUMBERS_IN_CATEGORY
+    if are_numbers(values):
+        if is_category or not is_continuous(numbers := parse_numbers(list(values))):
+            return FieldType.CATEGORY
+        return FieldType.FLOAT if np.nan_to_num(numbers % 1).any() else FieldType.INTEGER
+    if not is_category and all(parse_date(value) is not None for value in values):
+        return FieldType.DATE
+    return FieldType.CATEGORY if len(values) <= _MAX_DISTINCT_TEXTS_IN_CATEGORY else FieldType.STRING
+
+
+def are_numbers(cells: Iterable[str]) -> bool:
     """Return whether every cell is a number or missing."""
+    return not any(cell and math.isnan(_parse_number(cell)) for cell in cells)
+
+
+def parse_date(cell: str) -> float | None:
+    """Return an ISO 8601 date or timestamp, by default in UTC, as seconds since 1970; ``None`` for other text."""
     try:
-        for cell in filter(None, cells):
-            float(cell)
-    except ValueError:
-        return False
-    return True
+        moment = datetime.fromisoformat(cell)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def cast_cell(cell: str, field_type: FieldType) -> Cell:
+    """Return a cell as a model sees it: a number, a date or a text; ``None`` if it is missing or invalid."""
+    if field_type.is_numeric:
+        number = float(parse_numbers([cell])[0])
+        if math.isnan(number):
+            return None
+        if field_type is FieldType.INTEGER and number.is_integer():
+            # A float has at most 17 exact digits.
+            return int(cell) if cell.lstrip("+-").isdigit() else int(number)
+        return number
+    if field_type is FieldType.DATE and parse_date(cell) is None:
+        return None
+    return cell or None
 
 
 def parse_numbers(cells: Sequence[str]) -> FloatArray:

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 from sklearn.utils import resample
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -21,13 +19,15 @@ from airflow_provider_akkio.sandbox.datasets import (
     Dataset,
     FieldType,
     FloatArray,
+    are_numbers,
+    cast_cell,
     cell_text,
-    format_number,
     parse_numbers,
 )
+from airflow_provider_akkio.sandbox.encoding import Encoder, field_encoder, sort_values
 from airflow_provider_akkio.sandbox.statistics import data_story, field_statistics, group_rows
 
-_TREES = {10: 100, 60: 200, 300: 300, 1800: 500}
+_TREES = {1: 50, 10: 100, 60: 200, 300: 300, 1800: 500}
 """Number of trees by ``duration``."""
 
 _SEED = 2014
@@ -40,6 +40,7 @@ _SHARE_OF_TIME_FOR_TREES = 0.5
 _MIN_ROWS = 10
 _MAX_CLASSES = 50
 _MAX_CLASSES_PER_ROW = 0.3
+_NUMBERS_ARE_TEXT = " Its numbers are text: parse the fields of the dataset (parse_fields), or set the field's type."
 
 # With one job, which is the default, a forest starts no thread and calls no library that does.
 _FOREST: dict[str, Any] = {
@@ -79,16 +80,16 @@ class TrainingParameters:
 class TrainedModel:
     """Outcome of a training; the last three attributes are in the documented shapes.
 
-    :param features: fields that the model predicts from.
-    :param encoder: converts the cells of the features to numbers.
+    :param features: fields that the model predicts from, and their types.
+    :param encoders: encoder of each feature.
     :param forests: a random forest per predicted field.
     :param stats: quality of the predictions for held-out rows.
     :param field_importance: share of each field in the decisions; the shares add up to 1.
     :param data_story: outcomes of each predicted field and their causes.
     """
 
-    features: Sequence[str]
-    encoder: ColumnTransformer
+    features: Mapping[str, FieldType]
+    encoders: Mapping[str, Encoder]
     forests: Mapping[str, Any]
     stats: list[list[dict[str, Any]]]
     field_importance: dict[str, float]
@@ -103,8 +104,7 @@ class TrainedModel:
         predictions: list[dict[str, Any]] = [{} for _ in rows]
         if not rows:
             return predictions
-        cells = [[cell_text(row.get(name)) for name in self.features] for row in rows]
-        matrix = self.encoder.transform(np.array(cells, dtype=object))
+        matrix = _encode(self.encoders, {name: [cell_text(row.get(name)) for row in rows] for name in self.features})
         for name, forest in self.forests.items():
             for prediction, values in zip(predictions, _predict(name, forest, matrix), strict=True):
                 prediction.update(values)
@@ -112,6 +112,20 @@ class TrainedModel:
                 for prediction, effects in zip(predictions, _explain(forest, matrix).tolist(), strict=True):
                     prediction.setdefault("explanation", {}).update(zip(self.features, effects, strict=True))
         return predictions
+
+    def transform(self, rows: Sequence[Mapping[str, Cell]]) -> list[dict[str, Cell]]:
+        """Return the features of each row as the model sees them: cast to the types of the fields.
+
+        :param rows: values by field name; a missing field counts as an empty cell, an unknown field is ignored.
+        """
+        return [
+            {name: cast_cell(cell_text(row.get(name)), field_type) for name, field_type in self.features.items()}
+            for row in rows
+        ]
+
+
+def _encode(encoders: Mapping[str, Encoder], columns: Mapping[str, Sequence[str]]) -> FloatArray:
+    return np.column_stack([encode(columns[name]) for name, encode in encoders.items()])
 
 
 def _predict(name: str, forest: Any, matrix: FloatArray) -> list[dict[str, Any]]:
@@ -160,17 +174,18 @@ def train(dataset: Dataset, parameters: TrainingParameters, stop: threading.Even
     :raises UntrainableError: if the dataset and the parameters do not allow a model.
     :raises TrainingStoppedError: if ``stop`` is set.
     """
-    _check_parameters(dataset, parameters)
+    dataset = replace(dataset, types={name: dataset.field_type(name) for name in dataset.fields})
+    ignored = {name for name in dataset.fields if dataset.types[name].is_disabled} | set(parameters.ignore_fields)
+    _check_parameters(dataset, parameters, ignored)
     max_rows = _MAX_CELLS // (len(dataset.fields) * len(parameters.predict_fields))
     if len(dataset.rows) > max_rows:
         sample = resample(dataset.rows, replace=False, n_samples=max_rows, random_state=_SEED)
         dataset = replace(dataset, rows=tuple(sample))
     targets = [_target(dataset, name) for name in parameters.predict_fields]
-    features = [name for name in dataset.fields if name not in parameters.predict_fields + parameters.ignore_fields]
-    # The encoder returns the numeric columns first.
-    features.sort(key=dataset.is_numeric, reverse=True)
-    encoder = _encoder([dataset.is_numeric(name) for name in features])
-    matrix = encoder.fit_transform(np.column_stack([np.array(dataset.cells(name), object) for name in features]))
+    features = [name for name in dataset.fields if name not in ignored.union(parameters.predict_fields)]
+    columns = {name: dataset.cells(name) for name in features}
+    encoders = {name: field_encoder(cells, dataset.types[name]) for name, cells in columns.items()}
+    matrix = _encode(encoders, columns)
     forests, stats, importances, stories = {}, [], [], []
     for target in targets:
         known, (learned, held_out) = matrix[target.rows], _split(target)
@@ -185,28 +200,31 @@ def train(dataset: Dataset, parameters: TrainingParameters, stop: threading.Even
         )
         stories.append(_story(dataset, target, sorted(features, key=importances[-1].__getitem__, reverse=True)))
     return TrainedModel(
-        features=features,
-        encoder=encoder,
+        features={name: dataset.types[name] for name in features},
+        encoders=encoders,
         forests=forests,
         stats=stats,
         field_importance={
             name: float(np.mean([importance.get(name, 0.0) for importance in importances]))
             for name in dataset.fields
-            if name not in parameters.ignore_fields
+            if name not in ignored
         },
         data_story=stories,
     )
 
 
-def _check_parameters(dataset: Dataset, parameters: TrainingParameters) -> None:
+def _check_parameters(dataset: Dataset, parameters: TrainingParameters, ignored: set[str]) -> None:
     if not dataset.rows:
         raise UntrainableError(f"Dataset {dataset.id!r} has no rows.")
-    predicted, ignored, fields = set(parameters.predict_fields), set(parameters.ignore_fields), set(dataset.fields)
+    predicted, fields = set(parameters.predict_fields), set(dataset.fields)
     for parameter, names in (("predict_fields", predicted), ("ignore_fields", ignored)):
         if names - fields:
             raise UntrainableError(f"Dataset {dataset.id!r} has no field {_quote(names - fields)} ({parameter}).")
-    if predicted & ignored:
-        raise UntrainableError(f"Field {_quote(predicted & ignored)} cannot be both predicted and ignored.")
+    if both := predicted.intersection(parameters.ignore_fields):
+        raise UntrainableError(f"Field {_quote(both)} cannot be both predicted and ignored.")
+    for name in predicted:
+        if dataset.types[name].is_disabled or dataset.types[name] is FieldType.DATE:
+            raise UntrainableError(f"Field {name!r} has the type {dataset.types[name]}, which cannot be predicted.")
     if not fields - predicted - ignored:
         raise UntrainableError(f"Dataset {dataset.id!r} has no field left to predict {_quote(predicted)} from.")
 
@@ -216,23 +234,20 @@ def _quote(names: set[str]) -> str:
 
 
 def _target(dataset: Dataset, name: str) -> _Target:
-    cells, numbers = dataset.cells(name), parse_numbers(dataset.cells(name))
-    if dataset.field_type(name) is FieldType.NUMBER:
+    cells, field_type = dataset.cells(name), dataset.types[name]
+    if field_type.is_numeric:
+        numbers = parse_numbers(cells)
         rows = np.flatnonzero(~np.isnan(numbers))
         target = _Target(name, (), rows, numbers[rows])
     else:
-        classes = sorted(set(cells) - {""})
-        if dataset.is_numeric(name):
-            cells = ["" if np.isnan(number) else format_number(number) for number in numbers]
-            classes = [format_number(number) for number in np.unique(numbers[~np.isnan(numbers)])]
         labels = np.array(cells, dtype=object)
         rows = np.flatnonzero(labels != "")
-        target = _Target(name, tuple(classes), rows, labels[rows])
-    _check_target(target)
+        target = _Target(name, tuple(sort_values(cells)), rows, labels[rows])
+    _check_target(target, is_text=field_type is FieldType.STRING and are_numbers(cells))
     return target
 
 
-def _check_target(target: _Target) -> None:
+def _check_target(target: _Target, *, is_text: bool) -> None:
     row_count, class_count = len(target.rows), len(target.classes)
     max_classes = min(_MAX_CLASSES, int(_MAX_CLASSES_PER_ROW * row_count))
     if row_count < _MIN_ROWS:
@@ -242,22 +257,8 @@ def _check_target(target: _Target) -> None:
     if class_count > max_classes:
         raise UntrainableError(
             f"Field {target.name!r} has {class_count} distinct values in {row_count} rows; at most {max_classes} "
-            "classes can be predicted."
+            f"classes can be predicted.{_NUMBERS_ARE_TEXT if is_text else ''}"
         )
-
-
-def _encoder(is_numeric: Sequence[bool]) -> ColumnTransformer:
-    return make_column_transformer(
-        (FunctionTransformer(_to_numbers), np.flatnonzero(is_numeric)),
-        (
-            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan),
-            np.flatnonzero(np.logical_not(is_numeric)),
-        ),
-    )
-
-
-def _to_numbers(table: NDArray[Any]) -> FloatArray:
-    return parse_numbers(table.ravel().tolist()).reshape(table.shape)
 
 
 def _split(target: _Target) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -301,5 +302,5 @@ def _story(dataset: Dataset, target: _Target, features: Sequence[str]) -> dict[s
         is_high = target.values > np.median(target.values)
         outcomes = {"high": is_high, "low": ~is_high}
     known = replace(dataset, rows=tuple(dataset.rows[row] for row in target.rows))
-    causes = ((name, group_rows(known.cells(name), is_numeric=dataset.is_numeric(name))) for name in features)
-    return data_story(target.name, FieldType.CATEGORY if target.classes else FieldType.NUMBER, outcomes, causes)
+    causes = ((name, group_rows(known.cells(name), is_numeric=dataset.types[name].is_numeric)) for name in features)
+    return data_story(target.name, "category" if target.classes else "number", outcomes, causes)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
 from airflow_provider_akkio.sandbox import DEFAULT_HOST, DEFAULT_KEY, Dialect
-from airflow_provider_akkio.sandbox.app import ApiKeys, create_app
+from airflow_provider_akkio.sandbox.app import create_app
+from airflow_provider_akkio.sandbox.authentication import ApiKeys
+from airflow_provider_akkio.sandbox.chat import ChatExplore
 from airflow_provider_akkio.sandbox.datasets import DatasetStore
 from airflow_provider_akkio.sandbox.trainings import TrainingQueue
 
@@ -51,7 +54,10 @@ class Sandbox:
         self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         self._trainings = TrainingQueue(workers=workers, pace=pace)
-        app = create_app(self._trainings, self.datasets, ApiKeys(key, forbidden_key), dialect)
+        self._chats = ChatExplore(pace=pace)
+        v1_status = HTTPStatus.UNAUTHORIZED if dialect is Dialect.PAGE else HTTPStatus.NOT_FOUND
+        keys = ApiKeys(key, forbidden_key, v1_status)
+        app = create_app(self._trainings, self._chats, self.datasets, keys, dialect)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -69,13 +75,18 @@ class Sandbox:
 
     @property
     def submissions(self) -> int:
-        """Number of accepted submissions."""
+        """Number of accepted submissions of trainings."""
         return self._trainings.submissions
 
     @property
     def trainings(self) -> int:
         """Number of trainings that were started."""
         return self._trainings.trainings
+
+    @property
+    def chats(self) -> int:
+        """Number of accepted submissions to Chat Explore."""
+        return self._chats.submissions
 
     def stop(self) -> None:
         """Stop the server and the trainings; a training that is running fails."""

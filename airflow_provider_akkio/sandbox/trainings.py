@@ -10,9 +10,8 @@ import time
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 
-from airflow_provider_akkio.sandbox.datasets import Dataset, NotFoundError
+from airflow_provider_akkio.sandbox.datasets import Dataset, FieldType, NotFoundError
 from airflow_provider_akkio.sandbox.learning import (
     TrainedModel,
     TrainingParameters,
@@ -20,20 +19,12 @@ from airflow_provider_akkio.sandbox.learning import (
     UntrainableError,
     train,
 )
+from airflow_provider_akkio.sandbox.tasks import Progress, TaskStatus, status_of, task_progress
 
 logger = logging.getLogger(__name__)
 
 _FIRST_ESTIMATE_SECONDS = 1.0
-_SUBMITTED_SHARE_OF_PACE = 0.2
-
-
-class TaskStatus(StrEnum):
-    """Statuses in the Training page of Akkio."""
-
-    SUBMITTED = "SUBMITTED"
-    IN_PROGRESS = "IN_PROGRESS"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
+_TrainingKey = tuple[str, int, tuple[tuple[str, FieldType], ...], TrainingParameters]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +45,7 @@ class Training:
     @property
     def status(self) -> TaskStatus:
         """Current status."""
-        # Read before `done`, so that a training that ends in between does not look like a queued one.
-        is_running = self.future.running()
-        if self.future.done():
-            return TaskStatus.FAILED if self.future.exception() else TaskStatus.SUCCEEDED
-        return TaskStatus.IN_PROGRESS if is_running else TaskStatus.SUBMITTED
+        return status_of(self.future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +58,6 @@ class Task:
 
     training: Training
     submitted_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Status of a task, with an estimate if it is in progress, and with the reason if it failed."""
-
-    status: TaskStatus
-    estimate_seconds: float | None = None
-    error: str | None = None
 
 
 class TrainingQueue:
@@ -100,7 +78,7 @@ class TrainingQueue:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="akkio-sandbox-training")
         self._tasks: dict[str, Task] = {}
         self._models: dict[str, Training] = {}
-        self._by_parameters: defaultdict[tuple[str, int, TrainingParameters], list[Training]] = defaultdict(list)
+        self._by_parameters: defaultdict[_TrainingKey, list[Training]] = defaultdict(list)
         self._longest_seconds: dict[str, float] = {}
 
     def submit(self, dataset: Dataset, parameters: TrainingParameters, *, force: bool) -> str:
@@ -112,7 +90,7 @@ class TrainingQueue:
             has not failed, and whose model was not deleted.
         """
         task_id = secrets.token_hex(10)
-        key = (dataset.id, dataset.version, parameters)
+        key = (dataset.id, dataset.version, tuple(sorted(dataset.types.items())), parameters)
         with self._lock:
             self.submissions += 1
             same = self._by_parameters[key]
@@ -128,14 +106,10 @@ class TrainingQueue:
     def progress(self, task_id: str) -> Progress:
         """Return the status of a task; raise :class:`NotFoundError` if there is no such task."""
         task = self._task(task_id)
-        status, elapsed = task.training.status, time.monotonic() - task.submitted_at
-        if status is TaskStatus.SUBMITTED or elapsed < _SUBMITTED_SHARE_OF_PACE * self._pace:
-            return Progress(status=TaskStatus.SUBMITTED)
-        if status is TaskStatus.IN_PROGRESS or elapsed < self._pace:
-            estimate = self._longest_seconds.get(task.training.dataset.id, _FIRST_ESTIMATE_SECONDS)
-            return Progress(status=TaskStatus.IN_PROGRESS, estimate_seconds=max(self._pace, estimate))
-        error = task.training.future.exception()
-        return Progress(status=status, error=str(error) if error else None)
+        estimate = self._longest_seconds.get(task.training.dataset.id, _FIRST_ESTIMATE_SECONDS)
+        return task_progress(
+            task.training.future, submitted_at=task.submitted_at, pace=self._pace, estimate_seconds=estimate
+        )
 
     def result(self, task_id: str) -> tuple[str, TrainedModel]:
         """Return the ID and the model of a task.
@@ -157,10 +131,14 @@ class TrainingQueue:
 
     def model(self, model_id: str) -> TrainedModel:
         """Return a model; raise :class:`NotFoundError` if there is no such model."""
+        return self.training(model_id).future.result()
+
+    def training(self, model_id: str) -> Training:
+        """Return the training of a model; raise :class:`NotFoundError` if there is no such model."""
         training = self._models.get(model_id)
         if training is None or training.status is not TaskStatus.SUCCEEDED:
             raise NotFoundError(f"There is no model {model_id!r}.")
-        return training.future.result()
+        return training
 
     def delete_model(self, model_id: str) -> None:
         """Delete a model; raise :class:`NotFoundError` if there is no such model."""

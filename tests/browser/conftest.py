@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, e
 
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.airflow_api import AirflowApi
-from dev.browser import find_browser
 from dev.processes import wait_until
+from dev.programs import find_browser
 from dev.stack import EXAMPLES, PROJECT, SANDBOX_KEY, Stack, running_stack
 from tests.browser.gate import Gate
 

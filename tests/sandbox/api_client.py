@@ -19,13 +19,17 @@ class ApiClient:
     url: str
     key: str = "sandbox-key"
 
+    def post_v2(self, path: str, **payload: Any) -> requests.Response:
+        return requests.post(f"{self.url}/api/v1/{path}", json=payload, headers={"X-API-Key": self.key}, timeout=10)
+
+    def get_v2(self, path: str, **query: str) -> requests.Response:
+        return requests.get(f"{self.url}/api/v1/{path}", params=query, headers={"X-API-Key": self.key}, timeout=10)
+
     def post_training(self, **payload: Any) -> requests.Response:
-        url = f"{self.url}/api/v1/models/train/new"
-        return requests.post(url, json=payload, headers={"X-API-Key": self.key}, timeout=10)
+        return self.post_v2("models/train/new", **payload)
 
     def get_training(self, task_id: str, part: str) -> requests.Response:
-        url = f"{self.url}/api/v1/models/train/{task_id}/{part}"
-        return requests.get(url, headers={"X-API-Key": self.key}, timeout=10)
+        return self.get_v2(f"models/train/{task_id}/{part}")
 
     def submit(self, **payload: Any) -> str:
         response = self.post_training(**payload)
@@ -69,12 +73,18 @@ class ApiClient:
     def delete(self, resource: str, **body: Any) -> requests.Response:
         return requests.delete(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=10)
 
-    def upload(self, rows: Sequence[dict[str, Any]], name: str = "uploaded") -> str:
+    def upload(self, rows: Sequence[dict[str, Any]], name: str = "uploaded", *, parse: bool = False) -> str:
         """Return the ID of a new dataset with these rows."""
         dataset_id = str(self.post("datasets", name=name).json()["dataset_id"])
         if rows:
             assert self.post("datasets", id=dataset_id, rows=rows).json() == {"status": "success"}
+        if parse:
+            assert self.post("datasets", id=dataset_id, parse_fields=True).json() == {"status": "success"}
         return dataset_id
+
+    def field_types(self, dataset_id: str) -> dict[str, str]:
+        """Return the type of each field of a dataset."""
+        return {field["name"]: field["type"] for field in self.get("datasets", id=dataset_id).json()["fields"]}
 
     def predict(self, model_id: str, rows: Sequence[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
         response = self.post("models", id=model_id, data=rows, **options)

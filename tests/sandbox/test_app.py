@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,17 +150,97 @@ def test_v1_call_with_wrong_key_is_rejected(sandbox: Sandbox, key: Any, status: 
         assert "API key" in response.json()["status"]
 
 
-def test_v1_call_without_key_in_body_is_rejected(sandbox: Sandbox) -> None:
-    url = f"{sandbox.url}/v1/datasets?api_key=sandbox-key"
-    assert requests.post(url, json={"name": "x"}, timeout=10).status_code == 401
+def test_v1_call_with_wrong_key_returns_documented_404_in_openapi_dialect(openapi_client: ApiClient) -> None:
+    response = ApiClient(openapi_client.url, "wrong-key").delete("datasets", id="wine")
+    assert (response.status_code, response.json()) == (404, {"status": "missing or invalid API key"})
+    assert openapi_client.get("datasets", id="wine").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["v1/datasets", "v1/models", "api"])
+def test_v1_call_whose_body_is_no_object_is_rejected(sandbox: Sandbox, path: str) -> None:
+    url = f"{sandbox.url}/{path}"
     assert requests.post(url, json=["api_key", "sandbox-key"], timeout=10).status_code == 401
-    assert requests.delete(url, timeout=10).status_code == 401
+    assert requests.post(f"{url}?api_key=sandbox-key", json=["name", "x"], timeout=10).status_code == 422
+
+
+def test_v1_calls_accept_everything_in_the_query(sandbox: Sandbox) -> None:
+    def call(method: str, resource: str, **query: Any) -> dict[str, Any]:
+        url = f"{sandbox.url}/v1/{resource}"
+        response = requests.request(method, url, params={"api_key": "sandbox-key", **query}, timeout=60)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    dataset_id = call("POST", "datasets", name="by query")["dataset_id"]
+    rows = [{**row, "number": str(row["number"])} for row in ROWS]
+    call("POST", "datasets", id=dataset_id, rows=json.dumps(rows))
+    call("POST", "datasets", id=dataset_id, parse_fields=True)
+    call("POST", "datasets", id=dataset_id, fields=json.dumps([{"name": "number", "type": "float", "valid": True}]))
+    dataset = call("GET", "datasets", id=dataset_id)
+    assert (dataset["rows"], [field["type"] for field in dataset["fields"]]) == (len(ROWS), ["float", "category"])
+    model = call("POST", "models", dataset_id=dataset_id, predict_fields='["answer"]', params='{"duration": 1}')
+    predicted = call("POST", "models", id=model["model_id"], data='[{"number": 1}]', explain="true")["predictions"]
+    assert set(predicted[0]) >= {"answer", "explanation"}
+    assert call("DELETE", "models", id=model["model_id"]) == call("DELETE", "datasets", id=dataset_id)
+    assert dataset_id not in call("GET", "datasets")["datasets"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/x-www-form-urlencoded"}])
+def test_v1_calls_accept_json_text_and_forms_in_the_body(sandbox: Sandbox, headers: dict[str, str]) -> None:
+    """``curl --data`` sends this content type, whatever the data."""
+    dataset_id = ApiClient(sandbox.url).upload([])
+    url = f"{sandbox.url}/v1/datasets"
+    body = json.dumps({"api_key": "sandbox-key", "id": dataset_id, "rows": json.dumps(ROWS)})
+    assert requests.post(url, data=body, headers=headers, timeout=10).status_code == 200
+    form = {"api_key": "sandbox-key", "id": dataset_id, "rows": json.dumps(ROWS)}
+    assert requests.post(url, data=form, timeout=10).status_code == 200
+    assert len(sandbox.datasets[dataset_id].rows) == 2 * len(ROWS)
+
+
+def test_parameter_in_body_takes_precedence_over_query(sandbox: Sandbox, client: ApiClient) -> None:
+    url = f"{sandbox.url}/v1/datasets?api_key=wrong&name=query"
+    assert (
+        requests.post(url, json={"api_key": "sandbox-key", "name": "body"}, timeout=10).json()["dataset_name"] == "body"
+    )
+
+
+def test_v1_training_returns_model_and_error(client: ApiClient) -> None:
+    payload = {"dataset_id": "signal", "predict_fields": ["Bought"], "ignore_fields": ["Coin"]}
+    by_params = client.post("models", **payload, params={"duration": 60}).json()
+    assert by_params == client.train(**payload, duration=60)
+    direct = client.post("models", **payload, duration=1, extra_attention=False).json()
+    assert direct["model_id"] != by_params["model_id"]
+    assert direct["model_id"] in client.get("models").text
+    response = client.post("models", **{**payload, "predict_fields": ["Sold"]})
+    assert (response.status_code, response.json()["status"]) == (200, "error")
+    assert "no field 'Sold'" in response.json()["message"]
+    assert client.post("models", **{**payload, "dataset_id": "nowhere"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"predict_fields": []}, {"duration": 11}, {"params": "x"}, {"params": {"duration": 5}}]
+)
+def test_invalid_v1_training_returns_422(client: ApiClient, wrong: dict[str, Any]) -> None:
+    payload = {"dataset_id": "signal", "predict_fields": ["Bought"], **wrong}
+    assert client.post("models", **payload).status_code == 422
+
+
+def test_sandbox_responds_while_v1_training_blocks(folder: Path) -> None:
+    with Sandbox(data=folder) as sandbox, ThreadPoolExecutor() as threads:
+        client = ApiClient(sandbox.url)
+        training = threads.submit(client.post, "models", dataset_id="slow", predict_fields=["Coin"])
+        response_count = 0
+        while not training.done():
+            assert client.get("datasets").status_code == 200
+            response_count += 1
+        assert training.result().json()["status"] == "success"
+    assert response_count > 50
 
 
 def test_unknown_v1_path_and_method_return_status_text(client: ApiClient) -> None:
     responses = [client.get("nothing"), requests.put(f"{client.url}/v1/models", timeout=10)]
     assert [response.status_code for response in responses] == [404, 405]
     assert [set(response.json()) for response in responses] == [{"status"}, {"status"}]
+    assert "POST" in responses[1].headers["Allow"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +250,7 @@ def test_unknown_v1_path_and_method_return_status_text(client: ApiClient) -> Non
         ({"rows": [{"number": 1}, {"number": 2, "unknown": 1}]}, "no field 'unknown'"),
         ({"rows": [{"number": {}}]}, "rows.0.number"),
         ({"fields": [{"name": "unknown", "type": "number"}]}, "no field 'unknown'"),
-        ({"fields": [{"name": "number", "type": "date"}]}, "fields.0.type"),
+        ({"fields": [{"name": "number", "type": "text"}]}, "fields.0.type"),
         ({"rows": "number"}, "rows"),
         ({"parse_fields": "yes"}, "parse_fields"),
         ({}, "is required"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,9 @@ from airflow_provider_akkio.sandbox.datasets import (
     LEADS_ID,
     Cell,
     Dataset,
+    FieldType,
     InvalidFolderError,
+    cast_cell,
     cell_text,
     generate_leads,
     read_folder,
@@ -97,10 +98,9 @@ def test_csv_with_id_of_built_in_dataset_is_rejected(tmp_path: Path) -> None:
         (" a ", "a"),
         ("01", "01"),
         (7, "7"),
-        (7.0, "7"),
+        (7.0, "7.0"),
         (0.1 + 0.2, "0.30000000000000004"),
         (1e300, "1e+300"),
-        (math.nan, "nan"),
         (True, "True"),
     ],
 )
@@ -124,20 +124,69 @@ def test_first_rows_define_fields(client: ApiClient) -> None:
     assert {"id": dataset_id, "name": "uploaded"} in client.get("datasets").json()["datasets"]
 
 
-@pytest.mark.parametrize("convert", [str, lambda value: value])
-def test_types_follow_from_text_or_json_values_until_set(client: ApiClient, convert: type) -> None:
-    dataset_id = client.upload(
-        [{"many": convert(number), "few": convert(number % 3), "words": f"w{number}"} for number in range(60)]
-    )
-
-    def types() -> list[str]:
-        return [field["type"] for field in client.get("datasets", id=dataset_id).json()["fields"]]
-
-    assert types() == ["number", "category", "string"]
-    client.post("datasets", id=dataset_id, fields=[{"name": "few", "type": "number", "valid": True}])
-    assert types() == ["number", "number", "string"]
+def test_text_has_no_other_type_until_parsed(client: ApiClient) -> None:
+    rows = [
+        {
+            "whole": str(number),
+            "share": f"{number}.50",
+            "few": str(number % 3),
+            "word": f"w{number % 3}",
+            "words": f"w{number}",
+            "day": f"2026-01-{number % 28 + 1:02}",
+            "flag": number % 2 == 0,
+            "empty": None,
+        }
+        for number in range(60)
+    ]
+    dataset_id = client.upload(rows)
+    assert set(client.field_types(dataset_id).values()) == {"string", "category"}
+    assert client.field_types(dataset_id)["empty"] == "category"
+    assert "parse the fields" in client.fail(dataset_id=dataset_id, predict_fields=["whole"])
     client.post("datasets", id=dataset_id, parse_fields=True)
-    assert types() == ["number", "category", "string"]
+    parsed = {
+        "whole": "integer",
+        "share": "float",
+        "few": "category",
+        "word": "category",
+        "words": "string",
+        "day": "date",
+        "flag": "category",
+        "empty": "category",
+    }
+    assert client.field_types(dataset_id) == parsed
+    client.post("datasets", id=dataset_id, fields=[{"name": "few", "type": "number", "valid": True}])
+    client.post("datasets", id=dataset_id, fields=[{"name": "whole", "type": "id"}])
+    assert client.field_types(dataset_id) == {**parsed, "few": "float", "whole": "id"}
+    client.post("datasets", id=dataset_id, rows=[{"share": "many"}])
+    assert client.field_types(dataset_id) == {**parsed, "few": "float", "whole": "id"}
+    client.post("datasets", id=dataset_id, parse_fields=True)
+    assert client.field_types(dataset_id) == {**parsed, "share": "string"}
+
+
+def test_json_numbers_are_numbers_without_parsing(client: ApiClient) -> None:
+    dataset_id = client.upload([{"many": number, "mixed": number or "0"} for number in range(60)])
+    assert client.field_types(dataset_id) == {"many": "integer", "mixed": "string"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "field_type", "value"),
+    [
+        ("007", "integer", 7),
+        ("12345678901234567891", "integer", 12345678901234567891),
+        ("7.0", "integer", 7),
+        ("7.5", "integer", 7.5),
+        ("1.10", "float", 1.1),
+        ("many", "float", None),
+        ("1e999", "float", None),
+        ("1.10", "category", "1.10"),
+        ("007", "string", "007"),
+        ("", "string", None),
+        ("2026-01-02", "date", "2026-01-02"),
+        ("2026-13-02", "date", None),
+    ],
+)
+def test_cell_is_cast_to_type(cell: str, field_type: str, value: Cell) -> None:
+    assert cast_cell(cell, FieldType(field_type)) == value
 
 
 def test_datasets_may_share_name(client: ApiClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,9 +22,9 @@ ROWS = [{"number": number, "answer": ("yes", "no")[number % 2], "even": number %
 
 
 def train_table(fields: Sequence[str], rows: Sequence[Sequence[str]], **options: Any) -> TrainedModel:
-    """Train on a table whose last field is predicted."""
-    types = options.pop("types", {})
-    dataset = Dataset(id="any", name="Any", fields=tuple(fields), rows=tuple(map(tuple, rows)), types=types)
+    """Train on a parsed table whose last field is predicted."""
+    dataset = Dataset(id="any", name="Any", fields=tuple(fields), rows=tuple(map(tuple, rows))).parsed()
+    dataset = replace(dataset, types={**dataset.types, **options.pop("types", {})})
     return train(dataset, TrainingParameters(predict_fields=tuple(fields[-1:]), **options), threading.Event())
 
 
@@ -114,14 +115,19 @@ def test_dataset_without_rows_fails(client: ApiClient) -> None:
     assert "has no rows" in client.fail(dataset_id=client.upload([]), predict_fields=["x"])
 
 
-def test_few_distinct_numbers_are_classes_in_numeric_order() -> None:
-    model = train_table(("x", "grade"), [(str(row), ("10", "9", "9.0", "2.5")[row % 4]) for row in range(80)])
-    assert [one["class_name"] for one in model.stats[0]] == ["2.5", "9", "10"]
+def test_few_distinct_numbers_are_classes_in_numeric_order_as_spelled() -> None:
+    model = train_table(("x", "grade"), [(str(row), ("10", "1.10", "1.1", "2.5")[row % 4]) for row in range(80)])
+    assert [one["class_name"] for one in model.stats[0]] == ["1.1", "1.10", "2.5", "10"]
 
 
 @pytest.mark.parametrize(
     ("field_type", "kind"),
-    [(FieldType.NUMBER, "number"), (FieldType.CATEGORY, "category"), (FieldType.STRING, "category")],
+    [
+        (FieldType.INTEGER, "number"),
+        (FieldType.FLOAT, "number"),
+        (FieldType.CATEGORY, "category"),
+        (FieldType.STRING, "category"),
+    ],
 )
 def test_field_type_overrides_inference(field_type: FieldType, kind: str) -> None:
     rows = [(f"0{row % 3}", f"0{row % 3}") for row in range(80)]
@@ -131,6 +137,56 @@ def test_field_type_overrides_inference(field_type: FieldType, kind: str) -> Non
     assert prediction["same"] == (2 if kind == "number" else "02")
     (unseen,) = model.predict([{"code": "2"}], explain=False)
     assert (unseen["same"] == prediction["same"]) is (kind == "number")
+
+
+MONTHS = [(f"{number % 12 + 1}.5", str(number % 12 + 1)) for number in range(240)]
+
+
+def test_month_numbers_are_classes_only_if_they_are_a_category() -> None:
+    (number,) = train_table(("x", "month"), MONTHS).stats[0]
+    assert number["field_type"] == "number"
+    classes = train_table(("x", "month"), MONTHS, types={"month": FieldType.CATEGORY}).stats[0]
+    assert [one["class_name"] for one in classes] == [str(month) for month in range(1, 13)]
+    assert {one["f1"] for one in classes} == {1.0}
+
+
+@pytest.mark.parametrize("field_type", [FieldType.ID, FieldType.UNKNOWN])
+def test_disabled_field_is_no_feature_and_no_target(field_type: FieldType) -> None:
+    rows = [(*row, row[1]) for row in MONTHS]
+    model = train_table(("x", "copy", "month"), rows, types={"copy": field_type, "month": FieldType.CATEGORY})
+    assert list(model.features) == ["x"]
+    assert list(model.field_importance) == ["x", "month"]
+    with pytest.raises(UntrainableError, match=f"'month' has the type {field_type}, which cannot be predicted"):
+        train_table(("x", "month"), MONTHS, types={"month": field_type})
+    with pytest.raises(UntrainableError, match="no field left"):
+        train_table(("x", "month"), MONTHS, types={"x": field_type})
+
+
+def test_dates_are_features_in_their_order_and_no_target() -> None:
+    rows = [(f"20{year}-01-02T10:00:00+02:00", "old" if year < 20 else "new") for year in range(10, 50)]
+    model = train_table(("day", "age"), rows)
+    assert model.features == {"day": FieldType.DATE}
+    first, later, invalid = model.predict(
+        [{"day": "2011-05-06"}, {"day": "2040-05-06"}, {"day": "soon"}], explain=False
+    )
+    assert (first["age"], later["age"]) == ("old", "new")
+    assert invalid == model.predict([{}], explain=False)[0]
+    with pytest.raises(UntrainableError, match="type date, which cannot be predicted"):
+        train_table(("age", "day"), [row[::-1] for row in rows])
+
+
+def test_long_numbers_are_distinct_features() -> None:
+    rows = [(str(1_234_567_000 + number), "low" if number < 100 else "high") for number in range(200)]
+    model = train_table(("phone", "part"), rows)
+    predictions = model.predict([{"phone": phone} for phone, _ in rows], explain=False)
+    assert sum(one["part"] == part for one, (_, part) in zip(predictions, rows, strict=True)) >= 199
+
+
+def test_number_far_beyond_those_in_training_is_predicted() -> None:
+    rows = [(f"{number}e-30", "low" if number < 100 else "high") for number in range(200)]
+    model = train_table(("tiny", "part"), rows)
+    predictions = model.predict([{"tiny": "-3e38"}, {"tiny": "3e38"}], explain=False)
+    assert [one["part"] for one in predictions] == ["low", "high"]
 
 
 def test_large_dataset_is_sampled(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +271,7 @@ def test_text_and_json_values_train_and_predict_the_same(client: ApiClient) -> N
         for row in range(100)
     ]
     texts = [{name: str(value) for name, value in row.items()} for row in rows]
-    models = [client.train(dataset_id=client.upload(table)) for table in (rows, texts)]
+    models = [client.train(dataset_id=client.upload(table, parse=True)) for table in (rows, texts)]
     assert {**models[0], "model_id": ""} == {**models[1], "model_id": ""}
     predictions = [client.predict(model["model_id"], table) for model in models for table in (rows, texts)]
     assert predictions == [predictions[0]] * 4
