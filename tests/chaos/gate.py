@@ -57,7 +57,7 @@ class Gate(ScriptedAkkio):
         self._endpoints: tuple[str, ...] = ()
         self._spared = 0
         self._began_at: float | None = None
-        for endpoint in ("new", "status", "result", "datasets", "models"):
+        for endpoint in ("new", "status", "result", "datasets", "models", "api"):
             self.script(endpoint, self._respond)
 
     def break_down(self, fault: Fault, *endpoints: str, after: int = 0) -> None:

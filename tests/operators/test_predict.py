@@ -100,6 +100,19 @@ def test_predict_writes_the_format_of_the_output_extension(predict: Predict, sou
     assert [row["answer"] for row in rows] == [row["answer (predicted)"] for row in rows]
 
 
+@pytest.mark.parametrize("transforms_only", [False, True])
+def test_predict_by_a_deployment(
+    predict: Predict, gate: Gate, model_id: str, output: Path, transforms_only: bool
+) -> None:
+    deployment = f"{model_id}/1"
+    assert predict(model_id=None, deployment=deployment, transforms_only=transforms_only).state == "success"
+    header, *rows = cells(output)
+    assert header[:2] == ["price", "even"]
+    assert ("answer" in header) is not transforms_only
+    assert len(rows) == ROWS
+    assert {request.body["project_key"] for request in gate.asked("api")} == {deployment}
+
+
 def test_predict_writes_explanations(predict: Predict, source: Path) -> None:
     output = source.with_name("out.jsonl")
     predict(output_path=str(output), explain=True)
@@ -251,7 +264,31 @@ def test_predict_rejects_invalid_literals_when_the_dag_is_parsed(
         pass
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"deployment": "m/1"}, "either model_id or deployment"),
+        ({"model_id": None}, "either model_id or deployment"),
+        ({"model_id": None, "deployment": "m"}, "deployment must be an ID and a version"),
+        ({"model_id": None, "deployment": "m/1", "explain": True}, "explain requires model_id"),
+        ({"transforms_only": True}, "transforms_only requires deployment"),
+    ],
+)
+def test_predict_requires_either_a_model_or_a_deployment(
+    run_dag: DagRunner, parameters: dict[str, Any], message: str
+) -> None:
+    paths = {"source_path": "a.csv", "output_path": "b.csv"}
+    code = call("AkkioPredictOperator", **({"task_id": "predict", "model_id": "m", **paths} | parameters))
+    with pytest.raises(AkkioParameterError, match=message), run_dag.parsed(code):
+        pass
+
+
+def test_hook_predicts_by_a_deployment(gate: Gate, model_id: str) -> None:
+    [prediction] = AkkioHook().predict_deployed(f"{model_id}/1", [{"even": True}])
+    assert prediction["answer"] == "yes"
+
+
 def test_hook_predicts_and_lists_models(gate: Gate, model_id: str) -> None:
-    [prediction] = AkkioHook().predict(model_id, [{"even": "True"}])
+    [prediction] = AkkioHook().predict(model_id, [{"even": True}])
     assert prediction["answer"] == "yes"
     assert model_id in [model.id for model in AkkioHook().list_models()]
