@@ -232,14 +232,15 @@ class TestDatasets:
     def test_set_field_types_changes_only_the_given_fields(self, at_sandbox: AkkioHook) -> None:
         dataset_id = at_sandbox.create_dataset("typed")
         at_sandbox.append_rows(dataset_id, NUMBERS)
+        at_sandbox.parse_fields(dataset_id)
         at_sandbox.set_field_types(dataset_id, {"number": "category"})
         assert at_sandbox.get_dataset(dataset_id).fields == (
             DatasetField("number", "category"),
             DatasetField("parity", "category"),
             DatasetField("name", "string"),
         )
-        with pytest.raises(AkkioUnprocessableError, match=r"fields\.0\.type"):
-            at_sandbox.set_field_types(dataset_id, {"number": "date"})
+        with pytest.raises(AkkioParameterError, match="type of field 'number'"):
+            at_sandbox.set_field_types(dataset_id, {"number": "text"})
 
     def test_append_rows_sends_every_row(self, at_sandbox: AkkioHook, sandbox: Sandbox) -> None:
         dataset_id = at_sandbox.create_dataset("as given")
