@@ -9,6 +9,7 @@ Every query has a limit on rows and on the length of a value, so that no result 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
 MAX_RUNS = 20
 """Number of runs in a trend."""
 
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
+_ELSEWHERE = object()
 _XCOM_KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 _SENSOR = "AkkioTrainSensor"
 _OPERATORS = ("AkkioTrainOperator", _SENSOR)
@@ -44,7 +47,9 @@ class TrainingTask:
 
     :param dag_run_id: primary key of the DAG run; a later run has a larger one.
     :param is_resuming: whether a trigger has fired and the task waits for a worker to resume it.
-    :param model_id: ID of the model, if the task pushed one.
+    :param model_id: ID of the model, if the task pushed one and the database has it.
+    :param is_model_elsewhere: whether an XCom backend stores the model ID in object storage, which this plugin must not
+        read: it has neither the credentials nor the time.
     """
 
     dag_id: str
@@ -56,6 +61,12 @@ class TrainingTask:
     started_at: datetime | None
     is_resuming: bool
     model_id: str | None
+    is_model_elsewhere: bool = False
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the task pushed a model."""
+        return self.model_id is not None or self.is_model_elsewhere
 
     @property
     def has_started(self) -> bool:
@@ -111,11 +122,12 @@ def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index
     return TaskDetails(
         **values,
         model_id=_text_or_none(xcoms.get("model_id")),
+        is_model_elsewhere=xcoms.get("model_id") is _ELSEWHERE,
         operator=operator,
         try_number=try_number,
         ended_at=ended_at,
         rendered=fields if isinstance(fields, Mapping) else {},
-        xcoms=xcoms,
+        xcoms={key: value for key, value in xcoms.items() if value is not _ELSEWHERE},
         past_stats=past_stats,
     )
 
@@ -146,8 +158,12 @@ def list_trainings(session: Session, dag_ids: set[str], offset: int, limit: int)
         .limit(limit)
     )
     return [
-        TrainingTask(**dict(zip(_COLUMN_NAMES, columns, strict=True)), model_id=_text_or_none(_parse_json(model_id)))
-        for *columns, model_id in session.execute(statement)
+        TrainingTask(
+            **dict(zip(_COLUMN_NAMES, columns, strict=True)),
+            model_id=_text_or_none(model_id),
+            is_model_elsewhere=model_id is _ELSEWHERE,
+        )
+        for *columns, model_id in ((*columns, _parse_xcom(text)) for *columns, text in session.execute(statement))
     ]
 
 
@@ -215,7 +231,7 @@ def _get_xcoms(
         .where(*of_task, or_(and_(is_current, XComModel.key.in_(_XCOM_KEYS)), is_past_stats))
         .order_by(XComModel.dag_run_id)
     )
-    rows = [(current, key, _parse_json(value)) for current, key, value in session.execute(statement)]
+    rows = [(current, key, _parse_xcom(value)) for current, key, value in session.execute(statement)]
     return (
         {key: value for current, key, value in rows if current},
         [value for current, _, value in rows if not current],
@@ -252,6 +268,12 @@ def _parse_json(text: str | None) -> Any:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _parse_xcom(text: str | None) -> Any:
+    """Return the value of an XCom, or :data:`_ELSEWHERE` if the database has only the URL of the value."""
+    value = _parse_json(text)
+    return _ELSEWHERE if isinstance(value, str) and _URL.fullmatch(value) else value
 
 
 def _text_or_none(value: Any) -> str | None:

@@ -56,7 +56,7 @@ class Phase(StrEnum):
         if task.state == "skipped":
             return cls.SKIPPED
         # While the task is deferred, the XComs may still be those of a run before it was cleared.
-        if task.model_id is not None and task.state != "deferred":
+        if task.has_model and task.state != "deferred":
             return cls.DONE
         return cls.NO_MODEL if task.state == "success" else cls.TRAINING
 
@@ -233,9 +233,10 @@ def _sentence(task: TaskDetails, phase: Phase, status: TrainingStatusUpdate | No
         case Phase.TRAINING:
             return _training_sentence(task, status)
         case Phase.DONE:
-            return "Akkio trained the model."
+            elsewhere = " An XCom backend stores it outside the database, so this page cannot show it."
+            return f"Akkio trained the model.{elsewhere if task.is_model_elsewhere else ''}"
         case Phase.FAILED:
-            return f"The task failed {'without a' if task.model_id is None else 'after Akkio trained the'} model."
+            return f"The task failed {'after Akkio trained the' if task.has_model else 'without a'} model."
         case Phase.SKIPPED | Phase.NOT_RUN:
             return f"The task {'was skipped' if phase is Phase.SKIPPED else f'did not run; its state is {task.state}'}."
         case Phase.NO_MODEL:

@@ -116,9 +116,9 @@ def test_failed_task_without_error_refers_to_log(deferred: StoredTask) -> None:
     assert "See the task's log." in text
 
 
-def test_sensor_with_soft_fail_shows_why_it_was_skipped(run_task: RunTask, trained: ScriptedAkkio) -> None:
+def test_sensor_that_never_fails_shows_why_it_was_skipped(run_task: RunTask, trained: ScriptedAkkio) -> None:
     trained.script("status", status("FAILED", error="too few rows"))
-    sensor = run_task(SENSOR.replace("poll_interval", "soft_fail=True, poll_interval"), "wait")
+    sensor = run_task(SENSOR.replace("poll_interval", "never_fail=True, poll_interval"), "wait")
     page = sensor.page()
     text = text_of(page)
     assert text.startswith("Akkio training Skipped The task was skipped. Reason Training T1 ended with status FAILED")
@@ -194,6 +194,21 @@ def test_task_that_failed_after_training_shows_error_and_model(training: StoredT
     text = training.text()
     assert "The task failed after Akkio trained the model. Error the outlet event was rejected" in text
     assert "Model ID M1" in text
+
+
+def test_model_in_an_xcom_backend_is_not_shown_as_a_url(training: StoredTask) -> None:
+    for key in ("model_id", "stats", "field_importance", "data_story"):
+        training.set_xcom(key, f"file:///xcom/{key}.json")
+    page = training.page()
+    text = text_of(page)
+    assert text.startswith(
+        "Akkio training Done Akkio trained the model. An XCom backend stores it outside the database"
+    )
+    assert "file:" not in page
+    assert 'id="model-id"' not in page
+    assert "Dataset D1" in text
+    training.update(state="failed")
+    assert "The task failed after Akkio trained the model." in training.text()
 
 
 def test_task_that_does_not_wait_shows_that_it_pushed_no_model(run_task: RunTask) -> None:
