@@ -124,7 +124,7 @@ class Step(Generic[Outcome]):
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The JSON object of the last response; empty if there is none."""
+        """The JSON object of the last response; empty if it is missing or invalid."""
         try:
             body = json.loads(self.response.body) if self.response else None
         except (ValueError, RecursionError):
@@ -253,7 +253,7 @@ class TargetTest:
     report: Report
 
     def run(self) -> None:
-        """Run the job. Whatever happens, delete its dataset and its model."""
+        """Run the job. At the end, also after an error or Ctrl-C, delete its dataset and model."""
         datasets, name = self.client.api.datasets, f"{DATASET_PREFIX}{secrets.token_hex(6)}"
         with ExitStack() as cleanup:
             # If the response with the ID is lost, only the name identifies the dataset.

@@ -151,5 +151,6 @@ def test_live_test_with_rejected_key_creates_nothing() -> None:
         assert set(sandbox.datasets) == before
     assert status == 1
     assert "access: v2: FAILED, HTTP 401, AkkioUnauthorizedError" in output
+    assert "create dataset" not in output
     assert holds(output, "category", Assumption.NO_ROWS) == "not checked"
     assert KEY not in output
