@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up programs test screenshots chaos matrix stack bench check release lock clean
+.PHONY: help install demo up programs test screenshots chaos matrix stack live bench check release lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ matrix: $(INSTALLED) ## Run the tests with all supported versions of Airflow and
 
 stack: $(INSTALLED) ## Run 200 trainings on the services of docker-compose.yaml while some of them are killed
 	@$(BIN)/python -m dev.load_test
+
+live: $(INSTALLED) ## Check assumptions about Akkio with a real account (AKKIO_API_KEY); asks first, since Akkio bills two trainings
+	@$(BIN)/python -m dev.live
 
 bench: $(INSTALLED) ## Measure CPU, memory, requests and delays, and update benchmarks/results.json
 	@$(BIN)/python -m benchmarks
