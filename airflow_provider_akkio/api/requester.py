@@ -30,6 +30,9 @@ MAX_RETRY_SECONDS = 300.0
 MAX_SUBMIT_RETRY_SECONDS = 3600.0
 """Seconds for which a submission is retried while Akkio limits the rate."""
 
+MAX_SUBMISSIONS = 6
+"""Attempts after which a submission fails."""
+
 MAX_INVALID_RESPONSES = 10
 """Consecutive invalid responses after which a read fails."""
 
@@ -119,6 +122,20 @@ class Requester:
         """
         deadline = self.clock() + MAX_RETRY_SECONDS if deadline is None else deadline
         return self.retry(attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError))
+
+    def submit(
+        self,
+        request: Request,
+        purpose: str,
+        parse: Callable[[Mapping[str, Any]], Value],
+        may_retry: Callable[[AkkioUnavailableError], bool] = lambda _: True,
+    ) -> Flow[Value]:
+        """Send a submission; retry up to five times, and for up to an hour while Akkio limits the rate.
+
+        The parameters are those of :meth:`send` and :meth:`retry`.
+        """
+        policy = RetryPolicy(self.clock() + MAX_SUBMIT_RETRY_SECONDS, MAX_SUBMISSIONS)
+        return self.retry(lambda: self.send(request, purpose, parse), policy, may_retry)
 
     def retry(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailedError
-from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, TrainingEvent, WaitOutcome
+from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, TaskEvent, WaitOutcome
 from tests.conftest import Logged
 from tests.scripted import Reply, ScriptedAkkio, status
 from tests.triggers.conftest import events_of
@@ -22,15 +22,15 @@ def trigger(**arguments: Any) -> AkkioTrainTrigger:
     return AkkioTrainTrigger(**{**defaults, "poll_interval": 0.05, **arguments})
 
 
-def event_of(outcome: WaitOutcome, **fields: Any) -> TrainingEvent:
-    return TrainingEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
+def event_of(outcome: WaitOutcome, **fields: Any) -> TaskEvent:
+    return TaskEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
 
 
 def test_trigger_fires_one_event_with_the_location_of_the_result(connected: ScriptedAkkio) -> None:
     connected.script("status", status("PENDING"), status("SUCCEEDED", location="/x/result"))
     waiting = trigger(submitted_at=5.0, deadline=time.time() + 60, duration=10, try_number=2)
     assert events_of(waiting) == [
-        TrainingEvent(
+        TaskEvent(
             akkio_task_id="T1",
             outcome=WaitOutcome.SUCCEEDED,
             submitted_at=5.0,
@@ -122,12 +122,12 @@ def test_killed_trigger_logs_that_the_training_continues(logged: Logged) -> None
 )
 def test_unknown_event_raises(payload: Any) -> None:
     with pytest.raises(AkkioError, match="Unknown trigger event"):
-        TrainingEvent.from_payload(payload)
+        TaskEvent.from_payload(payload)
 
 
 def test_event_with_unknown_keys_is_accepted() -> None:
     event = event_of(WaitOutcome.SUCCEEDED, location="/x")
-    assert TrainingEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
+    assert TaskEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
 
 
 @pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])
