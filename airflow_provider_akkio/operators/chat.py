@@ -60,7 +60,8 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
     :param messages: a whole conversation that ends with the question, as a list of
         ``{"role": "user" or "assistant", "content": text}``. Set either ``prompt`` or ``messages``.
     :param chat_context: what Chat Explore has to know about the data; default nothing.
-    :param chat_instructions: how Chat Explore has to respond, such as ``"Respond in Spanish."``; default Akkio's choice.
+    :param chat_instructions: how Chat Explore has to respond, such as ``"Respond in Spanish."``; default Akkio's
+        choice.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :param deferrable: whether to wait in the triggerer (default) instead of the worker.
     :param poll_interval: seconds between two polls; default the polling schedule of
@@ -131,7 +132,13 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
             chat, state = self.submit_or_reattach(context, hook, request, hook.submit_chat, durable=self.durable)
             return self.wait_or_finish(context, hook, chat, state, self.timeout)
 
-    def fetch_result(self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float) -> Chat:
+    def fetch_result(
+        self,
+        hook: AkkioHook,
+        task: SubmittedTask,  # noqa: ARG002 - only the location has the ID of the chat
+        location: str | None,
+        last_attempt_at: float,
+    ) -> Chat:
         """Fetch the messages of the chat."""
         return hook.get_chat(location or "", last_attempt_at)
 
