@@ -299,7 +299,7 @@ class AkkioApi:
             if task.kind is TaskKind.CHAT:
                 raise AkkioNotFoundError(
                     f"Akkio does not know {task} (HTTP 404). It belongs to another account, or it ended more than 24 "
-                    "hours ago. Check the connection, or clear the Airflow task to ask again."
+                    "hours ago. Check the connection, or clear the Airflow task to submit a new chat."
                 ) from error
         try:
             yield from self.result(akkio_task_id, deadline=deadline)

@@ -42,7 +42,7 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
     """Ask Chat Explore a question about a dataset or project, and wait for the answer without occupying a worker.
 
     A task retry reattaches to the chat that a previous attempt submitted with the same parameters. This needs Airflow
-    3.3 or newer; with an older Airflow each attempt asks again.
+    3.3 or newer; with an older Airflow each attempt submits a new chat.
 
     XComs: ``akkio_task_id`` as soon as Akkio has accepted the chat; ``akkio_status`` during the wait; at the end
     ``chat_id`` and ``messages`` as Akkio sent them, or ``akkio_error``. The return value is the text of the last
@@ -56,8 +56,8 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
 
     :param project_id: ID of the project; Akkio adds the instructions of the project.
     :param dataset_id: ID of the dataset. Set either ``project_id`` or ``dataset_id``.
-    :param prompt: the question.
-    :param messages: a whole conversation that ends with the question, as a list of
+    :param prompt: what to ask.
+    :param messages: a whole conversation that ends with the prompt, as a list of
         ``{"role": "user" or "assistant", "content": text}``. Set either ``prompt`` or ``messages``.
     :param chat_context: what Chat Explore has to know about the data; default nothing.
     :param chat_instructions: how Chat Explore has to respond, such as ``"Respond in Spanish."``; default Akkio's
