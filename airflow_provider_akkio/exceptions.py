@@ -19,7 +19,9 @@
     ├── AkkioPredictionMismatchError   the predictions do not match the rows
     ├── AkkioModelRejectedError        the new model is not better than the champion  [no retry]
     ├── AkkioTrainingFailedError       Akkio reports that the training failed
-    └── AkkioTrainingTimeoutError      the training did not end before the deadline
+    ├── AkkioTrainingTimeoutError      the training did not end before the deadline
+    ├── AkkioChatFailedError           Akkio reports that the chat failed
+    └── AkkioChatTimeoutError          the chat did not end before the deadline
 
 ``[no retry]`` classes derive from :class:`AirflowFailException`: Airflow fails the task at once, whatever its
 ``retries``, because a task retry would fail in the same way or pay for a second training.
@@ -125,3 +127,11 @@ class AkkioTrainingFailedError(AkkioError):
 
 class AkkioTrainingTimeoutError(AkkioError):
     """The training did not end before its deadline. It may still be running at Akkio."""
+
+
+class AkkioChatFailedError(AkkioError):
+    """The chat ended with ``FAILED`` or ``UNKNOWN_TIMEOUT``. The message has Akkio's reason."""
+
+
+class AkkioChatTimeoutError(AkkioError):
+    """The chat did not end before its deadline. It may still be running at Akkio."""

@@ -65,6 +65,12 @@ def result(model_id: str = "M1", **parts: Any) -> Reply:
     return Reply(body={"status": "success", "model_id": model_id, "stats": [], "field_importance": {}, **parts})
 
 
+def chat(*messages: tuple[str, str]) -> Reply:
+    """Akkio's response with the messages of a chat: pairs of role and content."""
+    sent = [{"role": role, "content": content, "images": [], "table": None} for role, content in messages]
+    return Reply(body={"_owner": "O1", "_org": "O2", "messages": sent})
+
+
 def result_of_its_own(handler: BaseHTTPRequestHandler) -> None:
     """Send a result whose model is named after the training."""
     akkio_task_id = handler.path.split("/")[-2]

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import Duration, FieldType
+from airflow_provider_akkio.api.types import Duration, FieldType, TaskKind
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 MAX_SECONDS = 366 * 86400.0
@@ -184,6 +184,8 @@ class TrainRequest:
     :param force: train (and bill) a new model even if one with the same parameters exists; default no.
     """
 
+    kind: ClassVar[TaskKind] = TaskKind.TRAINING
+
     dataset_id: str = field(metadata={"parse": parse_id})
     predict_fields: Any = field(default=None, metadata={"parse": _parse_predict_fields})
     ignore_fields: Any = field(default=(), metadata={"parse": _parse_ignore_fields})
@@ -229,8 +231,8 @@ def is_literal(value: Any) -> bool:
     """Return whether a value is final when the DAG is parsed: neither a template nor an ``XComArg``."""
     if isinstance(value, str):
         return "{{" not in value and "{%" not in value
-    if isinstance(value, Sequence):
-        return all(is_literal(item) for item in value)
+    if isinstance(value, Sequence | Mapping):
+        return all(is_literal(item) for item in (value.values() if isinstance(value, Mapping) else value))
     return not hasattr(value, "resolve") or hasattr(value, "joinpath")  # a path has both
 
 
@@ -246,9 +248,8 @@ def validate_literals(
     """
     with naming_task(task_id):
         for name, parse in parsers.items():
-            value = values[name]
-            if is_literal(list(value.values()) if isinstance(value, Mapping) else value):
-                parse(name, value)
+            if is_literal(values[name]):
+                parse(name, values[name])
 
 
 @contextmanager

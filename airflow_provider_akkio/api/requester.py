@@ -33,6 +33,9 @@ MAX_SUBMIT_RETRY_SECONDS = 3600.0
 MAX_COMPLETE_SECONDS = 30.0
 """Seconds for which a read is retried while each response is complete JSON, but not what Akkio documents."""
 
+MAX_SUBMISSIONS = 6
+"""Attempts after which a submission fails."""
+
 MAX_INVALID_RESPONSES = 10
 """Consecutive invalid responses after which a read fails."""
 
@@ -144,6 +147,20 @@ class Requester:
         return self.retry(
             attempt, RetryPolicy(deadline, MAX_INVALID_RESPONSES, AkkioResponseError, max_complete_seconds)
         )
+
+    def submit(
+        self,
+        request: Request,
+        purpose: str,
+        parse: Callable[[Mapping[str, Any]], Value],
+        may_retry: Callable[[AkkioUnavailableError], bool] = lambda _: True,
+    ) -> Flow[Value]:
+        """Send a submission; retry up to five times, and for up to an hour while Akkio limits the rate.
+
+        The parameters are those of :meth:`send` and :meth:`retry`.
+        """
+        policy = RetryPolicy(self.clock() + MAX_SUBMIT_RETRY_SECONDS, MAX_SUBMISSIONS)
+        return self.retry(lambda: self.send(request, purpose, parse), policy, may_retry)
 
     def retry(
         self,

@@ -1,4 +1,4 @@
-"""All operations as flows; this module has those about trainings.
+"""All operations as flows; this module has those about trainings, and the polling loop of trainings and chats.
 
 The retry rules:
 
@@ -19,33 +19,31 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
+from airflow_provider_akkio.api.chats import ChatApi
 from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.api.datasets import DatasetApi
 from airflow_provider_akkio.api.http import Flow, Method, Request, Sleep
 from airflow_provider_akkio.api.models import ModelApi
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.polling import FIRST_POLL, seconds_until_next_poll
-from airflow_provider_akkio.api.requester import (
-    MAX_SUBMIT_RETRY_SECONDS,
-    NO_METRICS,
-    MetricName,
-    Metrics,
-    Requester,
-    RetryPolicy,
-)
+from airflow_provider_akkio.api.requester import NO_METRICS, MetricName, Metrics, Requester
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
     NOT_SUBMITTED_AGAIN,
     UNKNOWN_STATE,
-    SubmittedTraining,
+    SubmittedTask,
+    TaskKind,
+    TaskState,
+    TaskStatus,
     TrainingResult,
-    TrainingState,
-    TrainingStatus,
     required_id,
     still_running_message,
 )
 from airflow_provider_akkio.exceptions import (
+    AkkioChatFailedError,
+    AkkioChatTimeoutError,
+    AkkioError,
     AkkioNotFoundError,
     AkkioRequestRejectedError,
     AkkioSubmissionUnknownError,
@@ -57,14 +55,12 @@ from airflow_provider_akkio.exceptions import (
 
 log = logging.getLogger(__name__)
 
-MAX_SUBMISSIONS = 6
-
-OnStatus: TypeAlias = Callable[[TrainingState], None]
+OnStatus: TypeAlias = Callable[[TaskState], None]
 """Called with the state after each poll."""
 
 
 class AkkioApi:
-    """The operations of one account: trainings here, datasets and models in ``datasets`` and ``models``.
+    """The operations of one account: trainings here, others in ``datasets``, ``models`` and ``chats``.
 
     Every operation raises :class:`AkkioUnavailableError` if its retries fail, :class:`AkkioRequestRejectedError` if
     Akkio rejects a request, and :class:`AkkioUntrustedUrlError` for a redirect.
@@ -88,27 +84,25 @@ class AkkioApi:
         self._seconds_per_round = seconds_per_round
         self.datasets = DatasetApi(self._requester)
         self.models = ModelApi(self._requester)
+        self.chats = ChatApi(self._requester)
 
-    def submit(self, request: TrainRequest) -> Flow[SubmittedTraining]:
+    def submit(self, request: TrainRequest) -> Flow[SubmittedTask]:
         """Submit a training; retry up to five times, and for up to an hour while Akkio limits the rate.
 
         :raises AkkioSubmissionUnknownError: if ``force`` is set and Akkio may have started a training.
         """
 
-        def parse(body: Mapping[str, Any]) -> SubmittedTraining:
-            return SubmittedTraining(required_id(body, "task_id"), self._clock(), request.duration)
+        def parse(body: Mapping[str, Any]) -> SubmittedTask:
+            return SubmittedTask(required_id(body, "task_id"), self._clock(), request.duration)
 
         def would_pay_twice(error: AkkioUnavailableError) -> bool:
             return bool(request.force) and error.outcome_is_unknown and not error.is_throttled
 
         message = Request(Method.POST, self._base_url.url("models", "train", "new"), request.to_json())
         purpose = f"Submitting a training of dataset {request.dataset_id!r}"
-        policy = RetryPolicy(self._clock() + MAX_SUBMIT_RETRY_SECONDS, MAX_SUBMISSIONS)
         try:
-            training = yield from self._requester.retry(
-                partial(self._requester.send, message, purpose, parse),
-                policy,
-                may_retry=lambda error: not would_pay_twice(error),
+            training = yield from self._requester.submit(
+                message, purpose, parse, may_retry=lambda error: not would_pay_twice(error)
             )
         except AkkioUnavailableError as error:
             if would_pay_twice(error):
@@ -123,16 +117,26 @@ class AkkioApi:
         )
         return training
 
-    def status(self, akkio_task_id: str, deadline: float | None = None, due_at: float = 0.0) -> Flow[TrainingState]:
-        """Poll a training once; retry while Akkio is unavailable.
+    def status(
+        self,
+        akkio_task_id: str,
+        deadline: float | None = None,
+        due_at: float = 0.0,
+        kind: TaskKind = TaskKind.TRAINING,
+    ) -> Flow[TaskState]:
+        """Poll a training or chat once; retry while Akkio is unavailable.
 
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
         :param due_at: see :class:`~airflow_provider_akkio.api.http.Request`.
-        :raises AkkioNotFoundError: if Akkio does not know the training, or not any more.
+        :param kind: whether it is a training (default) or a chat.
+        :raises AkkioNotFoundError: if Akkio does not know it, or not any more.
         """
-        request = Request(Method.GET, self._url(akkio_task_id, "status"), due_at=due_at)
-        # Only ten invalid responses in a row end a wait, of whatever shape: the training is paid for.
-        return self._requester.read(partial(self._poll, akkio_task_id, request), deadline, math.inf)
+        is_training = kind is TaskKind.TRAINING
+        url = self._url(akkio_task_id, "status") if is_training else self.chats.status_url(akkio_task_id)
+        purpose = f"Status of {kind} {akkio_task_id}"
+        request = Request(Method.GET, url, due_at=due_at)
+        # Only ten invalid responses in a row end a wait, of whatever shape: a training is paid for.
+        return self._requester.read(partial(self._poll, purpose, request), deadline, math.inf)
 
     def result(
         self, akkio_task_id: str, location: str | None = None, deadline: float | None = None
@@ -161,12 +165,12 @@ class AkkioApi:
 
     def poll_until_done(
         self,
-        training: SubmittedTraining,
+        task: SubmittedTask,
         deadline: float,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> Flow[TrainingState]:
-        """Poll a training until it has succeeded.
+    ) -> Flow[TaskState]:
+        """Poll a training or chat until it has succeeded.
 
         :param deadline: time of the last poll, in seconds since the epoch.
         :param poll_interval: seconds between two polls; default :func:`~.polling.seconds_until_next_poll`.
@@ -174,44 +178,46 @@ class AkkioApi:
         :return: the state ``SUCCEEDED``, with the location of the result if Akkio sent one.
         :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
         :raises AkkioTrainingTimeoutError: if the training has not ended at the deadline.
-        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
+        :raises AkkioChatFailedError: if Akkio reports that the chat failed.
+        :raises AkkioChatTimeoutError: if the chat has not ended at the deadline.
+        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the task.
         """
         polled = _Polled()
-        if poll_interval is None and (delay := _seconds_until_first_poll(training, self._clock(), deadline)):
+        if poll_interval is None and (delay := _seconds_until_first_poll(task, self._clock(), deadline)):
             yield Sleep(delay)
         due_at = self._clock()
         while True:
-            state, now = yield from self._poll_or_time_out(training, polled, deadline, due_at)
-            _log_change(training, polled, state)
+            state, now = yield from self._poll_or_time_out(task, polled, deadline, due_at)
+            _log_change(task, polled, state)
             if on_status is not None:
                 on_status(state)
-            if state.known is TrainingStatus.SUCCEEDED:
-                self._record_durations(training, polled, now)
+            if state.known is TaskStatus.SUCCEEDED:
+                self._record_durations(task, polled, now)
                 return state
             if state.is_failed:
-                raise _failure(training, state)
+                raise _failure(task, state)
             if now >= deadline:
-                raise _timeout(training, deadline, state)
+                raise _timeout(task, deadline, state)
             polled = polled.followed_by(state, now)
-            due_at = min(now + (poll_interval or self._seconds_until_next_poll(training, polled, now)), deadline)
+            due_at = min(now + (poll_interval or self._seconds_until_next_poll(task, polled, now)), deadline)
             yield Sleep(max(0.0, due_at - self._clock()))
 
-    def get_resumable_state(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
-        """Return the state of a training that a previous attempt submitted, without retries.
+    def get_resumable_state(self, task: SubmittedTask) -> Flow[TaskState | None]:
+        """Return the state of a task that a previous attempt submitted, without retries.
 
-        Akkio deletes a status after a day and may then report the training as pending. It keeps the result.
+        Akkio deletes a status after a day and may then report the task as pending. It keeps the result of a training.
 
-        :return: its state, :data:`~.types.UNKNOWN_STATE` if Akkio is unavailable, or ``None`` if it cannot produce a
-            model any more.
-        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
+        :return: its state, :data:`~.types.UNKNOWN_STATE` if Akkio is unavailable, or ``None`` if it cannot bring a
+            result any more.
+        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the task.
         """
         try:
-            state = yield from self._status_or_result(training, deadline=self._clock())
+            state = yield from self._status_or_result(task, deadline=self._clock())
         except AkkioUnavailableError:
             return UNKNOWN_STATE
         if state.is_waiting:
-            state = (yield from self._succeeded_state(training)) or state
-        is_lost = state.is_waiting and self._clock() - training.submitted_at > MAX_TRAINING_SECONDS
+            state = (yield from self._succeeded_state(task)) or state
+        is_lost = state.is_waiting and self._clock() - task.submitted_at > MAX_TRAINING_SECONDS
         return None if state.is_failed or is_lost else state
 
     def test_connection(self) -> Flow[None]:
@@ -226,57 +232,56 @@ class AkkioApi:
         """
         request = Request(Method.GET, self._url("airflow-connection-test", "status"))
         with suppress(AkkioNotFoundError):
-            yield from self._requester.send(request, "Testing the connection", TrainingState.from_json)
+            yield from self._requester.send(request, "Testing the connection", TaskState.from_json)
 
     def _poll_or_time_out(
-        self, training: SubmittedTraining, polled: _Polled, deadline: float, due_at: float
-    ) -> Flow[tuple[TrainingState, float]]:
-        """Poll once, and request the result if the training is reported as waiting, but may have ended.
+        self, task: SubmittedTask, polled: _Polled, deadline: float, due_at: float
+    ) -> Flow[tuple[TaskState, float]]:
+        """Poll once, and request the result if a training is reported as waiting, but may have ended.
 
         :return: the state, and the time of the response to the poll.
-        :raises AkkioTrainingTimeoutError: if the last poll failed.
+        :raises AkkioTrainingTimeoutError: if the last poll failed; for a chat :class:`AkkioChatTimeoutError`.
         """
         failure: AkkioUnavailableError | None = None
         try:
-            state = yield from self._status_or_result(training, deadline, due_at)
+            state = yield from self._status_or_result(task, deadline, due_at)
         except AkkioUnavailableError as error:
             if self._clock() < deadline:
                 raise
             state, failure = polled.state, error
         now = self._clock()
-        if _may_have_ended(training, polled, state, is_last_poll=now >= deadline) and (
-            succeeded := (yield from self._succeeded_state(training))
+        if _may_have_ended(task, polled, state, is_last_poll=now >= deadline) and (
+            succeeded := (yield from self._succeeded_state(task))
         ):
             return succeeded, now
         if failure is not None:
-            raise _timeout(training, deadline, state, f" The last poll failed: {failure}") from failure
+            raise _timeout(task, deadline, state, f" The last poll failed: {failure}") from failure
         return state, now
 
-    def _seconds_until_next_poll(self, training: SubmittedTraining, polled: _Polled, now: float) -> float:
+    def _seconds_until_next_poll(self, task: SubmittedTask, polled: _Polled, now: float) -> float:
         state = polled.state
         started_at = None if state.is_waiting else polled.waiting_at
         return seconds_until_next_poll(
-            now - (training.submitted_at if started_at is None else started_at),
-            duration=training.duration,
+            now - (task.submitted_at if started_at is None else started_at),
+            duration=task.duration,
             estimate=state.estimate_seconds,
             is_waiting=state.is_waiting,
             seconds_per_round=self._seconds_per_round(),
         )
 
-    def _record_durations(self, training: SubmittedTraining, polled: _Polled, now: float) -> None:
-        if training.duration is not None:  # otherwise the time of the submission is unknown
-            unfinished_at = training.submitted_at if polled.unfinished_at is None else polled.unfinished_at
-            self._metrics.timing(MetricName.TRAINING_SECONDS, now - training.submitted_at)
+    def _record_durations(self, task: SubmittedTask, polled: _Polled, now: float) -> None:
+        if task.duration is not None:  # a chat, or a training whose submission is unknown, has no duration
+            unfinished_at = task.submitted_at if polled.unfinished_at is None else polled.unfinished_at
+            self._metrics.timing(MetricName.TRAINING_SECONDS, now - task.submitted_at)
             self._metrics.timing(MetricName.DETECTION_DELAY_SECONDS, now - unfinished_at)
 
     def _url(self, akkio_task_id: str, endpoint: str) -> str:
         return self._base_url.url("models", "train", akkio_task_id, endpoint)
 
-    def _poll(self, akkio_task_id: str, request: Request) -> Flow[TrainingState]:
+    def _poll(self, purpose: str, request: Request) -> Flow[TaskState]:
         self._metrics.increment(MetricName.POLLS)
-        purpose = f"Status of training {akkio_task_id}"
         try:
-            return (yield from self._requester.send(request, purpose, TrainingState.from_json))
+            return (yield from self._requester.send(request, purpose, TaskState.from_json))
         except AkkioUnavailableError:
             self._metrics.increment(MetricName.POLL_ERRORS)
             raise
@@ -285,15 +290,20 @@ class AkkioApi:
         purpose = f"Result of training {akkio_task_id}"
         return self._requester.send(Request(Method.GET, url), purpose, TrainingResult.from_json)
 
-    def _status_or_result(
-        self, training: SubmittedTraining, deadline: float, due_at: float = 0.0
-    ) -> Flow[TrainingState]:
-        """Poll; if the status is gone, look for the result: Akkio keeps statuses for 24 hours, results for longer."""
-        akkio_task_id = training.akkio_task_id
+    def _status_or_result(self, task: SubmittedTask, deadline: float, due_at: float = 0.0) -> Flow[TaskState]:
+        """Poll; if the status is gone, look for the result: Akkio keeps statuses for 24 hours, results for longer.
+
+        The result of a chat has another ID, which only its status has.
+        """
+        akkio_task_id = task.akkio_task_id
         try:
-            return (yield from self.status(akkio_task_id, deadline, due_at))
-        except AkkioNotFoundError:
-            pass
+            return (yield from self.status(akkio_task_id, deadline, due_at, task.kind))
+        except AkkioNotFoundError as error:
+            if task.kind is TaskKind.CHAT:
+                raise AkkioNotFoundError(
+                    f"Akkio does not know {task} (HTTP 404). It belongs to another account, or it ended more than 24 "
+                    "hours ago. Check the connection, or clear the Airflow task to submit a new chat."
+                ) from error
         try:
             yield from self.result(akkio_task_id, deadline=deadline)
         except AkkioNotFoundError as error:
@@ -302,15 +312,17 @@ class AkkioApi:
                 "another account, or it ended without a model more than 24 hours ago. Check the connection, or clear "
                 "the task to train again."
             ) from error
-        return TrainingState(TrainingStatus.SUCCEEDED)
+        return TaskState(TaskStatus.SUCCEEDED)
 
-    def _succeeded_state(self, training: SubmittedTraining) -> Flow[TrainingState | None]:
+    def _succeeded_state(self, task: SubmittedTask) -> Flow[TaskState | None]:
         """Return the state of a training that has a result, else ``None``; without retries."""
+        if task.kind is TaskKind.CHAT:
+            return None
         try:
-            yield from self._fetch_result(training.akkio_task_id, self._url(training.akkio_task_id, "result"))
+            yield from self._fetch_result(task.akkio_task_id, self._url(task.akkio_task_id, "result"))
         except (AkkioRequestRejectedError, AkkioUnavailableError, AkkioUntrustedUrlError):
             return None
-        return TrainingState(TrainingStatus.SUCCEEDED)
+        return TaskState(TaskStatus.SUCCEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,16 +331,16 @@ class _Polled:
 
     :param state: the last state.
     :param unfinished_at: when the last poll showed it, in seconds since the epoch; ``None`` before the first poll.
-    :param waiting_at: when a poll last showed that the training was waiting; ``None`` if none did.
+    :param waiting_at: when a poll last showed that the task was waiting; ``None`` if none did.
     :param undocumented: the undocumented statuses.
     """
 
-    state: TrainingState = UNKNOWN_STATE
+    state: TaskState = UNKNOWN_STATE
     unfinished_at: float | None = None
     waiting_at: float | None = None
     undocumented: frozenset[str] = frozenset()
 
-    def followed_by(self, state: TrainingState, now: float) -> _Polled:
+    def followed_by(self, state: TaskState, now: float) -> _Polled:
         """Return the same with another poll."""
         return replace(
             self,
@@ -339,51 +351,47 @@ class _Polled:
         )
 
 
-def _seconds_until_first_poll(training: SubmittedTraining, now: float, deadline: float) -> float:
-    """Return the delay of the first poll; 0 for a training that may have been submitted long ago."""
-    elapsed = now - training.submitted_at
-    if training.duration is None or elapsed >= FIRST_POLL:
+def _seconds_until_first_poll(task: SubmittedTask, now: float, deadline: float) -> float:
+    """Return the delay of the first poll; 0 for a task that may have been submitted long ago."""
+    elapsed = now - task.submitted_at
+    if not task.is_submission_known or elapsed >= FIRST_POLL:
         return 0.0
     return max(0.0, min(seconds_until_next_poll(elapsed), deadline - now))
 
 
-def _may_have_ended(training: SubmittedTraining, polled: _Polled, state: TrainingState, *, is_last_poll: bool) -> bool:
+def _may_have_ended(task: SubmittedTask, polled: _Polled, state: TaskState, *, is_last_poll: bool) -> bool:
     """Whether Akkio reports a training as waiting that may have ended.
 
     Akkio reports an unknown ID as pending, also that of a training whose status it has deleted. That is possible if
     the training was running before, or if it is unknown when it was submitted. The last poll leaves no other chance.
     """
-    is_unknown = training.duration is None and polled.waiting_at is None
-    return state.is_waiting and (is_unknown or is_last_poll or polled.state.known is TrainingStatus.IN_PROGRESS)
+    is_unknown = not task.is_submission_known and polled.waiting_at is None
+    return state.is_waiting and (is_unknown or is_last_poll or polled.state.known is TaskStatus.IN_PROGRESS)
 
 
-def _log_change(training: SubmittedTraining, polled: _Polled, state: TrainingState) -> None:
-    akkio_task_id = training.akkio_task_id
+def _log_change(task: SubmittedTask, polled: _Polled, state: TaskState) -> None:
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("Polled training %s: %s", akkio_task_id, printable(str(state)))
+        log.debug("Polled %s: %s", task, printable(str(state)))
     if state.known is None:
         if state.status not in polled.undocumented:
-            log.warning(
-                "Training %s: undocumented status %r; polling continues.", akkio_task_id, printable(state.status)
-            )
+            log.warning("%s: undocumented status %r; polling continues.", task.title, printable(state.status))
     elif state.status != polled.state.status:
         estimate = "" if state.estimate_seconds is None else f", estimated duration {state.estimate_seconds:.0f} s"
-        log.info("Training %s: %s%s", akkio_task_id, state.status, estimate)
+        log.info("%s: %s%s", task.title, state.status, estimate)
 
 
-def _failure(training: SubmittedTraining, state: TrainingState) -> AkkioTrainingFailedError:
+def _failure(task: SubmittedTask, state: TaskState) -> AkkioError:
+    error_class = AkkioTrainingFailedError if task.kind is TaskKind.TRAINING else AkkioChatFailedError
     reason = printable(state.error or "") or "Akkio gave no reason"
-    return AkkioTrainingFailedError(
-        f"Training {training.akkio_task_id} ended with status {state.status}: {reason.rstrip('.')}. "
-        "Check its dataset and parameters."
+    return error_class(
+        f"{task.title} ended with status {state.status}: {reason.rstrip('.')}. Check its dataset and parameters."
     )
 
 
-def _timeout(
-    training: SubmittedTraining, deadline: float, last: TrainingState, reason: str = ""
-) -> AkkioTrainingTimeoutError:
-    seconds = max(0.0, deadline - training.submitted_at)
-    return AkkioTrainingTimeoutError(
-        f"Training {training.akkio_task_id} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s (last "
-        f"status: {printable(last.status)}).{reason} {still_running_message(training.akkio_task_id)}",
+def _timeout(task: SubmittedTask, deadline: float, last: TaskState, reason: str = "") -> AkkioError:
+    error_class = AkkioTrainingTimeoutError if task.kind is TaskKind.TRAINING else AkkioChatTimeoutError
+    seconds = max(0.0, deadline - task.submitted_at)
+    return error_class(
+        f"{task.title} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s (last status: "
+        f"{printable(last.status)}).{reason} {still_running_message(task.akkio_task_id, task.kind)}",
     )

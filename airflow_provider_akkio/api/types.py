@@ -1,4 +1,4 @@
-"""Trainings as values: status, state, result; and the limits and enumerations that Akkio documents.
+"""Akkio's tasks as values: kind, status, state, result; and the limits and enumerations that Akkio documents.
 
 Source: Akkio's Training page and its OpenAPI document (``/api/v1/api.yaml``).
 """
@@ -17,7 +17,7 @@ MAX_TRAINING_SECONDS = 86400.0
 """Seconds after which a training counts as lost: Akkio treats a training that runs for over a day as failed."""
 
 STATUS_KEY = "akkio_status"
-"""XCom key of the last status of a training."""
+"""XCom key of the last status of a training or chat."""
 
 ERROR_KEY = "akkio_error"
 """XCom key of the message of the exception that failed the task."""
@@ -28,12 +28,20 @@ NOT_SUBMITTED_AGAIN = (
 )
 
 
-def still_running_message(akkio_task_id: str) -> str:
-    """Return the end of a message about a training that this task no longer waits for."""
-    return (
-        f"Training {akkio_task_id} may still be running at Akkio, which has no call to cancel it. To wait for it and "
-        f"fetch its result, use AkkioTrainSensor(akkio_task_id={akkio_task_id!r})."
-    )
+class TaskKind(StrEnum):
+    """What a task of Akkio does. The value is the word for messages."""
+
+    TRAINING = "training"
+    CHAT = "chat"
+
+
+def still_running_message(akkio_task_id: str, kind: TaskKind = TaskKind.TRAINING) -> str:
+    """Return the end of a message about a training or chat that this Airflow task no longer waits for."""
+    running = f"{kind.title()} {akkio_task_id} may still be running at Akkio, which has no call to cancel it."
+    if kind is TaskKind.TRAINING:
+        sensor = f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r})"
+        return f"{running} To wait for it and fetch its result, use {sensor}."
+    return f"{running} To wait for an answer, clear the Airflow task."
 
 
 class Duration(IntEnum):
@@ -45,7 +53,7 @@ class Duration(IntEnum):
     PRODUCTION = 1800
 
 
-class TrainingStatus(StrEnum):
+class TaskStatus(StrEnum):
     """Every status that the Training page or the OpenAPI document names."""
 
     PENDING = "PENDING"
@@ -57,13 +65,13 @@ class TrainingStatus(StrEnum):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether Akkio has not started the training yet."""
-        return self in (TrainingStatus.PENDING, TrainingStatus.SUBMITTED)
+        """Whether Akkio has not started the task yet."""
+        return self in (TaskStatus.PENDING, TaskStatus.SUBMITTED)
 
     @property
     def is_failed(self) -> bool:
-        """Whether the training ended without a model."""
-        return self in (TrainingStatus.FAILED, TrainingStatus.UNKNOWN_TIMEOUT)
+        """Whether the task ended without a result."""
+        return self in (TaskStatus.FAILED, TaskStatus.UNKNOWN_TIMEOUT)
 
 
 class FieldType(StrEnum):
@@ -88,32 +96,47 @@ class FieldType(StrEnum):
         return self in (FieldType.INTEGER, FieldType.FLOAT)
 
 
-_DOCUMENTED = dict(TrainingStatus.__members__)
+_DOCUMENTED = dict(TaskStatus.__members__)
 
 
 @dataclass(frozen=True, slots=True)
-class SubmittedTraining:
-    """A training that Akkio accepted.
+class SubmittedTask:
+    """A training or chat that Akkio accepted.
 
     :param akkio_task_id: Akkio's task ID.
     :param submitted_at: when Akkio accepted it, in seconds since the epoch. It is wall-clock time because a trigger may
         resume in another process.
-    :param duration: seconds that Akkio spends on it; ``None`` if another program submitted it.
+    :param duration: seconds that Akkio spends on a training; ``None`` if another program submitted it, and for a chat.
+    :param kind: what Akkio does; default a training.
     """
 
     akkio_task_id: str
     submitted_at: float
     duration: float | None = None
+    kind: TaskKind = TaskKind.TRAINING
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.akkio_task_id}"
+
+    @property
+    def title(self) -> str:
+        """The same as ``str()``, as the beginning of a sentence."""
+        return f"{self.kind.title()} {self.akkio_task_id}"
+
+    @property
+    def is_submission_known(self) -> bool:
+        """Whether ``submitted_at`` is when Akkio accepted the task: not if another program submitted a training."""
+        return self.duration is not None or self.kind is TaskKind.CHAT
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingState:
+class TaskState:
     """Akkio's response to one poll.
 
     :param status: the status as Akkio sent it, including an undocumented one.
-    :param estimate_seconds: Akkio's rough estimate of the duration of the whole training, in seconds.
-    :param location: URL of the result, if the training succeeded.
-    :param error: Akkio's reason, if the training failed.
+    :param estimate_seconds: Akkio's rough estimate of the duration of the whole task, in seconds.
+    :param location: URL of the result, if the task succeeded.
+    :param error: Akkio's reason, if the task failed.
     """
 
     status: str
@@ -122,18 +145,18 @@ class TrainingState:
     error: str | None = None
 
     @property
-    def known(self) -> TrainingStatus | None:
+    def known(self) -> TaskStatus | None:
         """The status, if it is a documented one."""
         return _DOCUMENTED.get(self.status)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether Akkio reports that it has not started the training yet."""
+        """Whether Akkio reports that it has not started the task yet."""
         return self.known is not None and self.known.is_waiting
 
     @property
     def is_failed(self) -> bool:
-        """Whether Akkio reports that the training ended without a model."""
+        """Whether Akkio reports that the task ended without a result."""
         return self.known is not None and self.known.is_failed
 
     @classmethod
@@ -152,8 +175,8 @@ class TrainingState:
         )
 
 
-UNKNOWN_STATE = TrainingState("unknown")
-"""The state of a training while Akkio is unavailable."""
+UNKNOWN_STATE = TaskState("unknown")
+"""The state of a task while Akkio is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)

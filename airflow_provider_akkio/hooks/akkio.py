@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_akkio.api.chats import Chat, ChatRequest
     from airflow_provider_akkio.api.config import ClientConfig
     from airflow_provider_akkio.api.datasets import Dataset
     from airflow_provider_akkio.api.http import Flow, Outcome
     from airflow_provider_akkio.api.parameters import TrainRequest
     from airflow_provider_akkio.api.requester import MetricName
     from airflow_provider_akkio.api.trainings import AkkioApi, OnStatus
-    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
+    from airflow_provider_akkio.api.types import SubmittedTask, TaskState, TrainingResult
     from airflow_provider_akkio.api.v1 import NamedResource
     from airflow_provider_akkio.client.asynchronous import AsynchronousClient
     from airflow_provider_akkio.client.blocking import BlockingClient
@@ -58,7 +59,8 @@ class AkkioHook(BaseHook):
     - ``requests_per_second``: maximum requests per second of this process (default 5, which is Akkio's limit for the
       whole account).
 
-    Methods about trainings have an asynchronous form with the prefix ``a``. For all other calls, use :meth:`arun`.
+    Methods about trainings and chats have an asynchronous form with the prefix ``a``. For all other calls, use
+    :meth:`arun`.
 
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     """
@@ -114,7 +116,7 @@ class AkkioHook(BaseHook):
             return False, str(error)
         return True, "Akkio is reachable and accepts the API key."
 
-    def submit_training(self, request: TrainRequest) -> SubmittedTraining:
+    def submit_training(self, request: TrainRequest) -> SubmittedTask:
         """Submit a training.
 
         A failed request is retried up to five times if no training can have started, or if ``force=False`` makes a
@@ -128,11 +130,11 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.submit(request))
 
-    async def asubmit_training(self, request: TrainRequest) -> SubmittedTraining:
+    async def asubmit_training(self, request: TrainRequest) -> SubmittedTask:
         """Submit a training; see :meth:`submit_training`."""
         return await self.arun(lambda api: api.submit(request))
 
-    def get_training_status(self, akkio_task_id: str) -> TrainingState:
+    def get_training_status(self, akkio_task_id: str) -> TaskState:
         """Return the state of a training; while Akkio is unavailable, retry for five minutes.
 
         :param akkio_task_id: ID of the training.
@@ -141,7 +143,7 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.status(parse_id("akkio_task_id", akkio_task_id)))
 
-    async def aget_training_status(self, akkio_task_id: str) -> TrainingState:
+    async def aget_training_status(self, akkio_task_id: str) -> TaskState:
         """Return the state of a training; see :meth:`get_training_status`."""
         return await self.arun(lambda api: api.status(parse_id("akkio_task_id", akkio_task_id)))
 
@@ -168,53 +170,84 @@ class AkkioHook(BaseHook):
 
     def poll_until_done(
         self,
-        training: SubmittedTraining,
+        task: SubmittedTask,
         *,
         timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> TrainingState:
-        """Poll a training until it has succeeded.
+    ) -> TaskState:
+        """Poll a training or chat until it has succeeded.
 
-        :param training: the training, as :meth:`submit_training` returned it.
+        :param task: the training or chat, as :meth:`submit_training` or :meth:`submit_chat` returned it.
         :param timeout: seconds to wait, counted from the submission; default a day.
         :param poll_interval: seconds between two polls; default the polling schedule of
             :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll`.
         :param on_status: receives the response of each poll; default nothing does.
-        :return: the final state, from which :meth:`get_training_result` takes the location.
+        :return: the final state, from which :meth:`get_training_result` or :meth:`get_chat` takes the location.
         :raises AkkioTrainingFailedError: if Akkio reports that the training failed.
         :raises AkkioTrainingTimeoutError: if the training is not done in time.
-        :raises AkkioNotFoundError: if Akkio does not know the training (any more).
+        :raises AkkioChatFailedError: if Akkio reports that the chat failed.
+        :raises AkkioChatTimeoutError: if the chat is not done in time.
+        :raises AkkioNotFoundError: if Akkio does not know the training or chat (any more).
         """
-        deadline = training.submitted_at + timeout
-        return self.run(lambda api: api.poll_until_done(training, deadline, poll_interval, on_status))
+        deadline = task.submitted_at + timeout
+        return self.run(lambda api: api.poll_until_done(task, deadline, poll_interval, on_status))
 
     async def apoll_until_done(
         self,
-        training: SubmittedTraining,
+        task: SubmittedTask,
         *,
         timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> TrainingState:
-        """Poll a training until it has succeeded; see :meth:`poll_until_done`."""
-        deadline = training.submitted_at + timeout
-        return await self.arun(lambda api: api.poll_until_done(training, deadline, poll_interval, on_status))
+    ) -> TaskState:
+        """Poll a training or chat until it has succeeded; see :meth:`poll_until_done`."""
+        deadline = task.submitted_at + timeout
+        return await self.arun(lambda api: api.poll_until_done(task, deadline, poll_interval, on_status))
 
-    def get_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
-        """Return the state of a training that was submitted earlier.
+    def get_resumable_state(self, task: SubmittedTask) -> TaskState | None:
+        """Return the state of a training or chat that was submitted earlier.
 
-        :param training: the training.
-        :return: its state, which is unknown if Akkio is unavailable; ``None`` if it can no longer bring a model: it
+        :param task: the training or chat.
+        :return: its state, which is unknown if Akkio is unavailable; ``None`` if it can no longer bring a result: it
             failed, or it was pending for more than a day.
-        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of the training.
+        :raises AkkioNotFoundError: if Akkio has neither a status nor a result of it.
         :raises AkkioRequestRejectedError: if Akkio rejects the request.
         """
-        return self.run(lambda api: api.get_resumable_state(training))
+        return self.run(lambda api: api.get_resumable_state(task))
 
-    async def aget_resumable_state(self, training: SubmittedTraining) -> TrainingState | None:
-        """Return the state of a training; see :meth:`get_resumable_state`."""
-        return await self.arun(lambda api: api.get_resumable_state(training))
+    async def aget_resumable_state(self, task: SubmittedTask) -> TaskState | None:
+        """Return the state of a training or chat; see :meth:`get_resumable_state`."""
+        return await self.arun(lambda api: api.get_resumable_state(task))
+
+    def submit_chat(self, request: ChatRequest) -> SubmittedTask:
+        """Submit a question to Chat Explore; retry as :meth:`submit_training` does with ``force=False``.
+
+        :param request: what to ask.
+        :return: the accepted chat, for :meth:`poll_until_done`.
+        :raises AkkioRequestRejectedError: if Akkio rejects the request (HTTP 401, 403, 404, 422).
+        :raises AkkioUnavailableError: if Akkio is unavailable.
+        """
+        return self.run(lambda api: api.chats.submit(request))
+
+    async def asubmit_chat(self, request: ChatRequest) -> SubmittedTask:
+        """Submit a question to Chat Explore; see :meth:`submit_chat`."""
+        return await self.arun(lambda api: api.chats.submit(request))
+
+    def get_chat(self, location: str, deadline: float | None = None) -> Chat:
+        """Return the messages of a chat that succeeded.
+
+        :param location: location of the chat, from its final state, or its ID, which is not Akkio's task ID.
+        :param deadline: until when to retry while Akkio is unavailable, in seconds since the epoch; default in five
+            minutes.
+        :raises AkkioNotFoundError: if Akkio does not know the chat.
+        :raises AkkioUnavailableError: if Akkio is unavailable.
+        """
+        return self.run(lambda api: api.chats.get(location, deadline))
+
+    async def aget_chat(self, location: str, deadline: float | None = None) -> Chat:
+        """Return the messages of a chat; see :meth:`get_chat`."""
+        return await self.arun(lambda api: api.chats.get(location, deadline))
 
     def list_datasets(self) -> list[NamedResource]:
         """Return the ID and the name of each dataset.

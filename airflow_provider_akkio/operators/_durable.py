@@ -1,4 +1,4 @@
-"""Durable execution: what a task stores about its training, and what a task retry does with it.
+"""Durable execution: what a task stores about its training or chat, and what a task retry does with it.
 
 The record is in Airflow's ``task_state_store`` (Airflow 3.3 and newer), which outlives the attempts of a task.
 Airflow's ``ResumableJobMixin`` is not used: it covers only the blocking path, stores the ID only after the submission,
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
     NOT_SUBMITTED_AGAIN,
-    SubmittedTraining,
-    TrainingState,
+    SubmittedTask,
+    TaskState,
     still_running_message,
 )
 from airflow_provider_akkio.exceptions import AkkioError, AkkioNotFoundError, AkkioSubmissionUnknownError
@@ -28,21 +28,24 @@ from airflow_provider_akkio.exceptions import AkkioError, AkkioNotFoundError, Ak
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_akkio.api.chats import ChatRequest
     from airflow_provider_akkio.api.parameters import TrainRequest
 
 log = logging.getLogger(__name__)
 
-RECORD_KEY = "akkio_training"
+TaskRequest: TypeAlias = "TrainRequest | ChatRequest"
+
+RECORD_KEY = "akkio_task"
 """Key of the record in the task state store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRecord:
+class SubmissionRecord:
     """What a task stores about its submission.
 
     :param fingerprint: identifies the request and the connection; see :func:`fingerprint_of`.
-    :param akkio_task_id: ID of the training; ``None`` while the submission has no response yet.
-    :param submitted_at: when Akkio accepted the training, or when the submission started, in seconds since the epoch.
+    :param akkio_task_id: ID of the training or chat; ``None`` while the submission has no response yet.
+    :param submitted_at: when Akkio accepted it, or when the submission started, in seconds since the epoch.
     """
 
     fingerprint: str
@@ -73,19 +76,19 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Submit a new training."""
+    """Submit a new training or chat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reattach:
-    """Wait for the training that a previous attempt submitted.
+    """Wait for the task of Akkio that a previous attempt submitted.
 
-    :param training: the training.
+    :param task: the training or chat.
     :param state: its state at Akkio now.
     """
 
-    training: SubmittedTraining
-    state: TrainingState
+    task: SubmittedTask
+    state: TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,71 +104,69 @@ class Fail:
 Decision: TypeAlias = Submit | Reattach | Fail
 
 
-def fingerprint_of(request: TrainRequest, akkio_conn_id: str) -> str:
+def fingerprint_of(request: TaskRequest, akkio_conn_id: str) -> str:
     """Return a digest that changes with every parameter that Akkio receives, and with the connection."""
     return hashlib.sha256(json.dumps([akkio_conn_id, request.to_json()], sort_keys=True).encode()).hexdigest()
 
 
 def decide(
     stored: Any,
-    request: TrainRequest,
+    request: TaskRequest,
     fingerprint: str,
-    look_up: Callable[[SubmittedTraining], TrainingState | None],
+    look_up: Callable[[SubmittedTask], TaskState | None],
     now: float,
 ) -> Decision:
-    """Decide what an attempt does about the training of the previous attempt.
+    """Decide what an attempt does about the training or chat of the previous attempt.
 
     :param stored: the stored record as JSON; ``None`` on the first attempt.
     :param request: the request of this attempt.
     :param fingerprint: the fingerprint of ``request``.
-    :param look_up: returns the current state of a training, or ``None`` if it can no longer bring a model; see
+    :param look_up: returns its current state, or ``None`` if it can no longer bring a result; see
         :meth:`~airflow_provider_akkio.api.trainings.AkkioApi.get_resumable_state`.
     :param now: the current time, in seconds since the epoch.
     """
     try:
-        record = TrainingRecord.from_json(stored)
+        record = SubmissionRecord.from_json(stored)
     except ValueError as error:
         if request.force:
             return Fail(AkkioSubmissionUnknownError(f"{error} {NOT_SUBMITTED_AGAIN}"))
-        log.warning("%s Submitting: Akkio returns the existing model for the same parameters.", error)
+        log.warning("%s Submitting again, which trains no second model.", error)
         return Submit()
     if record is None:
         return Submit()
     if record.fingerprint != fingerprint:
         log.warning(
             "Ignoring %s from the previous attempt: its parameters differ.",
-            f"training {record.akkio_task_id}" if record.akkio_task_id else "the submission",
+            f"{request.kind} {record.akkio_task_id}" if record.akkio_task_id else "the submission",
         )
         return Submit()
     if record.akkio_task_id is None:
         return Fail(
             AkkioSubmissionUnknownError(f"The previous attempt stopped during its submission. {NOT_SUBMITTED_AGAIN}")
         )
-    training = SubmittedTraining(record.akkio_task_id, record.submitted_at, request.duration)
-    return _decide_on_training(training, look_up, force=request.force, now=now)
+    task = SubmittedTask(record.akkio_task_id, record.submitted_at, request.duration, request.kind)
+    return _decide_on_task(task, look_up, force=request.force, now=now)
 
 
-def _decide_on_training(
-    training: SubmittedTraining,
-    look_up: Callable[[SubmittedTraining], TrainingState | None],
+def _decide_on_task(
+    task: SubmittedTask,
+    look_up: Callable[[SubmittedTask], TaskState | None],
     *,
     force: bool,
     now: float,
 ) -> Decision:
     try:
-        state = look_up(training)
+        state = look_up(task)
     except AkkioNotFoundError as error:
         # A gateway may have sent the 404. A new training with force=True would be billed.
-        if force and now - training.submitted_at < MAX_TRAINING_SECONDS:
+        if force and now - task.submitted_at < MAX_TRAINING_SECONDS:
             return Fail(error)
         state = None
     if state is None:
-        log.warning("Training %s of the previous attempt has no model; submitting a new one.", training.akkio_task_id)
+        log.warning("%s of the previous attempt has no result; submitting a new one.", task.title)
         return Submit()
-    log.info(
-        "Reconnecting to training %s of the previous attempt; its status is %s.", training.akkio_task_id, state.status
-    )
-    return Reattach(training, state)
+    log.info("Reconnecting to %s of the previous attempt; its status is %s.", task, state.status)
+    return Reattach(task, state)
 
 
 class RecordStore:
@@ -195,7 +196,7 @@ class RecordStore:
         if self._store is None:
             yield
             return
-        record = TrainingRecord(fingerprint=fingerprint, akkio_task_id=None, submitted_at=now)
+        record = SubmissionRecord(fingerprint=fingerprint, akkio_task_id=None, submitted_at=now)
         self._store.set(RECORD_KEY, record.to_json())
         try:
             yield
@@ -206,23 +207,21 @@ class RecordStore:
             _delete(self._store, RECORD_KEY)
             raise
 
-    def save(self, fingerprint: str, training: SubmittedTraining) -> None:
-        """Store a submitted training.
+    def save(self, fingerprint: str, task: SubmittedTask) -> None:
+        """Store a submitted training or chat.
 
-        A failing store is logged and does not fail the task: the training is running and will be billed.
+        A failing store is logged and does not fail the Airflow task: a training is running and will be billed.
         """
         if self._store is None:
             return
-        record = TrainingRecord(
-            fingerprint=fingerprint, akkio_task_id=training.akkio_task_id, submitted_at=training.submitted_at
+        record = SubmissionRecord(
+            fingerprint=fingerprint, akkio_task_id=task.akkio_task_id, submitted_at=task.submitted_at
         )
         try:
             self._store.set(RECORD_KEY, record.to_json())
         except Exception:  # the store's backend may raise any error
             log.exception(
-                "Could not store training %s for a task retry. %s",
-                training.akkio_task_id,
-                still_running_message(training.akkio_task_id),
+                "Could not store %s for a task retry. %s", task, still_running_message(task.akkio_task_id, task.kind)
             )
 
 
@@ -242,7 +241,7 @@ def delete_record(context: Context, key: str) -> None:
 
 
 def delete_on_success(context: Context) -> None:
-    """Delete the record: a success callback, so that clearing a successful task trains again.
+    """Delete the record: a success callback, so that clearing a successful task submits again.
 
     A callback runs after Airflow has recorded the success. Until then the record is needed if the worker stops.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_akkio.operators.chat import AkkioChatExploreOperator
 from airflow_provider_akkio.operators.datasets import AkkioDeleteDatasetOperator, AkkioUploadDatasetOperator
 from airflow_provider_akkio.operators.models import (
     AkkioDeleteModelOperator,
@@ -11,6 +12,7 @@ from airflow_provider_akkio.operators.models import (
 from airflow_provider_akkio.operators.train import AkkioTrainOperator
 
 __all__ = [
+    "AkkioChatExploreOperator",
     "AkkioDeleteDatasetOperator",
     "AkkioDeleteModelOperator",
     "AkkioPredictOperator",

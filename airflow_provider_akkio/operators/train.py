@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,26 +17,13 @@ from airflow_provider_akkio.api.parameters import (
     parse_seconds,
     validate_literals,
 )
-from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, TrainingStatus
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
-from airflow_provider_akkio.operators._base import CurrentTraining, TrainingWaitOperator
-from airflow_provider_akkio.operators._durable import (
-    Fail,
-    Reattach,
-    RecordStore,
-    Submit,
-    decide,
-    delete_on_failure,
-    delete_on_success,
-    fingerprint_of,
-    with_callback,
-)
+from airflow_provider_akkio.operators._base import TrainingWaitOperator
+from airflow_provider_akkio.operators._durable import delete_on_failure, delete_on_success, with_callback
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_akkio.api.types import TrainingState
-    from airflow_provider_akkio.hooks.akkio import AkkioHook
 
 _REQUEST_FIELDS = TRAIN_PARAMETERS
 
@@ -125,36 +111,9 @@ class AkkioTrainOperator(TrainingWaitOperator):
         with self.pushing_errors(context):
             request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
             hook = self.make_hook()
-            self.current_training = CurrentTraining(hook)
-            fingerprint = fingerprint_of(request, hook.akkio_conn_id)
-            store = RecordStore(context, durable=self.durable)
-            state: TrainingState | None = None
-            decision = decide(store.load(), request, fingerprint, hook.get_resumable_state, time.time())
-            match decision:
-                case Submit():
-                    training = self._submit(hook, store, request, fingerprint)
-                    wait_started_at = training.submitted_at
-                case Reattach():
-                    training, state = decision.training, decision.state
-                    wait_started_at = time.time()
-                case Fail():
-                    raise decision.error
-            self.current_training = CurrentTraining(hook, training.akkio_task_id)
-            store.save(fingerprint, training)
-            if self.do_xcom_push:
-                context["ti"].xcom_push(key="akkio_task_id", value=training.akkio_task_id)
+            training, state = self.submit_or_reattach(
+                context, hook, request, hook.submit_training, durable=self.durable
+            )
             if not self.wait_for_completion:
                 return training.akkio_task_id
-            deadlines = self.deadlines(context, wait_started_at + self.timeout)
-            if state is not None and state.known is TrainingStatus.SUCCEEDED:
-                self.status_reporter(context, training)(state)
-                return self.finish_training(context, hook, training, deadlines, state.location)
-            return self.wait_for_training(context, hook, training, deadlines)
-
-    def _submit(
-        self, hook: AkkioHook, store: RecordStore, request: TrainRequest, fingerprint: str
-    ) -> SubmittedTraining:
-        if not request.force:  # a second submission returns the same model
-            return hook.submit_training(request)
-        with store.during_submission(fingerprint, time.time()):
-            return hook.submit_training(request)
+            return self.wait_or_finish(context, hook, training, state, self.timeout)

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds, validate_literals
-from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTraining, still_running_message
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTask, still_running_message
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError, AkkioUnavailableError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
 from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator
@@ -86,7 +86,7 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
             if self.deferrable or not self.reschedule:
                 hook = self.make_hook()
                 deadlines = self.deadlines(context, time.time() + self.timeout)
-                return self.wait_for_training(context, hook, self._training(), deadlines)
+                return self.wait_until_done(context, hook, self._training(), deadlines)
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as error:
@@ -118,8 +118,8 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, hook, akkio_task_id, result))
 
-    def _training(self) -> SubmittedTraining:
-        return SubmittedTraining(parse_id("akkio_task_id", self.akkio_task_id), time.time())
+    def _training(self) -> SubmittedTask:
+        return SubmittedTask(parse_id("akkio_task_id", self.akkio_task_id), time.time())
 
     @contextmanager
     def _soft_failing(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The trigger that polls a training in the triggerer, and its event."""
+"""The triggers that poll a training or chat in the triggerer, and their event."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import SubmittedTraining, still_running_message
-from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError
+from airflow_provider_akkio.api.types import SubmittedTask, TaskKind, still_running_message
+from airflow_provider_akkio.exceptions import AkkioChatTimeoutError, AkkioError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers.status import StatusReporter, XComStatusWriter
 from airflow_provider_akkio.version_compat import AIRFLOW_V_3_1_PLUS
@@ -30,18 +30,18 @@ class WaitOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingEvent:
+class TaskEvent:
     """What the trigger reports to the task that it resumes.
 
     The result is not part of it: Airflow logs each event and stores it in the database. The resumed task fetches it.
 
-    :param akkio_task_id: ID of the training.
+    :param akkio_task_id: ID of the training or chat.
     :param outcome: how the wait ended.
-    :param submitted_at: when the training was submitted, in seconds since the epoch.
-    :param deadline: until when the task may wait for the training, in seconds since the epoch.
+    :param submitted_at: when it was submitted, in seconds since the epoch.
+    :param deadline: until when the Airflow task may wait for it, in seconds since the epoch.
     :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; ``None`` without one.
     :param duration: seconds that Akkio was asked to spend on the training; ``None`` if they are unknown.
-    :param location: where the result is, if the training succeeded and Akkio sent a location.
+    :param location: where the result is, if the wait succeeded and Akkio sent a location.
     :param error: class name of the error, if the wait failed.
     :param message: message of the error, if the wait failed.
     :param try_number: the task's attempt that deferred; ``None`` if it is unknown.
@@ -71,7 +71,7 @@ class TrainingEvent:
         except (TypeError, KeyError, ValueError):
             raise AkkioError(
                 f"Unknown trigger event: {printable(repr(payload))}. Was the provider upgraded or downgraded while the "
-                "task was deferred? AkkioTrainSensor waits for the training in the XCom 'akkio_task_id'."
+                "task was deferred? The XCom 'akkio_task_id' has the ID; AkkioTrainSensor waits for a training."
             ) from None
 
     def to_payload(self) -> dict[str, Any]:
@@ -86,13 +86,13 @@ class TrainingEvent:
         return AkkioError(self.message)
 
 
-class AkkioTrainTrigger(BaseTrigger):
-    """Polls a training until it is done, and fires one :class:`TrainingEvent`.
+class TaskTrigger(BaseTrigger):
+    """Polls a training or chat until it is done, and fires one :class:`TaskEvent`.
 
     The API key is not serialized: the trigger reads the connection in the triggerer. Times are wall-clock times,
     because the trigger may continue in another process.
 
-    :param akkio_task_id: ID of the training.
+    :param akkio_task_id: ID of the training or chat.
     :param submitted_at: when it was submitted, in seconds since the epoch.
     :param deadline: until when to wait, in seconds since the epoch.
     :param akkio_conn_id: ID of the Airflow connection.
@@ -103,10 +103,12 @@ class AkkioTrainTrigger(BaseTrigger):
         :func:`~airflow_provider_akkio.api.polling.seconds_until_next_poll`.
     :param push_status: whether to push ``akkio_status`` to XCom (Airflow 3.1 and newer); default no.
     :param try_number: the task's attempt that deferred; default unknown.
-    :param succeeded: whether the training has succeeded already, and only its result was unavailable: then the trigger
+    :param succeeded: whether it has succeeded already, and only its result was unavailable: then the trigger
         fires at ``resume_at`` without a poll; default no.
     :param location: where the result is, if ``succeeded`` and Akkio sent a location.
     """
+
+    kind: ClassVar[TaskKind]
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class AkkioTrainTrigger(BaseTrigger):
         """Render nothing: the arguments were rendered before the task deferred."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until the training is done, and yield the payload of one :class:`TrainingEvent`."""
+        """Poll until the training or chat is done, and yield the payload of one :class:`TaskEvent`."""
         # The trigger has no ID under ``airflow dags test``, which runs it in the task's process.
         is_in_triggerer = self.trigger_id is not None
         if self.succeeded:
@@ -174,37 +176,35 @@ class AkkioTrainTrigger(BaseTrigger):
         yield TriggerEvent(event.to_payload())
 
     async def on_kill(self) -> None:
-        """Log that the training continues: Akkio has no call to cancel it."""
-        self.log.warning(still_running_message(self.akkio_task_id))
+        """Log that the training or chat continues: Akkio has no call to cancel it."""
+        self.log.warning(still_running_message(self.akkio_task_id, self.kind))
 
-    async def _poll_until_done(self, writer: XComStatusWriter) -> TrainingEvent:
-        training = SubmittedTraining(self.akkio_task_id, self.submitted_at, self.duration)
+    async def _poll_until_done(self, writer: XComStatusWriter) -> TaskEvent:
+        task = SubmittedTask(self.akkio_task_id, self.submitted_at, self.duration, self.kind)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
-        reporter = StatusReporter(training, writer.push)
+        reporter = StatusReporter(task, writer.push)
         hook = AkkioHook(self.akkio_conn_id)
         try:
             state = await hook.arun(
-                lambda api: api.poll_until_done(training, deadline, self.poll_interval, on_status=reporter)
+                lambda api: api.poll_until_done(task, deadline, self.poll_interval, on_status=reporter)
             )
-        except AkkioTrainingTimeoutError as error:
+        except (AkkioTrainingTimeoutError, AkkioChatTimeoutError) as error:
             is_execution_timeout = deadline < self.deadline
             return self._event(WaitOutcome.EXECUTION_TIMEOUT if is_execution_timeout else WaitOutcome.FAILED, error)
         except AkkioError as error:
             return self._event(WaitOutcome.FAILED, error)
-        except Exception as error:  # any other error would reach the task without the ID of its training
-            self.log.exception("The wait for training %s failed unexpectedly.", self.akkio_task_id)
+        except Exception as error:  # any other error would reach the task without the ID
+            self.log.exception("The wait for %s failed unexpectedly.", task)
             reason = f"{type(error).__name__}: {printable(str(error))}"
             unexpected = AkkioError(
-                f"The wait for training {self.akkio_task_id} failed unexpectedly ({reason}). "
-                f"{still_running_message(self.akkio_task_id)}"
+                f"The wait for {task} failed unexpectedly ({reason}). "
+                f"{still_running_message(self.akkio_task_id, self.kind)}"
             )
             return self._event(WaitOutcome.FAILED, unexpected)
         return self._event(WaitOutcome.SUCCEEDED, location=state.location)
 
-    def _event(
-        self, outcome: WaitOutcome, error: AkkioError | None = None, location: str | None = None
-    ) -> TrainingEvent:
-        return TrainingEvent(
+    def _event(self, outcome: WaitOutcome, error: AkkioError | None = None, location: str | None = None) -> TaskEvent:
+        return TaskEvent(
             akkio_task_id=self.akkio_task_id,
             outcome=outcome,
             submitted_at=self.submitted_at,
@@ -216,3 +216,15 @@ class AkkioTrainTrigger(BaseTrigger):
             message="" if error is None else str(error),
             try_number=self.try_number,
         )
+
+
+class AkkioTrainTrigger(TaskTrigger):
+    """Polls a training; see :class:`TaskTrigger`."""
+
+    kind = TaskKind.TRAINING
+
+
+class AkkioChatExploreTrigger(TaskTrigger):
+    """Polls a chat; see :class:`TaskTrigger`."""
+
+    kind = TaskKind.CHAT

@@ -1,4 +1,4 @@
-"""The XCom ``akkio_status``: the last status of a training, for Airflow's UI and for other tasks."""
+"""The XCom ``akkio_status``: the last status of a training or chat, for Airflow's UI and for other tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_akkio.api.types import STATUS_KEY
 
 if TYPE_CHECKING:
-    from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState
+    from airflow_provider_akkio.api.types import SubmittedTask, TaskState
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ class TrainingStatusUpdate:
 
     :param status: the status as Akkio sent it.
     :param since: when this status was seen first, in seconds since the epoch.
-    :param estimate_seconds: Akkio's last estimate of the whole training in seconds; ``None`` without one.
-    :param submitted_at: when Akkio accepted the training, in seconds since the epoch; ``None`` in a sensor, which does
+    :param estimate_seconds: Akkio's last estimate of the whole duration in seconds; ``None`` without one.
+    :param submitted_at: when Akkio accepted it, in seconds since the epoch; ``None`` in a sensor, which does
         not know it.
     """
 
@@ -60,25 +60,25 @@ class TrainingStatusUpdate:
 
 
 class StatusReporter:
-    """Reports the status of a training whenever it has changed.
+    """Reports the status of a training or chat whenever it has changed.
 
-    :param training: the training.
+    :param task: the training or chat.
     :param push: receives the value of the XCom ``akkio_status``.
     :param clock: returns the current time, in seconds since the epoch.
     """
 
     def __init__(
         self,
-        training: SubmittedTraining,
+        task: SubmittedTask,
         push: Callable[[dict[str, Any]], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._submitted_at = None if training.duration is None else training.submitted_at
+        self._submitted_at = task.submitted_at if task.is_submission_known else None
         self._push = push
         self._clock = clock
         self._last: TrainingStatusUpdate | None = None
 
-    def __call__(self, state: TrainingState) -> None:
+    def __call__(self, state: TaskState) -> None:
         """Take the response to a poll."""
         last = self._last
         estimate = None if last is None else last.estimate_seconds

@@ -33,6 +33,7 @@ _ELSEWHERE = object()
 _XCOM_KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 _SENSOR = "AkkioTrainSensor"
 _OPERATORS = ("AkkioTrainOperator", _SENSOR)
+_CHAT_OPERATOR = "AkkioChatExploreOperator"
 _NOT_STARTED = (None, "none", "scheduled", "queued", "upstream_failed")
 
 # Maximum lengths of JSON text, in characters. A longer value is not read and counts as missing.
@@ -98,7 +99,8 @@ class TaskDetails(TrainingTask):
     @property
     def is_training(self) -> bool:
         """Whether the task trains or waits for a training; a subclass is recognized by its XComs."""
-        return self.operator in _OPERATORS or not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
+        has_xcoms = not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
+        return self.operator in _OPERATORS or (has_xcoms and self.operator != _CHAT_OPERATOR)
 
 
 def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskDetails | None:
@@ -250,7 +252,8 @@ def _columns(dag_run_id: Any) -> tuple[Any, ...]:
 def _is_training() -> ColumnElement[bool]:
     """Match one XCom of each training: the operator pushes its task ID; a sensor pushes only the model."""
     waited_for = and_(XComModel.key == "model_id", TaskInstance.operator == _SENSOR)
-    return or_(XComModel.key == "akkio_task_id", waited_for)
+    submitted = and_(XComModel.key == "akkio_task_id", TaskInstance.operator.is_distinct_from(_CHAT_OPERATOR))
+    return or_(submitted, waited_for)
 
 
 def _same_task(one: Any, other: Any) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ import pendulum
 
 from airflow_provider_akkio.api.statistics import ModelMetric, ModelSummary, main_metric
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, Duration, TrainingState, TrainingStatus
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, Duration, TaskState, TaskStatus
 from airflow_provider_akkio.operators._links import task_path
 from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
 from airflow_provider_akkio.web.records import MAX_RUNS, TaskDetails, TrainingTask
@@ -252,8 +252,8 @@ def _training_sentence(task: TaskDetails, status: TrainingStatusUpdate | None) -
 
 
 def _has_finished(status: TrainingStatusUpdate | None) -> bool:
-    known = None if status is None else TrainingState(status.status).known
-    return known is not None and (known is TrainingStatus.SUCCEEDED or known.is_failed)
+    known = None if status is None else TaskState(status.status).known
+    return known is not None and (known is TaskStatus.SUCCEEDED or known.is_failed)
 
 
 def _reason(task: TaskDetails, phase: Phase, error: Any) -> Reason | None:

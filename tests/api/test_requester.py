@@ -26,7 +26,7 @@ from airflow_provider_akkio.api.http import Method, Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.requester import parse_response
 from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.api.types import SubmittedTraining, TrainingResult, TrainingState
+from airflow_provider_akkio.api.types import SubmittedTask, TaskState, TrainingResult
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioForbiddenError,
@@ -153,19 +153,19 @@ def test_client_without_a_response_is_a_type_error() -> None:
         FlowDriver([]).run(lambda akkio: akkio.test_connection())
 
 
-TRAINING = SubmittedTraining("T1", STARTED_AT)
+TRAINING = SubmittedTask("T1", STARTED_AT)
 DEADLINE = STARTED_AT + 200
 GOOD = response({"task_id": "T1", "status": "SUCCEEDED", "model_id": "M1"})
 REQUEST = TrainRequest(dataset_id="D1")
 FORCED = TrainRequest(dataset_id="D1", force=True)
 
 FLOWS: dict[str, tuple[Callable[[AkkioApi], Any], tuple[type, ...]]] = {
-    "submit": (lambda akkio: akkio.submit(REQUEST), (SubmittedTraining,)),
-    "submit with force": (lambda akkio: akkio.submit(FORCED), (SubmittedTraining,)),
-    "status": (lambda akkio: akkio.status("T1", DEADLINE), (TrainingState,)),
+    "submit": (lambda akkio: akkio.submit(REQUEST), (SubmittedTask,)),
+    "submit with force": (lambda akkio: akkio.submit(FORCED), (SubmittedTask,)),
+    "status": (lambda akkio: akkio.status("T1", DEADLINE), (TaskState,)),
     "result": (lambda akkio: akkio.result("T1", deadline=DEADLINE), (TrainingResult,)),
-    "poll_until_done": (lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE), (TrainingState,)),
-    "get_resumable_state": (lambda akkio: akkio.get_resumable_state(TRAINING), (TrainingState, NoneType)),
+    "poll_until_done": (lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE), (TaskState,)),
+    "get_resumable_state": (lambda akkio: akkio.get_resumable_state(TRAINING), (TaskState, NoneType)),
     "test_connection": (lambda akkio: akkio.test_connection(), (NoneType,)),
 }
 FLOWS_PER_EXAMPLE = 25

@@ -12,7 +12,7 @@ from airflow_provider_akkio.operators import akkio as operators
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
 from tests.airflow_runs import DagRunner
 from tests.operators.conftest import Code, call
-from tests.scripted import Answering, Reply, ScriptedAkkio, accepted, result, status
+from tests.scripted import Answering, Reply, ScriptedAkkio, accepted, chat, result, status
 
 OPERATORS = [*(getattr(operators, name) for name in operators.__all__), AkkioTrainSensor]
 TRAINING = {"new": [accepted()], "status": [status("SUCCEEDED")], "result": [result("M1")]}
@@ -32,6 +32,14 @@ class Example:
 
 
 EXAMPLES = {
+    "AkkioChatExploreOperator": Example(
+        {"dataset_id": "D", "prompt": "How many rows?", "deferrable": False},
+        {
+            "new": [accepted()],
+            "T1": [status("SUCCEEDED", location="/chat-explore/chats/C1")],
+            "C1": [chat(("user", "How many rows?"), ("assistant", "Two."))],
+        },
+    ),
     "AkkioTrainOperator": Example({"dataset_id": "D", "deferrable": False}, TRAINING),
     "AkkioTrainSensor": Example({"akkio_task_id": "T1", "deferrable": False}, TRAINING),
     "AkkioUploadDatasetOperator": Example(

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.types import SubmittedTraining, TrainingState
+from airflow_provider_akkio.api.types import SubmittedTask, TaskState
 from airflow_provider_akkio.exceptions import (
     AkkioNotFoundError,
     AkkioSubmissionUnknownError,
@@ -21,8 +21,8 @@ from airflow_provider_akkio.operators._durable import (
     Fail,
     Reattach,
     RecordStore,
+    SubmissionRecord,
     Submit,
-    TrainingRecord,
     decide,
     delete_on_failure,
     delete_on_success,
@@ -34,8 +34,8 @@ from tests.scripted import ScriptedAkkio, accepted, result, status
 
 REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
 FORCED = TrainRequest(dataset_id="D1", predict_fields="x", force=True)
-TRAINING = SubmittedTraining("T1", 1_000_000.0, duration=10)
-RUNNING = TrainingState("IN_PROGRESS")
+TRAINING = SubmittedTask("T1", 1_000_000.0, duration=10)
+RUNNING = TaskState("IN_PROGRESS")
 
 
 class Store(dict[str, Any]):
@@ -78,27 +78,29 @@ def record_store(store: Store | None, *, durable: bool = True) -> RecordStore:
     return RecordStore(context, durable=durable)
 
 
-def record(request: TrainRequest = REQUEST, akkio_task_id: str | None = "T1", connection: str = "c") -> TrainingRecord:
+def record(
+    request: TrainRequest = REQUEST, akkio_task_id: str | None = "T1", connection: str = "c"
+) -> SubmissionRecord:
     fingerprint = fingerprint_of(request, connection)
-    return TrainingRecord(fingerprint=fingerprint, akkio_task_id=akkio_task_id, submitted_at=TRAINING.submitted_at)
+    return SubmissionRecord(fingerprint=fingerprint, akkio_task_id=akkio_task_id, submitted_at=TRAINING.submitted_at)
 
 
 def decide_on(
     stored: Any,
-    found: TrainingState | Exception | None = RUNNING,
+    found: TaskState | Exception | None = RUNNING,
     request: TrainRequest = REQUEST,
     *,
     age: float = 60,
 ) -> Any:
     """Return the decision for a stored record, where Akkio's look-up returns or raises ``found``."""
 
-    def look_up(training: SubmittedTraining) -> TrainingState | None:
+    def look_up(training: SubmittedTask) -> TaskState | None:
         assert training == TRAINING
         if isinstance(found, Exception):
             raise found
         return found
 
-    entry = stored.to_json() if isinstance(stored, TrainingRecord) else stored
+    entry = stored.to_json() if isinstance(stored, SubmissionRecord) else stored
     return decide(entry, request, fingerprint_of(request, "c"), look_up, TRAINING.submitted_at + age)
 
 
@@ -106,8 +108,8 @@ def test_first_attempt_submits() -> None:
     assert decide_on(None) == Submit()
 
 
-@pytest.mark.parametrize("state", [RUNNING, TrainingState("SUCCEEDED"), TrainingState("not known")])
-def test_retry_reattaches_to_a_training_that_can_bring_a_model(state: TrainingState) -> None:
+@pytest.mark.parametrize("state", [RUNNING, TaskState("SUCCEEDED"), TaskState("not known")])
+def test_retry_reattaches_to_a_training_that_can_bring_a_model(state: TaskState) -> None:
     assert decide_on(record(), state) == Reattach(TRAINING, state)
 
 
@@ -124,7 +126,7 @@ def test_retry_submits_after_a_failed_training() -> None:
         record(FORCED, akkio_task_id=None),
     ],
 )
-def test_retry_with_other_parameters_submits(stored: TrainingRecord, caplog: pytest.LogCaptureFixture) -> None:
+def test_retry_with_other_parameters_submits(stored: SubmissionRecord, caplog: pytest.LogCaptureFixture) -> None:
     assert decide_on(stored) == Submit()
     assert "its parameters differ" in caplog.text
 
@@ -150,7 +152,7 @@ def test_retry_pays_again_for_an_unknown_training_only_after_a_day(
 def test_store_returns_the_saved_training() -> None:
     store = Store()
     record_store(store).save(record().fingerprint, TRAINING)
-    assert TrainingRecord.from_json(record_store(store).load()) == record()
+    assert SubmissionRecord.from_json(record_store(store).load()) == record()
 
 
 @pytest.mark.parametrize(("store", "durable"), [(None, True), (Store(), False)], ids=["old Airflow", "durable=False"])
@@ -251,7 +253,7 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
 def store_with_training(age: float) -> Store:
     """Return a store with the record of a training that a previous attempt of :func:`execute` submitted."""
     store = Store()
-    training = SubmittedTraining("T1", time.time() - age)
+    training = SubmittedTask("T1", time.time() - age)
     record_store(store).save(fingerprint_of(REQUEST, "akkio_default"), training)
     store.events.clear()
     return store

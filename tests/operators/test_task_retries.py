@@ -23,10 +23,10 @@ with_store = needs(Part.TASK_STATE_STORE)
 
 FIRST_ATTEMPT_STOPS = """
 class FirstAttemptStops(AkkioTrainOperator):
-    def wait_for_training(self, context, *arguments):
+    def wait_until_done(self, context, *arguments):
         if context["ti"].try_number == 1:
             raise RuntimeError("the worker stops")
-        return super().wait_for_training(context, *arguments)
+        return super().wait_until_done(context, *arguments)
 
 train = FirstAttemptStops(
     task_id="train", dataset_id="D1", predict_fields=["x"], poll_interval=0.05, retries=1, retry_delay=timedelta(0), {}

@@ -10,27 +10,33 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailedError
-from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, TrainingEvent, WaitOutcome
+from airflow_provider_akkio.triggers.akkio import (
+    AkkioChatExploreTrigger,
+    AkkioTrainTrigger,
+    TaskEvent,
+    TaskTrigger,
+    WaitOutcome,
+)
 from tests.conftest import Logged
 from tests.scripted import Reply, ScriptedAkkio, status
 from tests.triggers.conftest import events_of
 
 
-def trigger(**arguments: Any) -> AkkioTrainTrigger:
+def trigger(trigger_class: type[TaskTrigger] = AkkioTrainTrigger, **arguments: Any) -> TaskTrigger:
     now = time.time()
     defaults = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
-    return AkkioTrainTrigger(**{**defaults, "poll_interval": 0.05, **arguments})
+    return trigger_class(**{**defaults, "poll_interval": 0.05, **arguments})
 
 
-def event_of(outcome: WaitOutcome, **fields: Any) -> TrainingEvent:
-    return TrainingEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
+def event_of(outcome: WaitOutcome, **fields: Any) -> TaskEvent:
+    return TaskEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
 
 
 def test_trigger_fires_one_event_with_the_location_of_the_result(connected: ScriptedAkkio) -> None:
     connected.script("status", status("PENDING"), status("SUCCEEDED", location="/x/result"))
     waiting = trigger(submitted_at=5.0, deadline=time.time() + 60, duration=10, try_number=2)
     assert events_of(waiting) == [
-        TrainingEvent(
+        TaskEvent(
             akkio_task_id="T1",
             outcome=WaitOutcome.SUCCEEDED,
             submitted_at=5.0,
@@ -112,6 +118,22 @@ def test_trigger_serializes_all_arguments_and_no_key(connected: ScriptedAkkio) -
     assert AkkioTrainTrigger(**arguments).serialize() == (path, arguments)
 
 
+def test_chat_trigger_polls_the_chat_after_its_serialization(connected: ScriptedAkkio) -> None:
+    connected.script("T1", status("SUCCEEDED", location="/chat-explore/chats/C1"))
+    path, arguments = trigger(AkkioChatExploreTrigger).serialize()
+    assert path == "airflow_provider_akkio.triggers.akkio.AkkioChatExploreTrigger"
+    [event] = events_of(AkkioChatExploreTrigger(**arguments))
+    assert (event.outcome, event.location) == (WaitOutcome.SUCCEEDED, "/chat-explore/chats/C1")
+    assert [request.path for request in connected.received] == ["/api/v1/chat-explore/status/T1"]
+
+
+def test_chat_trigger_reports_the_execution_timeout(connected: ScriptedAkkio) -> None:
+    connected.script("T1", status("IN_PROGRESS"))
+    [event] = events_of(trigger(AkkioChatExploreTrigger, execution_deadline=time.time() + 0.3))
+    assert event.outcome is WaitOutcome.EXECUTION_TIMEOUT
+    assert "Chat T1 did not end" in event.message
+
+
 def test_killed_trigger_logs_that_the_training_continues(logged: Logged) -> None:
     asyncio.run(trigger().on_kill())
     assert "AkkioTrainSensor(akkio_task_id='T1')" in logged()
@@ -122,12 +144,12 @@ def test_killed_trigger_logs_that_the_training_continues(logged: Logged) -> None
 )
 def test_unknown_event_raises(payload: Any) -> None:
     with pytest.raises(AkkioError, match="Unknown trigger event"):
-        TrainingEvent.from_payload(payload)
+        TaskEvent.from_payload(payload)
 
 
 def test_event_with_unknown_keys_is_accepted() -> None:
     event = event_of(WaitOutcome.SUCCEEDED, location="/x")
-    assert TrainingEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
+    assert TaskEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
 
 
 @pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])

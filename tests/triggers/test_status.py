@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import XCom
 
-from airflow_provider_akkio.api.types import STATUS_KEY, SubmittedTraining, TrainingState
+from airflow_provider_akkio.api.types import STATUS_KEY, SubmittedTask, TaskState
 from airflow_provider_akkio.triggers import status as status_module
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, WaitOutcome
 from airflow_provider_akkio.triggers.status import StatusReporter, TrainingStatusUpdate, XComStatusWriter
@@ -24,10 +24,10 @@ from tests.versions import lacks, needs
 TASK_INSTANCE = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 
 
-def reported(*states: TrainingState, duration: float | None = 60) -> list[TrainingStatusUpdate | None]:
+def reported(*states: TaskState, duration: float | None = 60) -> list[TrainingStatusUpdate | None]:
     """Return what is pushed for some poll responses, the first one second after the submission."""
     pushed: list[dict[str, Any]] = []
-    training = SubmittedTraining("T1", submitted_at=1000.0, duration=duration)
+    training = SubmittedTask("T1", submitted_at=1000.0, duration=duration)
     reporter = StatusReporter(training, pushed.append, clock=iter(range(1001, 2000)).__next__)
     for state in states:
         reporter(state)
@@ -35,7 +35,7 @@ def reported(*states: TrainingState, duration: float | None = 60) -> list[Traini
 
 
 def test_reporter_pushes_each_status_once_with_its_first_time() -> None:
-    states = [TrainingState(name) for name in ("SUBMITTED", "SUBMITTED", "IN_PROGRESS", "IN_PROGRESS", "odd")]
+    states = [TaskState(name) for name in ("SUBMITTED", "SUBMITTED", "IN_PROGRESS", "IN_PROGRESS", "odd")]
     assert reported(*states) == [
         TrainingStatusUpdate(status="SUBMITTED", since=1001, submitted_at=1000.0),
         TrainingStatusUpdate(status="IN_PROGRESS", since=1002, submitted_at=1000.0),
@@ -45,17 +45,17 @@ def test_reporter_pushes_each_status_once_with_its_first_time() -> None:
 
 def test_reporter_pushes_an_estimate_that_changes_by_more_than_a_tenth() -> None:
     estimates = [None, 60.0, 65.0, 54.5, None, 67.0, 0.0, 0.0]
-    updates = reported(*(TrainingState("IN_PROGRESS", estimate) for estimate in estimates))
+    updates = reported(*(TaskState("IN_PROGRESS", estimate) for estimate in estimates))
     assert [update and update.estimate_seconds for update in updates] == [None, 60.0, 67.0, 0.0]
 
 
 def test_reporter_keeps_the_last_estimate() -> None:
-    updates = reported(TrainingState("IN_PROGRESS", 60.0), TrainingState("SUCCEEDED"))
+    updates = reported(TaskState("IN_PROGRESS", 60.0), TaskState("SUCCEEDED"))
     assert [update and update.estimate_seconds for update in updates] == [60.0, 60.0]
 
 
 def test_reporter_omits_the_submission_time_of_another_tasks_training() -> None:
-    assert reported(TrainingState("PENDING"), duration=None) == [TrainingStatusUpdate(status="PENDING", since=1001)]
+    assert reported(TaskState("PENDING"), duration=None) == [TrainingStatusUpdate(status="PENDING", since=1001)]
 
 
 @pytest.mark.parametrize(

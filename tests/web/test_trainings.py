@@ -81,6 +81,12 @@ def test_sensor_is_listed_and_other_operators_are_not(run_task: RunTask) -> None
     assert [row[0] for row in rows] == [f"{sensor.dag_id} wait"]
 
 
+def test_chat_is_not_a_training(run_task: RunTask) -> None:
+    chat = run_task("AkkioChatExploreOperator(task_id='ask', dataset_id='D1', prompt='Why?', deferrable=False)", "ask")
+    assert "This task does not train a model at Akkio" in text_of(chat.page())
+    assert chat.run_id not in {row[5] for row in rows_of(list_page(chat.client))}
+
+
 @pytest.fixture
 def mapped(run_task: RunTask) -> StoredTask:
     """A run with more trainings than a page of the list has rows."""

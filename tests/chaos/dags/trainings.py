@@ -14,12 +14,12 @@ from airflow_provider_akkio.operators.akkio import AkkioTrainOperator
 class KillableTrainOperator(AkkioTrainOperator):
     """Train; the parameter ``victim`` kills the task, or the worker with the task, after the first submission."""
 
-    def wait_for_training(self, context, *arguments):
+    def wait_until_done(self, context, *arguments):
         if context["ti"].try_number == 1:
             victims = {"worker": [os.getppid(), os.getpid()], "task": [os.getpid()]}
             for victim in victims.get(context["params"]["victim"], []):
                 os.kill(victim, signal.SIGKILL)
-        return super().wait_for_training(context, *arguments)
+        return super().wait_until_done(context, *arguments)
 
 
 for deferrable in (True, False):
