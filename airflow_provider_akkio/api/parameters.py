@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -111,16 +112,25 @@ def _parse_ignore_fields(name: str, value: Any) -> tuple[str, ...]:
 
 def _parse_field_names(name: str, value: Any) -> tuple[str, ...]:
     expected = "a field name or a list of different field names"
-    if _is_text(value):
-        text = str(value)
-        rendered = _parse_rendered_list(text.strip())
-        value = [text] if rendered is None else rendered
-    if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
-        _reject(name, value, expected)
-    names = tuple(str(one) if _is_text(one) else "" for one in value)
+    names = _parse_texts(name, value, expected)
     if not all(one.strip() for one in names) or len(set(names)) < len(names):
         _reject(name, value, expected)
     return names
+
+
+def parse_optional_texts(name: str, value: Any) -> tuple[str, ...] | None:
+    """Parse a text or a list of texts; a missing value may also be rendered as ``""`` or ``"None"``."""
+    return None if _is_missing(value) else _parse_texts(name, value, "a text or a list of texts")
+
+
+def _parse_texts(name: str, value: Any, expected: str) -> tuple[str, ...]:
+    texts = value
+    if _is_text(value):
+        rendered = _parse_rendered_list(str(value).strip())
+        texts = [value] if rendered is None else rendered
+    if not isinstance(texts, Sequence) or isinstance(texts, bytes | bytearray) or not all(map(_is_text, texts)):
+        _reject(name, value, expected)
+    return tuple(map(str, texts))
 
 
 def _parse_rendered_list(text: str) -> Sequence[str] | None:
@@ -213,7 +223,7 @@ def is_literal(value: Any) -> bool:
         return "{{" not in value and "{%" not in value
     if isinstance(value, Sequence):
         return all(is_literal(item) for item in value)
-    return not hasattr(value, "resolve")
+    return isinstance(value, os.PathLike) or not hasattr(value, "resolve")
 
 
 def validate_literals(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, time
-from decimal import Decimal
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from airflow_provider_akkio.api.cells import cell_to_text
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError, AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
+from airflow_provider_akkio.files.options import SELECTION_HINT, ReadOptions
+from airflow_provider_akkio.files.source import RowSource, check_row_size
 
 try:
     import pyarrow
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _BUFFER_SIZE = 256 * 1024
 _MAX_ROWS_IN_MEMORY = 1024
 _MAX_CELLS_IN_MEMORY = 100_000
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _ROW_GROUP_ROWS = 10_000
 _ROW_GROUP_BYTES = 8 * 1024 * 1024
 
@@ -46,39 +49,52 @@ class ArrowRow(NamedTuple):
     texts: tuple[str | None, ...]
 
 
-class ParquetRows:
-    """The rows of a Parquet file. The file must be seekable."""
+class ParquetRows(RowSource):
+    """The rows of a Parquet file.
 
-    def __init__(self, file: BinaryIO) -> None:
+    The index that pandas adds to a table without one is left out, unless ``columns`` names it.
+
+    :param file: a seekable file.
+    :param options: which columns to read.
+    """
+
+    def __init__(self, file: BinaryIO, options: ReadOptions) -> None:
         with _damage_reported():
             # Without pre_buffer and with a buffer, Arrow streams a column instead of loading its row group.
             self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_SIZE)
             schema = self._file.schema_arrow
-        for field in schema:
+        self.omitted_index = () if options.columns is not None else _unnamed_index(schema)
+        options = replace(options, exclude_columns=(*options.exclude_columns, *self.omitted_index))
+        self._missing_texts = options.missing_texts
+        selected = [schema.field(position) for position in options.selected_positions(schema.names)]
+        for field in selected:
             value_type = field.type.value_type if types.is_dictionary(field.type) else field.type
             if not _SUPPORTED_TYPE.fullmatch(str(value_type)):
                 name, type_name = printable(field.name), printable(str(field.type))
-                raise AkkioSourceFileError(f"the column '{name}' has the type {type_name}, which is not supported")
-        self.fields: tuple[str, ...] = tuple(schema.names)
+                raise AkkioSourceFileError(
+                    f"the column '{name}' has the type {type_name}, which is not supported. {SELECTION_HINT}"
+                )
+        self.fields: tuple[str, ...] = tuple(field.name for field in selected)
 
-    def rows(self) -> Iterator[tuple[ArrowRow, int]]:
-        """Yield the cells and the number of characters of each row."""
-        row_number = 0
+    def rows(self) -> Iterator[tuple[int, ArrowRow, int]]:
+        """Yield the number, the selected cells and the number of characters of each row."""
+        number = 0
         with _damage_reported():
-            for record_batch in self._file.iter_batches(batch_size=self._rows_at_once(), use_threads=False):
-                columns = [self._to_texts(record_batch, column, row_number) for column in range(len(self.fields))]
+            # Arrow takes a name with a dot for a path as well, so it may read more columns than these.
+            batches = self._file.iter_batches(self._rows_at_once(), columns=list(self.fields), use_threads=False)
+            for read_batch in batches:
+                record_batch = read_batch.select(self.fields)
+                columns = [self._to_texts(record_batch, column, number) for column in range(len(self.fields))]
                 for position, texts in enumerate(zip(*columns, strict=True)):
-                    row_number += 1
+                    number += 1
                     text = "".join(filter(None, texts))
-                    if len(text) > MAX_ROW_SIZE:
-                        raise AkkioSourceFileError(f"row {row_number} is larger than 4 MiB")
+                    check_row_size(self.unit, number, len(text))
                     if "\0" in text:
-                        raise AkkioSourceFileError(f"row {row_number} has a NUL character")
-                    yield ArrowRow(record_batch, position, texts), len(text)
+                        raise AkkioSourceFileError(f"row {number} has a NUL character")
+                    yield number, ArrowRow(record_batch, position, texts), len(text)
 
-    @staticmethod
-    def to_texts(cells: ArrowRow) -> Sequence[str | None]:
-        """Return the cells as they go to Akkio."""
+    def to_texts(self, cells: ArrowRow, missing_texts: frozenset[str]) -> Sequence[str | None]:  # noqa: ARG002 - applied to columns
+        """Return cells as they go to Akkio."""
         return cells.texts
 
     def _rows_at_once(self) -> int:
@@ -89,13 +105,18 @@ class ParquetRows:
 
     def _to_texts(self, record_batch: Any, column: int, rows_before: int) -> list[str | None]:
         try:
-            return _column_to_texts(record_batch.column(column))
+            return _column_to_texts(record_batch.column(column), self._missing_texts)
         except (ValueError, OverflowError):
             last = rows_before + record_batch.num_rows
             raise AkkioSourceFileError(
                 f"the column '{printable(self.fields[column])}' has, in rows {rows_before + 1} to {last}, "
                 "a text that is not UTF-8, or a time outside the years 1 to 9999"
             ) from None
+
+
+def _unnamed_index(schema: Any) -> tuple[str, ...]:
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return tuple(name for name in index if name in schema.names and _PANDAS_INDEX.fullmatch(name))
 
 
 @contextmanager
@@ -111,27 +132,21 @@ def _damage_reported() -> Iterator[None]:
         ) from None
 
 
-def _column_to_texts(column: Any) -> list[str | None]:
+def _column_to_texts(column: Any, missing_texts: frozenset[str]) -> list[str | None]:
     if types.is_dictionary(column.type):
-        return _column_to_texts(column.dictionary_decode())
+        return _column_to_texts(column.dictionary_decode(), missing_texts)
     if types.is_floating(column.type):
         # Arrow knows the shortest text of a 32-bit float; Python adds the spelling of pandas.
         texts = column.cast(pyarrow.string()).to_pylist()
-        return [None if text is None or text == "nan" else repr(float(text)) for text in texts]
+        return [None if text is None else cell_to_text(float(text)) for text in texts]
     if getattr(column.type, "unit", "") == "ns":
         return _nanoseconds_to_texts(column)
-    return [_value_to_text(value) for value in column.to_pylist()]
-
-
-def _value_to_text(value: Any) -> str | None:
-    match value:
-        case None | "":
-            return None
-        case Decimal():
-            return f"{value:f}"
-        case date() | time():
-            return value.isoformat()
-    return str(value)
+    values = column.to_pylist()
+    if types.is_integer(column.type):  # as cell_to_text, and four times as fast
+        return [None if value is None else str(value) for value in values]
+    if "string" in str(column.type):
+        return [None if value is None or value in missing_texts else value for value in values]
+    return [cell_to_text(value) for value in values]
 
 
 def _nanoseconds_to_texts(column: Any) -> list[str | None]:
@@ -142,7 +157,7 @@ def _nanoseconds_to_texts(column: Any) -> list[str | None]:
     microseconds = [None if value is None else value // 1000 for value in nanoseconds]
     texts: list[str | None] = []
     for value, rest in zip(pyarrow.array(microseconds, in_microseconds).to_pylist(), nanoseconds, strict=True):
-        text = _value_to_text(value)
+        text = cell_to_text(value)
         if text is not None and rest % 1000:
             begin = value.replace(tzinfo=None).isoformat(timespec="microseconds")
             offset = value.isoformat(timespec="microseconds").removeprefix(begin)

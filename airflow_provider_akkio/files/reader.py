@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import hashlib
 import io
-import zlib
-from collections.abc import Iterator, Sequence
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
 from airflow_provider_akkio.files.csv import CsvRows
-from airflow_provider_akkio.files.json_lines import JsonLinesRows
+from airflow_provider_akkio.files.formats import FileFormat, compression_of, file_format
+from airflow_provider_akkio.files.json import JsonRows, parse_array, parse_lines
+from airflow_provider_akkio.files.options import ReadOptions
+from airflow_provider_akkio.files.source import RowSource, unsupported_value
+from airflow_provider_akkio.files.text import BLOCK_SIZE, decode, decompress, reporting_damage, split_lines
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_BLOCK_SIZE = 256 * 1024
+__all__ = ["FileFormat", "FileSummary", "ReadOptions", "ReadablePath", "RowBatch", "RowFile", "file_format"]
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_OPTIONS = ReadOptions()
 _JSON_OVERHEAD = 6  # the quotes, colon and comma around a field name and its text
 _CHANGED = "the file has changed since it was validated"
-_OTHER_ENCODINGS = {
-    codecs.BOM_UTF32_LE: "UTF-32",  # begins with the byte order mark of UTF-16
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-
-
-class FileFormat(StrEnum):
-    """How a file stores its rows."""
-
-    CSV = "CSV"
-    JSON_LINES = "JSON Lines"
-    PARQUET = "Parquet"
-
-
-_FORMATS = {
-    ".csv": FileFormat.CSV,
-    ".csv.gz": FileFormat.CSV,
-    ".jsonl": FileFormat.JSON_LINES,
-    ".jsonl.gz": FileFormat.JSON_LINES,
-    ".ndjson": FileFormat.JSON_LINES,
-    ".ndjson.gz": FileFormat.JSON_LINES,
-    ".parquet": FileFormat.PARQUET,
-}
-
-
-def file_format(name: str) -> FileFormat:
-    """Return the format of a file.
-
-    :param name: its name, path or URL; upper and lower case are equal.
-    :raises AkkioParameterError: if the extension is unknown.
-    """
-    for extension, format_ in _FORMATS.items():
-        if name.lower().endswith(extension):
-            return format_
-    raise AkkioParameterError(f"{printable(name)}: the file extension must be one of {', '.join(_FORMATS)}.")
-
-
-def is_gzipped(name: str) -> bool:
-    """Return whether the extension says that the file is compressed by gzip."""
-    return name.lower().endswith(".gz")
+_NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
 
 
 class ReadablePath(Protocol):
@@ -81,23 +46,13 @@ class ReadablePath(Protocol):
         """Open the file for reading bytes."""
 
 
-class _RowSource(Protocol):
-    """An open file whose header has been read; implemented once per format."""
-
-    fields: tuple[str, ...]
-
-    def rows(self) -> Iterator[tuple[Any, int]]: ...
-
-    def to_texts(self, cells: Any) -> Sequence[str | None]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class FileSummary:
     """Result of validating a whole file.
 
-    :param fields: the field names.
-    :param row_count: number of rows, at least 1.
-    :param digest: SHA-256 of the bytes of the file.
+    :param fields: names of the selected fields, in the order of the file.
+    :param row_count: number of rows.
+    :param digest: SHA-256 of the read options and of the bytes of the file.
     """
 
     fields: tuple[str, ...]
@@ -110,7 +65,7 @@ class RowBatch:
     """Consecutive rows of a file.
 
     :param rows: the rows as they go to Akkio: field name to text, or to ``None`` for an empty cell.
-    :param cells: the same rows as the source stores them. The type depends on the format; see the format's module.
+    :param cells: the same cells as the source stores them. The type depends on the format; see the format's module.
     """
 
     rows: list[dict[str, str | None]]
@@ -121,13 +76,19 @@ class RowFile:
     """A file of rows. It is validated by :meth:`inspect` and streamed by :meth:`batches`.
 
     :param path: location of the file; the extension defines the format.
-    :raises AkkioParameterError: if the extension is unknown.
+    :param options: how to read it; default: all columns.
+    :raises AkkioParameterError: if the extension is unknown, or an option does not apply to the format.
     """
 
-    def __init__(self, path: ReadablePath) -> None:
+    def __init__(self, path: ReadablePath, options: ReadOptions = _DEFAULT_OPTIONS) -> None:
         self._path = path
+        self._options = options
         self.name = printable(str(path))
         self.format = file_format(path.name)
+        if options.delimiter is not None and self.format not in (FileFormat.CSV, FileFormat.TSV):
+            raise AkkioParameterError(f"{self.name}: delimiter applies only to .csv and .tsv files.")
+        if options.sheet_name is not None and self.format is not FileFormat.EXCEL:
+            raise AkkioParameterError(f"{self.name}: sheet_name applies only to .xlsx files.")
 
     def inspect(self) -> FileSummary:
         """Read and validate the whole file.
@@ -135,9 +96,8 @@ class RowFile:
         :raises AkkioSourceFileError: if the file is invalid; the message names the file and the line.
         """
         with self._open() as (source, digest):
-            row_count = sum(1 for _ in source.rows())
-            if not row_count:
-                raise AkkioSourceFileError("the file has no rows")
+            row_count = sum(1 for _ in self._convert(source))
+            self._report_fields(source)
             return FileSummary(source.fields, row_count, digest.hexdigest())
 
     def batches(self, batch_size: int, skip: int = 0, expected: FileSummary | None = None) -> Iterator[RowBatch]:
@@ -148,30 +108,64 @@ class RowFile:
 
         :param batch_size: maximum number of rows in a batch.
         :param skip: number of rows to leave out at the beginning.
-        :param expected: result of :meth:`inspect`; default: do not check whether the file has changed.
+        :param expected: result of :meth:`inspect`; default: inspect the file first.
         :raises AkkioSourceFileError: if the file is invalid, or has changed: changed fields are detected before the
-            first batch, changed rows after the last one.
+            first batch (in JSON files before the batch that has them), changed rows after the last one.
         """
-        with self._open() as (source, digest):
-            if expected is not None and source.fields != expected.fields:
-                raise AkkioSourceFileError(_CHANGED)
-            for rows in _split(source, batch_size, skip):
-                yield RowBatch([dict(zip(source.fields, source.to_texts(row), strict=True)) for row in rows], rows)
-            if expected is not None and digest.hexdigest() != expected.digest:
+        if expected is None:
+            expected = self.inspect()
+        with self._open(expected.fields) as (source, digest):
+            names_size = sum(len(field) + _JSON_OVERHEAD for field in expected.fields)
+            for rows in _split(islice(self._convert(source), skip, None), batch_size, names_size):
+                if source.fields != expected.fields:
+                    raise AkkioSourceFileError(_CHANGED)
+                yield RowBatch(
+                    [dict(zip(expected.fields, row.texts, strict=True)) for row in rows], [row.cells for row in rows]
+                )
+            if digest.hexdigest() != expected.digest:
                 raise AkkioSourceFileError(_CHANGED)
 
+    def _convert(self, source: RowSource) -> Iterator[_Row]:
+        """Convert the cells of a source to texts, and validate numbers."""
+        missing_texts = self._options.missing_texts
+        numbers: list[int] = []
+        fields: tuple[str, ...] = ()
+        for number, cells, size in source.rows():
+            if fields != source.fields:
+                fields = source.fields
+                numbers = [at for at, field in enumerate(fields) if field in self._options.number_fields]
+            try:
+                texts = source.to_texts(cells, missing_texts)
+            except ValueError as error:
+                raise _unsupported(source, number, cells) from error
+            for at in numbers:
+                text = texts[at]
+                if text is not None and not _NUMBER.fullmatch(text):
+                    raise AkkioSourceFileError(
+                        f"{source.unit} {number} has '{printable(text)}' in the field '{printable(fields[at])}', whose "
+                        "type is a number. If it means a missing value, add it to null_values"
+                    )
+            yield _Row(cells, texts, size)
+
+    def _report_fields(self, source: RowSource) -> None:
+        if spaced := [field for field in source.fields if field != field.strip()]:
+            names = printable(", ".join(map(repr, spaced)))
+            log.warning("%s has field names that begin or end with a space; use them as they are: %s", self.name, names)
+        if source.omitted_index:
+            log.info("%s: leaving out the unnamed index of pandas, %s.", self.name, ", ".join(source.omitted_index))
+
     @contextmanager
-    def _open(self) -> Iterator[tuple[_RowSource, _Hash]]:
+    def _open(self, fields: tuple[str, ...] = ()) -> Iterator[tuple[RowSource, _Hash]]:
         """Open the file, and add its name to the errors of the format's module.
 
         Other errors, such as a lost connection, are not converted: a task retry may succeed.
+
+        :param fields: the fields, if the file was inspected before.
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self._options.fingerprint())
         try:
-            with self._path.open("rb") as file:
-                source = self._read_header(file, digest)
-                _check_field_names(source.fields)
-                yield source, digest
+            with self._path.open("rb") as file, reporting_damage(compression_of(self._path.name)):
+                yield self._open_source(file, digest, fields), digest
         except AkkioSourceFileError as error:
             problem = str(error)
         except (FileNotFoundError, NotADirectoryError):
@@ -180,48 +174,55 @@ class RowFile:
             problem = "the path is a directory, not a file"
         except PermissionError:
             problem = "permission to read the file is denied"
-        except (gzip.BadGzipFile, EOFError, zlib.error):
-            problem = "the extension is .gz, but the file is damaged or is not compressed by gzip"
         else:
             return
         raise AkkioSourceFileError(f"{self.name}: {problem}.")
 
-    def _read_header(self, file: BinaryIO, digest: _Hash) -> _RowSource:
+    def _open_source(self, file: BinaryIO, digest: _Hash, fields: tuple[str, ...]) -> RowSource:
         if self.format is FileFormat.PARQUET:
             from airflow_provider_akkio.files.parquet import ParquetRows
 
-            while block := file.read(_BLOCK_SIZE):
+            while block := file.read(BLOCK_SIZE):
                 digest.update(block)
-            return ParquetRows(file)
-        stream: BinaryIO = io.BufferedReader(_DigestingReader(file, digest), _BLOCK_SIZE)
-        if is_gzipped(self._path.name):
-            stream = io.BufferedReader(gzip.GzipFile(fileobj=stream, mode="rb"), _BLOCK_SIZE)
-        lines = _decode_lines(stream)
-        return CsvRows(lines) if self.format is FileFormat.CSV else JsonLinesRows(lines)
+            return ParquetRows(file, self._options)
+        stream: BinaryIO = io.BufferedReader(_DigestingReader(file, digest), BLOCK_SIZE)
+        if self.format is FileFormat.EXCEL:
+            from airflow_provider_akkio.files.excel import ExcelRows
+
+            return ExcelRows(stream, self._options)
+        blocks = decode(decompress(stream, compression_of(self._path.name)), self._options.encoding)
+        match self.format:
+            case FileFormat.JSON:
+                return JsonRows(parse_array(blocks), self._options, "row", fields)
+            case FileFormat.JSON_LINES:
+                return JsonRows(parse_lines(split_lines(blocks)), self._options, "line", fields)
+        return CsvRows(split_lines(blocks), self._options, "\t" if self.format is FileFormat.TSV else ",")
 
 
-def _check_field_names(fields: Sequence[str]) -> None:
-    if not fields:
-        raise AkkioSourceFileError("the file has no fields")
-    seen: set[str] = set()
-    for number, field in enumerate(fields, 1):
-        if not field.strip():
-            raise AkkioSourceFileError(f"field {number} has no name")
-        if field in seen:
-            raise AkkioSourceFileError(f"two fields have the name '{printable(field)}'")
-        seen.add(field)
+class _Row(NamedTuple):
+    cells: Any
+    texts: Sequence[str | None]
+    size: int
 
 
-def _split(source: _RowSource, batch_size: int, skip: int) -> Iterator[list[Any]]:
-    names_size = sum(len(field) + _JSON_OVERHEAD for field in source.fields)
-    batch: list[Any] = []
+def _unsupported(source: RowSource, number: int, cells: Sequence[Any]) -> AkkioSourceFileError:
+    for field, cell in zip(source.fields, cells, strict=False):
+        try:
+            source.to_texts([cell], frozenset())
+        except ValueError:
+            return unsupported_value(f"{source.unit} {number}", field, f"a {type(cell).__name__}")
+    raise AssertionError("all cells are supported")
+
+
+def _split(rows: Iterable[_Row], batch_size: int, names_size: int) -> Iterator[list[_Row]]:
+    batch: list[_Row] = []
     batch_weight = 0
-    for cells, size in islice(source.rows(), skip, None):
-        weight = names_size + size
+    for row in rows:
+        weight = names_size + row.size
         if batch and (len(batch) == batch_size or batch_weight + weight > MAX_ROW_SIZE):
             yield batch
             batch, batch_weight = [], 0
-        batch.append(cells)
+        batch.append(row)
         batch_weight += weight
     if batch:
         yield batch
@@ -242,31 +243,3 @@ class _DigestingReader(io.RawIOBase):
         self._digest.update(block)
         buffer[: len(block)] = block
         return len(block)
-
-
-def _decode_lines(file: BinaryIO) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file without byte order marks, and reject lines longer than 4 MiB."""
-    number = 0
-    while line := file.readline(MAX_ROW_SIZE + 1):
-        number += 1
-        if number == 1:
-            line = _remove_byte_order_marks(line)
-        if len(line) > MAX_ROW_SIZE:
-            raise AkkioSourceFileError(f"line {number} is longer than 4 MiB")
-        if b"\0" in line:
-            raise AkkioSourceFileError(f"line {number} has a NUL byte; the file is not text, or is not UTF-8")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError:
-            raise AkkioSourceFileError(f"line {number} is not valid UTF-8; save the file as UTF-8") from None
-        if text:
-            yield text
-
-
-def _remove_byte_order_marks(line: bytes) -> bytes:
-    for mark, encoding in _OTHER_ENCODINGS.items():
-        if line.startswith(mark):
-            raise AkkioSourceFileError(f"the encoding of the file is {encoding}; save it as UTF-8")
-    while line.startswith(codecs.BOM_UTF8):
-        line = line.removeprefix(codecs.BOM_UTF8)
-    return line

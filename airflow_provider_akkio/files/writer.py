@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioSourceFileError
-from airflow_provider_akkio.files.json_lines import JsonNumber
-from airflow_provider_akkio.files.reader import FileFormat, FileSummary, RowBatch, RowFile, file_format, is_gzipped
+from airflow_provider_akkio.files.formats import Compression, FileFormat, compression_of, output_format
+from airflow_provider_akkio.files.reader import FileSummary, RowBatch, RowFile
+from airflow_provider_akkio.files.source import JsonNumber
+from airflow_provider_akkio.files.text import load_zstandard
 
 if TYPE_CHECKING:
     from airflow_provider_akkio.files.parquet import ParquetOutput
@@ -81,9 +84,9 @@ def open_prediction_writer(
     :param path_name: name of the output; the extension defines the format.
     :param source: the source of the rows.
     :param summary: result of inspecting the source.
-    :raises AkkioParameterError: if the extension is unknown, or pyarrow is missing.
+    :raises AkkioParameterError: if predictions cannot be written in the format, or pyarrow is missing.
     """
-    format_ = file_format(path_name)
+    format_ = output_format(path_name)
     keep_cells = format_ is source.format
     output: _TextOutput | ParquetOutput
     if format_ is FileFormat.PARQUET:
@@ -91,24 +94,23 @@ def open_prediction_writer(
 
         output = ParquetOutput(file, keep_cells=keep_cells)
     else:
-        output = _TextOutput(file, format_, is_compressed=is_gzipped(path_name), keep_cells=keep_cells)
+        output = _TextOutput(_compress(file, compression_of(path_name)), format_, keep_cells=keep_cells)
     with closing(output):
         is_flat = format_ is not FileFormat.JSON_LINES
         yield PredictionWriter(output, source.name, summary.fields, is_flat=is_flat)
 
 
 class _TextOutput:
-    """Write CSV or JSON Lines."""
+    """Write CSV, TSV or JSON Lines."""
 
-    def __init__(self, file: BinaryIO, format_: FileFormat, *, is_compressed: bool, keep_cells: bool) -> None:
-        # Without a name and a time, equal rows give equal files.
-        self._gzip = gzip.GzipFile("", "wb", 6, file, mtime=0) if is_compressed else None
-        self._file = self._gzip or file
+    def __init__(self, file: _Output, format_: FileFormat, *, keep_cells: bool) -> None:
+        self._file = file
         self._format = format_
         self._keep_cells = keep_cells
         self._is_empty = True
         # The csv module quotes a carriage return in a cell only if its line terminator contains one.
-        self._csv = csv.writer(_LineFeedEncoder, lineterminator="\r\n")
+        delimiter = "\t" if format_ is FileFormat.TSV else ","
+        self._csv = csv.writer(_LineFeedEncoder, delimiter=delimiter, lineterminator="\r\n")
 
     def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
         source = batch.cells if self._keep_cells else (row.values() for row in batch.rows)
@@ -122,8 +124,40 @@ class _TextOutput:
         self._is_empty = False
 
     def close(self) -> None:
-        if self._gzip is not None:
-            self._gzip.close()
+        self._file.close()
+
+
+class _Output(Protocol):
+    def write(self, content: bytes, /) -> object: ...
+
+    def close(self) -> None: ...
+
+
+def _compress(file: BinaryIO, compression: Compression | None) -> _Output:
+    """Return a stream that compresses; closing it does not close the file."""
+    match compression:
+        case Compression.GZIP:
+            # Without a name and a time, equal rows give equal files.
+            return gzip.GzipFile("", "wb", 6, file, mtime=0)
+        case Compression.BZIP2:
+            return bz2.BZ2File(file, "wb")
+        case Compression.ZSTANDARD:
+            pyarrow = load_zstandard()
+            return _Frames(file, lambda content: pyarrow.compress(content, "zstd", asbytes=True))
+    return _Frames(file, bytes)
+
+
+class _Frames:
+    """Convert and write each block on its own; compressed blocks form a valid file."""
+
+    def __init__(self, file: BinaryIO, convert: Callable[[bytes], bytes]) -> None:
+        self._file = file
+        self._convert = convert
+
+    def write(self, content: bytes, /) -> None:
+        self._file.write(self._convert(content))
+
+    def close(self) -> None: ...
 
 
 class _LineFeedEncoder:

@@ -1,19 +1,22 @@
-"""What operators that read or write files share: their paths, and the log of their progress."""
+"""What operators that read or write files share: their paths, how they read, and the log of their progress."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_akkio.exceptions import AkkioError, AkkioParameterError
+from airflow_provider_akkio.api.parameters import parse_optional_text, parse_optional_texts
+from airflow_provider_akkio.exceptions import AkkioError, AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.files.formats import file_format, output_format
+from airflow_provider_akkio.files.options import ReadOptions
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    from airflow_provider_akkio.files.reader import RowBatch
+    from airflow_provider_akkio.files.reader import FileSummary, RowBatch, RowFile
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +35,109 @@ def parse_path(name: str, value: Any) -> ObjectStoragePath:
 
     if isinstance(value, ObjectStoragePath):
         return value
+    text = _path_text(name, value)
+    try:
+        path = ObjectStoragePath(text)
+        path.fs  # noqa: B018 - loads the library of the file system
+    except (ImportError, ValueError) as error:
+        raise AkkioParameterError(f"{name} {text!r} is not accessible: {error}") from error
+    return path
+
+
+def check_source_name(name: str, value: Any) -> None:
+    """Raise :class:`AkkioParameterError` if a path has no extension of a file that can be read."""
+    file_format(_path_text(name, value))
+
+
+def check_output_name(name: str, value: Any) -> None:
+    """Raise :class:`AkkioParameterError` if a path has no extension of a file that can be written."""
+    output_format(_path_text(name, value))
+
+
+def _path_text(name: str, value: Any) -> str:
     if not isinstance(value, str | os.PathLike) or str(value).strip() in ("", "None"):
         raise AkkioParameterError(
             f"{name} must be a path, such as /data/leads.csv or s3://bucket/leads.csv, not {value!r}."
         )
-    try:
-        path = ObjectStoragePath(str(value).strip())
-        path.fs  # noqa: B018 - loads the library of the file system
-    except (ImportError, ValueError) as error:
-        raise AkkioParameterError(f"{name} {str(value)!r} is not accessible: {error}") from error
-    return path
+    return str(value).strip()
+
+
+def _parse_columns(name: str, value: Any) -> tuple[str, ...] | None:
+    columns = parse_optional_texts(name, value)
+    if columns is not None and not columns:
+        raise AkkioParameterError(f"{name} must be None or at least one field name, not {value!r}.")
+    return columns
+
+
+def _parse_delimiter(name: str, value: Any) -> str | None:
+    if value in (None, "", "None"):
+        return None
+    if not isinstance(value, str):
+        raise AkkioParameterError(f"{name} must be one character, not {value!r}.")
+    return "\t" if value == "\\t" else value
+
+
+def _parse_on_empty(name: str, value: Any) -> str:
+    if value not in ("fail", "skip"):
+        raise AkkioParameterError(f"{name} must be 'fail' or 'skip', not {value!r}.")
+    return str(value)
+
+
+_OPTION_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "columns": _parse_columns,
+    "exclude_columns": lambda name, value: parse_optional_texts(name, value) or (),
+    "null_values": lambda name, value: parse_optional_texts(name, value) or (),
+    "delimiter": _parse_delimiter,
+    "encoding": lambda name, value: parse_optional_text(name, value) or "utf-8",
+    "sheet_name": parse_optional_text,
+}
+
+
+def _check_option(name: str, value: Any) -> None:
+    ReadOptions(**{name: _OPTION_PARSERS[name](name, value)})
+
+
+SOURCE_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "source_path": check_source_name,
+    **dict.fromkeys(_OPTION_PARSERS, _check_option),
+    "on_empty": _parse_on_empty,
+}
+"""Parsers of the parameters that all operators with a source file have."""
+
+
+def parse_read_options(values: Mapping[str, Any], number_fields: Iterable[str] = ()) -> ReadOptions:
+    """Return how an operator reads its source file.
+
+    :param values: parameter name to value, such as ``vars(operator)``.
+    :param number_fields: fields whose text must be a number.
+    :raises AkkioParameterError: if a value is invalid.
+    """
+    parsed = {name: parse(name, values[name]) for name, parse in _OPTION_PARSERS.items()}
+    return ReadOptions(**parsed, number_fields=frozenset(number_fields))
+
+
+def open_source(values: Mapping[str, Any], number_fields: Iterable[str] = ()) -> tuple[RowFile, FileSummary]:
+    """Validate the source file of an operator.
+
+    :param values: parameter name to value, with the names of :data:`SOURCE_PARSERS`; such as ``vars(operator)``.
+    :param number_fields: fields whose text must be a number.
+    :raises AkkioParameterError: if a value is invalid.
+    :raises AkkioSourceFileError: if the file is invalid, or has no rows and ``on_empty`` is ``fail``.
+    :raises AirflowSkipException: if the file has no rows and ``on_empty`` is ``skip``.
+    """
+    from airflow.providers.common.compat.sdk import AirflowSkipException
+
+    from airflow_provider_akkio.files.reader import RowFile
+
+    on_empty = _parse_on_empty("on_empty", values["on_empty"])
+    file = RowFile(parse_path("source_path", values["source_path"]), parse_read_options(values, number_fields))
+    summary = file.inspect()
+    if not summary.row_count:
+        if on_empty == "skip":
+            raise AirflowSkipException(f"{file.name} has no rows.")
+        raise AkkioSourceFileError(f"{file.name}: the file has no rows. To skip the task instead, set on_empty='skip'.")
+    log.info("%s has %s rows and %d fields.", file.name, f"{summary.row_count:,}", len(summary.fields))
+    return file, summary
 
 
 def track_progress(

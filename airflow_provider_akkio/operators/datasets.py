@@ -22,7 +22,7 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._durable import with_callback
-from airflow_provider_akkio.operators._files import parse_path
+from airflow_provider_akkio.operators._files import SOURCE_PARSERS, open_source
 from airflow_provider_akkio.operators._upload import (
     Uploader,
     UploadPlan,
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 class AkkioUploadDatasetOperator(BaseOperator):
     """Upload the rows of a file to a new dataset, or append them to a dataset, each row exactly once.
 
-    The file is CSV (``.csv``) or JSON Lines (``.jsonl``, ``.ndjson``), optionally with ``.gz``, or Parquet
-    (``.parquet``; extra ``parquet``). The operator reads it twice in bounded memory: it validates the whole file before
-    the first request, then sends it. It sends every cell as text, and an empty cell as null.
+    The file is CSV (``.csv``, ``.tsv``), JSON Lines (``.jsonl``, ``.ndjson``), JSON (``.json``), Parquet (``.parquet``;
+    extra ``parquet``) or Excel (``.xlsx``; extra ``excel``). The operator reads it twice: it validates the whole file
+    before the first request, then sends it. It sends every cell as text, and a missing value as null. Memory does not
+    grow with the file, except for Excel.
 
     If the outcome of a request is unknown, the operator compares the row count of the dataset before it sends the rows
     again. A task retry resumes after the last row that arrived; this needs Airflow's task state store (Airflow 3.3).
@@ -53,10 +54,18 @@ class AkkioUploadDatasetOperator(BaseOperator):
     :param dataset_name: name of the dataset to create; Akkio allows several datasets with the same name.
     :param dataset_id: ID of the dataset to append to. Set either ``dataset_name`` or ``dataset_id``.
     :param field_types: field name to Akkio field type: ``category``, ``id``, ``integer``, ``float`` (or ``number``),
-        ``string``, ``date`` or ``unknown``; default the types that Akkio infers.
+        ``string``, ``date`` or ``unknown``; default the types that Akkio infers. If a field is typed ``integer`` or
+        ``float``, its cells must be numbers.
     :param parse_fields: whether Akkio infers the types of all fields after the last row; default yes for a new dataset,
         no for an existing one.
     :param batch_size: maximum number of rows per request; default 1,000. Requests with large rows have fewer.
+    :param columns: name or names of the columns to send; default all.
+    :param exclude_columns: name or names of the columns not to send; default none.
+    :param null_values: texts that are sent as null, such as ``["NA", "nan"]``. An empty text always is.
+    :param delimiter: character between the cells of a CSV file; default a comma, or a tab for ``.tsv``.
+    :param encoding: encoding of a text file; default UTF-8.
+    :param sheet_name: sheet of an Excel file; default the first.
+    :param on_empty: ``fail`` (default) or ``skip`` the task if the file has no rows.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid.
     :raises AkkioSourceFileError: if the file is invalid; the operator has sent nothing.
@@ -70,6 +79,13 @@ class AkkioUploadDatasetOperator(BaseOperator):
         "field_types",
         "parse_fields",
         "batch_size",
+        "columns",
+        "exclude_columns",
+        "null_values",
+        "delimiter",
+        "encoding",
+        "sheet_name",
+        "on_empty",
         "akkio_conn_id",
     )
     _is_stopped = False  # Airflow calls on_kill() while execute() runs, so an attribute is the only way to pass this on
@@ -83,6 +99,13 @@ class AkkioUploadDatasetOperator(BaseOperator):
         field_types: Mapping[str, str] | None = None,
         parse_fields: bool | str | None = None,
         batch_size: int | str = 1000,
+        columns: str | Sequence[str] | None = None,
+        exclude_columns: str | Sequence[str] | None = None,
+        null_values: str | Sequence[str] | None = ("",),
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        sheet_name: str | None = None,
+        on_empty: str = "fail",
         akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
@@ -95,26 +118,29 @@ class AkkioUploadDatasetOperator(BaseOperator):
         self.field_types = field_types
         self.parse_fields = parse_fields
         self.batch_size = batch_size
+        self.columns = columns
+        self.exclude_columns = exclude_columns
+        self.null_values = null_values
+        self.delimiter = delimiter
+        self.encoding = encoding
+        self.sheet_name = sheet_name
+        self.on_empty = on_empty
         self.akkio_conn_id = akkio_conn_id
-        validate_literals(self.task_id, vars(self), _UPLOAD_PARSERS)
+        validate_literals(self.task_id, vars(self), {**_UPLOAD_PARSERS, **SOURCE_PARSERS})
         if is_literal(dataset_name) and is_literal(dataset_id):
             with naming_task(self.task_id):
                 _check_destination(dataset_name, dataset_id)
 
     def execute(self, context: Context) -> str:
         """Validate the file, and upload its rows."""
-        from airflow_provider_akkio.files.reader import RowFile
-
         plan = UploadPlan(**{name: parse(name, getattr(self, name)) for name, parse in _UPLOAD_PARSERS.items()})
         _check_destination(plan.dataset_name, plan.dataset_id)
-        file = RowFile(parse_path("source_path", self.source_path))
-        summary = file.inspect()
+        file, summary = open_source(vars(self), (name for name, type_ in plan.field_types.items() if type_.is_number))
         if unknown := sorted(plan.field_types.keys() - set(summary.fields)):
             raise AkkioSourceFileError(
                 f"{file.name} has no field '{printable(unknown[0])}', which field_types names. Its fields are "
                 f"{printable(', '.join(summary.fields))}."
             )
-        self.log.info("%s has %s rows and %d fields.", file.name, f"{summary.row_count:,}", len(summary.fields))
         with AkkioHook(plan.akkio_conn_id).open_client() as client:
             dataset_id = Uploader(
                 context=context,

@@ -21,7 +21,13 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._durable import delete_record, task_state_store, with_callback
-from airflow_provider_akkio.operators._files import parse_path, track_progress
+from airflow_provider_akkio.operators._files import (
+    SOURCE_PARSERS,
+    check_output_name,
+    open_source,
+    parse_path,
+    track_progress,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
@@ -41,10 +47,11 @@ def delete_stored_output(context: Context) -> None:
 class AkkioPredictOperator(BaseOperator):
     """Predict for the rows of a file, and write the rows with the predictions to another file.
 
-    Both files are CSV (``.csv``) or JSON Lines (``.jsonl``, ``.ndjson``), optionally with ``.gz``, or Parquet
-    (``.parquet``; extra ``parquet``). The operator validates the whole source before the first request, and sends every
-    cell as text, and an empty cell as null. The output has the columns of the source, then those of Akkio: the
-    predicted field and the probability of each class. A column that exists in both gets the suffix ``(predicted)``.
+    Both files are CSV (``.csv``, ``.tsv``), JSON Lines (``.jsonl``, ``.ndjson``) or Parquet (``.parquet``; extra
+    ``parquet``). The source may also be JSON (``.json``) or Excel (``.xlsx``; extra ``excel``). The operator validates
+    the whole source before the first request. It sends every cell as text, and a missing value as null. The output has
+    the columns that were sent, then those of Akkio: the predicted field and the probability of each class. A column
+    that exists in both gets the suffix ``(predicted)``.
 
     The output appears only when it is complete. Task retries are safe, because predictions change nothing at Akkio.
     Before Airflow 3.3, set ``overwrite=True`` if a retry must succeed after a worker died just after the rename.
@@ -57,6 +64,13 @@ class AkkioPredictOperator(BaseOperator):
     :param explain: have Akkio explain each prediction; default ``False``.
     :param batch_size: maximum number of rows per request; default 500. Requests with large rows have fewer.
     :param overwrite: replace an existing output; default ``False``, which fails the task before the first request.
+    :param columns: name or names of the columns to send; default all.
+    :param exclude_columns: name or names of the columns not to send; default none.
+    :param null_values: texts that are sent as null, such as ``["NA", "nan"]``. An empty text always is.
+    :param delimiter: character between the cells of a CSV file; default a comma, or a tab for ``.tsv``.
+    :param encoding: encoding of a text file; default UTF-8.
+    :param sheet_name: sheet of an Excel file; default the first.
+    :param on_empty: ``fail`` (default) or ``skip`` the task if the file has no rows.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid, or the output exists.
     :raises AkkioSourceFileError: if the source is invalid; the operator has sent nothing.
@@ -71,6 +85,13 @@ class AkkioPredictOperator(BaseOperator):
         "explain",
         "batch_size",
         "overwrite",
+        "columns",
+        "exclude_columns",
+        "null_values",
+        "delimiter",
+        "encoding",
+        "sheet_name",
+        "on_empty",
         "akkio_conn_id",
     )
     _is_stopped = False  # Airflow calls on_kill() while execute() runs, so an attribute is the only way to pass this on
@@ -84,6 +105,13 @@ class AkkioPredictOperator(BaseOperator):
         explain: bool | str = False,
         batch_size: int | str = 500,
         overwrite: bool | str = False,
+        columns: str | Sequence[str] | None = None,
+        exclude_columns: str | Sequence[str] | None = None,
+        null_values: str | Sequence[str] | None = ("",),
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        sheet_name: str | None = None,
+        on_empty: str = "fail",
         akkio_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
@@ -95,6 +123,13 @@ class AkkioPredictOperator(BaseOperator):
         self.explain = explain
         self.batch_size = batch_size
         self.overwrite = overwrite
+        self.columns = columns
+        self.exclude_columns = exclude_columns
+        self.null_values = null_values
+        self.delimiter = delimiter
+        self.encoding = encoding
+        self.sheet_name = sheet_name
+        self.on_empty = on_empty
         self.akkio_conn_id = akkio_conn_id
         validate_literals(
             self.task_id,
@@ -105,12 +140,13 @@ class AkkioPredictOperator(BaseOperator):
                 "batch_size": parse_row_count,
                 "overwrite": parse_flag,
                 "akkio_conn_id": parse_id,
+                "output_path": check_output_name,
+                **SOURCE_PARSERS,
             },
         )
 
     def execute(self, context: Context) -> str:
         """Validate both files, predict, and write the output."""
-        from airflow_provider_akkio.files.reader import RowFile, file_format
         from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
 
         model_id = parse_id("model_id", self.model_id)
@@ -118,12 +154,10 @@ class AkkioPredictOperator(BaseOperator):
         batch_size = parse_row_count("batch_size", self.batch_size)
         hook = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id))
         output = parse_path("output_path", self.output_path)
-        file_format(output.name)
+        check_output_name("output_path", output.name)
         self._check_output(output, task_state_store(context))
 
-        source = RowFile(parse_path("source_path", self.source_path))
-        summary = source.inspect()
-        self.log.info("%s has %s rows and %d fields.", source.name, f"{summary.row_count:,}", len(summary.fields))
+        source, summary = open_source(vars(self))
         token, previous_tokens = _file_tokens(context)
         with (
             hook.open_client() as client,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_akkio.files.csv import CsvRows
-from airflow_provider_akkio.files.reader import RowFile
+from airflow_provider_akkio.files.reader import ReadOptions, RowFile
 from tests.files.conftest import ErrorReader, FileMaker, column_of, rows_of
 
 
@@ -38,8 +38,8 @@ def test_quotes_and_non_ascii_names_are_read(make_file: FileMaker) -> None:
 def test_cells_survive_the_csv_module(rows: list[list[str]]) -> None:
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows([["a", "b"], *rows])
-    source = CsvRows(iter(io.StringIO(file.getvalue(), newline="\n")))
-    assert [cells for cells, _ in source.rows()] == rows
+    source = CsvRows(iter(io.StringIO(file.getvalue(), newline="\n")), ReadOptions())
+    assert [cells for _, cells, _ in source.rows()] == rows
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
@@ -50,6 +50,85 @@ def test_line_ends_may_be_lf_or_crlf_and_occur_in_quotes(make_file: FileMaker, l
 
 def test_blank_lines_at_the_end_are_ignored(make_file: FileMaker) -> None:
     assert rows_of(make_file("a.csv", b"a,b\n,\n\n\r\n\n")) == [{"a": None, "b": None}]
+
+
+def test_blank_line_in_one_column_is_a_missing_value_except_at_the_end(make_file: FileMaker) -> None:
+    assert column_of(make_file("a.csv", b'a\n\n1\n\r\n\n2\n""\n\n\n')) == [None, "1", None, None, "2", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "delimiter"),
+    [
+        ("a.tsv", b"a\tb\n1,5\t2;3\n", None),
+        ("a.tsv", b"a|b\n1,5|2;3\n", "|"),
+        ("a.csv", b"a;b\n1,5;2;3\n".replace(b"2;3", b'"2;3"'), ";"),
+        ("a.csv", b'a\tb\n"1,5"\t2;3\n', "\t"),
+    ],
+)
+def test_delimiter_is_that_of_the_extension_or_the_parameter(
+    make_file: FileMaker, name: str, content: bytes, delimiter: str | None
+) -> None:
+    assert rows_of(make_file(name, content), delimiter=delimiter) == [{"a": "1,5", "b": "2;3"}]
+
+
+OTHER_DELIMITERS = {
+    "semicolon": ("a.csv", b"a;b\n1;2\n", "';'"),
+    "tab": ("a.csv", b"a\tb\n1\t2\n", r"'\t'"),
+    "pipe": ("a.csv", b"a|b|c\n1|2|3\n", "'|'"),
+    "comma in .tsv": ("a.tsv", b"a,b\n1,2\n", "','"),
+    "header only": ("a.csv", b"a;b\n", "';'"),
+    "decimal comma": ("a.csv", b"a;b\n1,5;2\n", "';'"),
+    "quoted header": ("a.csv", b'"a";"b"\n1;2\n', "';'"),
+    "quoted cell": ("a.csv", b'a;b\n"1;";2\n', "';'"),
+    "blank line": ("a.csv", b"a;b\n1;2\n\n3;4\n\n", "';'"),
+    "Excel": ("a.csv", b"sep=;\r\na;b\r\n1;2\r\n", "';'"),
+    "Excel, upper case and comma": ("a.csv", b"\xef\xbb\xbfSEP=,\na,b\n1,2\n", "','"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "detected"), OTHER_DELIMITERS.values(), ids=OTHER_DELIMITERS.keys())
+def test_other_delimiter_is_detected(
+    make_file: FileMaker, source_error: ErrorReader, name: str, content: bytes, detected: str
+) -> None:
+    error = source_error(make_file(name, content))
+    assert "delimiter" in error
+    assert detected in error
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"a\n1;2\n3;4\n", {}),
+        (b"a;b\n1;2\n3\n", {}),
+        (b'a;b\n"1;2"\n', {}),
+        (b"a;b\n1;2\n", {"delimiter": ","}),
+        (b"a;b,c\n1;2,3\n", {}),
+    ],
+    ids=["header without", "number differs", "quoted", "delimiter is set", "two columns"],
+)
+def test_delimiter_in_a_text_is_valid(make_file: FileMaker, content: bytes, options: dict[str, str]) -> None:
+    assert RowFile(make_file("a.csv", content), ReadOptions(**options)).inspect().row_count > 0
+
+
+@pytest.mark.parametrize(
+    "cell", ['5" pipe', ' 5" pipe', '" ""x"" "', '"he said, ""no"""', '"a, "" b"', '"\n, ""x"""', 'x "y"']
+)
+def test_quote_elsewhere_in_a_cell_is_valid(make_file: FileMaker, cell: str) -> None:
+    [row] = rows_of(make_file("a.csv", f'a,b\n{cell},"x"\n'.encode()))
+    assert row["a"] == (cell[1:-1].replace('""', '"') if cell.startswith('"') else cell)
+
+
+@pytest.mark.parametrize("spaces", [" ", "  ", "\t"])
+@pytest.mark.parametrize("line", ['{}"Bern",1', '1,{}"Bern"', '1,{}"Bern, Thun"', '"x",{}"Bern"', '"a ""b""",{}"c"'])
+def test_space_before_a_quote_is_rejected_with_its_line(
+    make_file: FileMaker, source_error: ErrorReader, line: str, spaces: str
+) -> None:
+    path = make_file("a.csv", f"a,b\n1,2\n{line.format(spaces)}\n".encode())
+    assert "line 3 has a space between a delimiter and a quote" in source_error(path)
+
+
+def test_space_before_a_quote_is_rejected_in_the_header(make_file: FileMaker, source_error: ErrorReader) -> None:
+    assert "line 1 has a space" in source_error(make_file("a.csv", b'a, "b"\n1,2\n'))
 
 
 MANY_ROWS = b"1,2\n" * 100_000

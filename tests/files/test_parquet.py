@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pyarrow
 import pytest
 from hypothesis import given, settings
@@ -18,10 +19,11 @@ from pyarrow import parquet
 
 from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.files.reader import RowFile
-from tests.files.conftest import ErrorReader, FileMaker, column_of, write_parquet
+from tests.files.conftest import ErrorReader, FileMaker, column_of, rows_of, write_parquet
 
 MOMENT = datetime(2024, 1, 2, 3, 4, 5, 600, tzinfo=UTC)
 LARGE_ID = Decimal(12345678901234567890)
+ADJACENT_ID = Decimal(12345678901234567891)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,9 @@ LARGE_ID = Decimal(12345678901234567890)
         (pyarrow.array([0.1, None], pyarrow.float32()), "0.1"),
         (pyarrow.array([float("-inf"), None]), "-inf"),
         (pyarrow.array([LARGE_ID, None], pyarrow.decimal128(38, 0)), "12345678901234567890"),
+        (pyarrow.array([ADJACENT_ID, None], pyarrow.decimal128(38, 0)), "12345678901234567891"),
+        (pyarrow.array([Decimal("1e-20"), None], pyarrow.decimal128(38, 20)), "0.00000000000000000001"),
+        (pyarrow.array([Decimal(42), None], pyarrow.decimal128(9, 0)), "42"),
         (pyarrow.array([Decimal("10.00"), None], pyarrow.decimal128(9, 2)), "10.00"),
         (pyarrow.array([Decimal("0.00000001"), None], pyarrow.decimal128(9, 8)), "0.00000001"),
         (pyarrow.array([True, None]), "True"),
@@ -85,11 +90,57 @@ def test_unsupported_type_is_rejected_with_the_column(
 ) -> None:
     error = source_error(write_parquet(tmp_path / "a.parquet", {"a": column, "b": [1]}))
     assert f"the column 'a' has the type {type_name}" in error
+    assert "exclude_columns" in error
+    assert column_of(tmp_path / "a.parquet", exclude_columns=("a",)) == ["1"]
+
+
+def test_column_with_a_dot_in_its_name_is_selected(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"a.b": [1], "a": [2], "c.d": [[3]], "c": [4]})
+    assert rows_of(path, columns=("c", "a")) == [{"a": "2", "c": "4"}]
+    assert rows_of(path, columns=("a.b",)) == [{"a.b": "1"}]
+
+
+def test_null_values_apply_to_text_columns(tmp_path: Path) -> None:
+    columns = {"text": ["0", "NA"], "category": pyarrow.array(["NA", "x"]).dictionary_encode(), "number": [0, 1]}
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    assert rows_of(path, null_values=("NA", "0")) == [
+        {"text": None, "category": None, "number": "0"},
+        {"text": None, "category": "x", "number": "1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("index", "fields", "omitted"),
+    [
+        (None, ("a",), []),
+        (pandas.Index([7, 9]), ("a",), ["__index_level_0__"]),
+        (pandas.Index([7, 9], name="id"), ("a", "id"), []),
+        (pandas.MultiIndex.from_tuples([(1, 2), (3, 4)]), ("a",), ["__index_level_0__", "__index_level_1__"]),
+    ],
+    ids=["range", "unnamed", "named", "two levels"],
+)
+def test_unnamed_index_of_pandas_is_left_out_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, index: Any, fields: tuple[str, ...], omitted: list[str]
+) -> None:
+    pandas.DataFrame({"a": [1, 2]}, index=index).to_parquet(tmp_path / "a.parquet")
+    file = RowFile(tmp_path / "a.parquet")
+    with caplog.at_level("INFO"):
+        summary = file.inspect()
+        list(file.batches(1, expected=summary))
+    assert summary.fields == fields
+    assert [record.message.partition("pandas, ")[2] for record in caplog.records] == (
+        [", ".join(omitted) + "."] if omitted else []
+    )
+
+
+def test_column_with_the_name_of_an_index_is_read_if_it_is_selected_or_not_an_index(tmp_path: Path) -> None:
+    pandas.DataFrame({"a": [1]}, index=[7]).to_parquet(tmp_path / "a.parquet")
+    assert rows_of(tmp_path / "a.parquet", columns=("__index_level_0__",)) == [{"__index_level_0__": "7"}]
+    assert rows_of(write_parquet(tmp_path / "b.parquet", {"__index_level_0__": [1]})) == [{"__index_level_0__": "1"}]
 
 
 LONG_COLUMN = ["x"] * 3000
 INVALID = {
-    "no rows": ({"a": pyarrow.array([], "int64")}, "the file has no rows"),
     "no fields": ({}, "the file has no fields"),
     "NUL": ({"a": [*LONG_COLUMN, "\0"]}, "row 3001 has a NUL character"),
     "large row": ({"a": [*LONG_COLUMN, "y" * 5_000_000]}, "row 3001 is larger than 4 MiB"),

@@ -16,16 +16,19 @@ import pytest
 from pyarrow import parquet
 
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioSourceFileError
-from airflow_provider_akkio.files.reader import RowFile
+from airflow_provider_akkio.files.reader import ReadOptions, RowFile
 from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
-from tests.files.conftest import FileMaker, rows_of, write_parquet
+from tests.files.conftest import FileMaker, rows_of, write_excel, write_parquet
 
 ALL_OUTPUTS = pytest.mark.parametrize("name", ["b.csv", "b.jsonl", "b.parquet"])
+ALL_COLUMNS = ReadOptions()
 SCORES = [{"win": "yes", "p": 0.75}, {"win": "no"}]
 
 
-def write(source: Path, name: str, predictions: Iterable[Any], batch_size: int = 2) -> bytes:
-    row_file, file, remaining = RowFile(source), io.BytesIO(), iter(predictions)
+def write(
+    source: Path, name: str, predictions: Iterable[Any], batch_size: int = 2, options: ReadOptions = ALL_COLUMNS
+) -> bytes:
+    row_file, file, remaining = RowFile(source, options), io.BytesIO(), iter(predictions)
     with open_prediction_writer(file, name, row_file, row_file.inspect()) as writer:
         for batch in row_file.batches(batch_size):
             writer.write(batch, [next(remaining) for _ in batch.rows])
@@ -79,19 +82,37 @@ def test_parquet_to_parquet_keeps_types_and_values(tmp_path: Path) -> None:
     assert written.column("p").to_pylist() == [1.0, None, 0.5]
 
 
+@ALL_OUTPUTS
+@pytest.mark.parametrize("source", ["a.csv", "a.jsonl", "a.parquet"])
+def test_output_has_only_the_selected_columns(make_file: FileMaker, tmp_path: Path, source: str, name: str) -> None:
+    path = tmp_path / source
+    if source == "a.parquet":
+        write_parquet(path, {"tags": [["x"]], "id": [1], "z": ["NA"]})
+    else:
+        path.write_text({"a.csv": "tags,id,z\nx,1,NA\n", "a.jsonl": '{"tags":["x"],"id":1,"z":"NA"}\n'}[source])
+    content = write(path, name, [{"p": 0.5}], options=ReadOptions(columns=("z", "id"), null_values=("NA",)))
+    is_unchanged = name.partition(".")[2] == source.partition(".")[2]
+    assert rows_of(make_file(name, content)) == [{"id": "1", "z": "NA" if is_unchanged else None, "p": "0.5"}]
+
+
 CSV = b"id,age,name\n1,2.50,x\n2,,7\n3,4e0,\n"
 CONTENT = {
     "a.csv": CSV,
     "a.csv.gz": gzip.compress(CSV),
+    "a.json": b'[{"id":1,"age":2.50,"name":"x"},{"id":2,"name":"7"},{"id":3,"age":4e0,"name":""}]',
     "a.jsonl": b'{"id":1,"age":2.50,"name":"x"}\n{"id":2,"name":"7"}\n{"id":3,"age":4e0,"name":""}\n',
 }
 
 
-@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.jsonl", "b.ndjson.gz", "b.parquet"])
-@pytest.mark.parametrize("source", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize(
+    "name", ["b.csv", "b.tsv", "b.csv.gz", "b.tsv.bz2", "b.csv.zst", "b.jsonl", "b.ndjson.gz", "b.parquet"]
+)
+@pytest.mark.parametrize("source", ["a.csv", "a.csv.gz", "a.jsonl", "a.json", "a.xlsx", "a.parquet"])
 def test_rows_are_equal_in_every_output_format(make_file: FileMaker, tmp_path: Path, source: str, name: str) -> None:
     if source == "a.parquet":
         path = write_parquet(tmp_path / source, {"id": [1, 2, 3], "age": [2.5, None, 4.0], "name": ["x", "7", ""]})
+    elif source == "a.xlsx":
+        path = write_excel(tmp_path / source, [["id", "age", "name"], [1, 2.5, "x"], [2, None, "7"], [3, 4.0, ""]])
     else:
         path = make_file(source, CONTENT[source])
     content = write(path, name, [{"win": "yes", "p": 0.5}, {"win": "no", "p": None}, {"p": 1.5}])

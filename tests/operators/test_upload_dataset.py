@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError, AkkioUploadIncompleteError
-from airflow_provider_akkio.files.reader import RowBatch, RowFile
+from airflow_provider_akkio.files.reader import ReadOptions, RowBatch, RowFile
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.operators import _files, _upload
-from airflow_provider_akkio.operators._files import track_progress
+from airflow_provider_akkio.operators._files import parse_read_options, track_progress
 from airflow_provider_akkio.operators._upload import UPLOAD_KEY, StoredUpload, Uploader, UploadPlan
+from airflow_provider_akkio.operators.akkio import AkkioUploadDatasetOperator
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
-from tests.operators.conftest import RunTask, call
+from tests.operators.conftest import Code, RunTask, call
 from tests.scripted import Reply
 from tests.versions import needs
 
@@ -164,12 +165,77 @@ def test_upload_of_a_type_for_an_unknown_field_sends_nothing(upload: Upload, gat
         {"dataset_name": "{{ ds }}", "batch_size": 0},
         {"dataset_name": "a", "field_types": {"word": "text"}},
         {"dataset_name": "a", "field_types": ["word"]},
+        {"dataset_name": "a", "source_path": "rows.xls"},
+        {"dataset_name": "a", "source_path": Code("Path('rows.txt')")},
+        {"dataset_name": "a", "source_path": ""},
+        {"dataset_name": "a", "columns": []},
+        {"dataset_name": "a", "columns": {"word": 1}},
+        {"dataset_name": "a", "exclude_columns": 1.5},
+        {"dataset_name": "a", "null_values": [None]},
+        {"dataset_name": "a", "delimiter": ";;"},
+        {"dataset_name": "a", "delimiter": 1},
+        {"dataset_name": "a", "encoding": "utf-9"},
+        {"dataset_name": "a", "sheet_name": ["a"]},
+        {"dataset_name": "a", "on_empty": "ignore"},
     ],
 )
 def test_upload_rejects_invalid_literals_when_the_dag_is_parsed(run_dag: DagRunner, parameters: dict[str, Any]) -> None:
-    code = call("AkkioUploadDatasetOperator", task_id="upload", source_path="rows.csv", **parameters)
+    defaults = {"task_id": "upload", "source_path": "rows.csv"}
+    code = "from pathlib import Path\n" + call("AkkioUploadDatasetOperator", **(defaults | parameters))
     with pytest.raises(AkkioParameterError, match="Task 'upload'"), run_dag.parsed(code):
         pass
+
+
+def test_upload_reads_the_file_as_its_parameters_say(upload: Upload, gate: Gate, tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_bytes("id;tags;näme\n1;x;NA\n2;y;é\n".encode("cp1252"))
+    run = upload(
+        source_path=str(path),
+        dataset_name="export",
+        columns="{{ ['id', 'näme'] }}",
+        null_values=["NA", "nan"],
+        delimiter=";",
+        encoding="cp1252",
+        sheet_name="{{ none }}",
+    )
+    assert run.state == "success"
+    sent = [request.body["rows"] for request in gate.asked("datasets") if request.body and "rows" in request.body]
+    assert sent == [[{"id": "1", "näme": None}, {"id": "2", "näme": "é"}]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options"),
+    [
+        ({"columns": "id"}, {"columns": ("id",)}),
+        ({"columns": "['a', 'b']"}, {"columns": ("a", "b")}),
+        ({"columns": [2024]}, {"columns": ("2024",)}),
+        ({"columns": "None", "exclude_columns": "", "delimiter": "None", "encoding": None, "sheet_name": ""}, {}),
+        ({"exclude_columns": ["", "a"]}, {"exclude_columns": ("", "a")}),
+        ({"null_values": "NA"}, {"null_values": ("NA",)}),
+        ({"null_values": None}, {"null_values": ()}),
+        ({"delimiter": "\\t"}, {"delimiter": "\t"}),
+        ({"sheet_name": 2024}, {"sheet_name": "2024"}),
+    ],
+)
+def test_rendered_read_options_are_parsed(parameters: dict[str, Any], options: dict[str, Any]) -> None:
+    task = AkkioUploadDatasetOperator(task_id="upload", source_path="a.csv", dataset_name="a", **parameters)
+    assert parse_read_options(vars(task)) == ReadOptions(**options)
+
+
+@pytest.mark.parametrize("type_", ["integer", "float", "number"])
+def test_upload_of_text_in_a_number_field_sends_nothing(upload: Upload, gate: Gate, source: Path, type_: str) -> None:
+    source.write_text(HEADER + "1,01,w\nn/a,02,w\n")
+    failure = upload(dataset_name="bad", field_types={"id": type_, "word": "category"}).failure
+    assert "line 3 has 'n/a' in the field 'id'" in str(failure)
+    assert gate.received == []
+
+
+def test_upload_of_a_file_without_rows_is_skipped_on_request(upload: Upload, gate: Gate, source: Path) -> None:
+    source.write_text(HEADER)
+    run = upload(dataset_name="empty", on_empty="skip")
+    assert run.state == "success"
+    assert run.task_state("upload") == "skipped"
+    assert gate.received == []
 
 
 @pytest.mark.parametrize("rendered", ["text", "string"])
