@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import Asset, BaseOperator
 
 from airflow_provider_akkio.operators import akkio as operators
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
-from tests.airflow_runs import DagRunner
-from tests.operators.conftest import Code, call
+from tests.airflow_runs import Code, DagRunner, call
 from tests.scripted import Answering, Reply, ScriptedAkkio, accepted, result, status
 
 OPERATORS = [*(getattr(operators, name) for name in operators.__all__), AkkioTrainSensor]

@@ -20,9 +20,8 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import SANDBOX_KEY, akkio_connection
 from dev.versions import Part
-from tests.airflow_runs import DagRunner, FinishedRun
+from tests.airflow_runs import DagRunner, FinishedRun, RunTask, call
 from tests.chaos.gate import ERROR, Fault, Gate
-from tests.operators.conftest import RunTask, call
 from tests.scripted import Reply
 from tests.versions import needs
 

@@ -18,9 +18,8 @@ from airflow_provider_akkio.operators._upload import UPLOAD_KEY, StoredUpload, U
 from airflow_provider_akkio.operators.akkio import AkkioUploadDatasetOperator
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.versions import Part
-from tests.airflow_runs import DagRunner, FinishedRun
+from tests.airflow_runs import Code, DagRunner, FinishedRun, RunTask, call
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
-from tests.operators.conftest import Code, RunTask, call
 from tests.scripted import Reply
 from tests.versions import needs
 
