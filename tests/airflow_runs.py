@@ -26,6 +26,8 @@ from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow_provider_akkio.operators.akkio import *
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
+from airflow_provider_akkio.transfers.sql_predictions import SqlToAkkioPredictionOperator
+from airflow_provider_akkio.transfers.sql_to_akkio import SqlToAkkioDatasetOperator
 from tests.airflow_runs import record_failure
 
 with DAG(

@@ -133,6 +133,24 @@ def sandbox(gate: Gate) -> Sandbox:
     return gate._sandbox
 
 
+@pytest.fixture(scope="session")
+def model_id(shared_sandbox: Sandbox) -> str:
+    """A model that answers yes if the field ``even`` is True."""
+    from airflow_provider_akkio.api.parameters import TrainRequest
+    from airflow_provider_akkio.hooks.akkio import AkkioHook
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in akkio_connection(shared_sandbox.url, SANDBOX_KEY).items():
+            patched.setenv(name, value)
+        hook = AkkioHook()
+        dataset_id = hook.create_dataset("parity")
+        rows = [{"even": str(number % 2 == 0), "answer": "no" if number % 2 else "yes"} for number in range(100)]
+        hook.append_rows(dataset_id, rows)
+        training = hook.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="answer"))
+        hook.poll_until_done(training, poll_interval=0.1)
+        return hook.get_training_result(training.akkio_task_id).model_id
+
+
 @pytest.fixture
 def run_task(run_dag: DagRunner) -> RunTask:
     """Run a DAG with one task: an operator name and the parameters."""
