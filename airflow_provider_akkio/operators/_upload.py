@@ -135,7 +135,7 @@ def digest_rows(rows: Iterable[Mapping[str, str | None]], digest: str = "") -> s
     """Return a digest of rows that does not depend on their division into batches.
 
     :param rows: field name to text.
-    :param digest: digest of the rows before them; default: there are none.
+    :param digest: digest of the rows before them; default: these rows are the first.
     """
     for row in rows:
         digest = hashlib.sha256((digest + json.dumps(row)).encode()).hexdigest()

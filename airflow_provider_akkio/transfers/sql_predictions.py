@@ -35,7 +35,7 @@ class SqlToAkkioPredictionOperator(BaseOperator):
     It writes to the table after the last prediction, so a failed task leaves the table as it was. The table has the
     columns of the query, then those of Akkio: the predicted field and the probability of each class. A column that
     exists in both gets the suffix ``(predicted)``. The last column has the ID of the task run. A task retry, and a
-    cleared task, replaces the rows of its own previous attempt.
+    cleared task, replaces the rows that it wrote before.
 
     If the table does not exist, the operator creates it with text columns, and ``DOUBLE PRECISION`` for predicted
     numbers and probabilities. If it exists, the database casts the text to the types of the table.

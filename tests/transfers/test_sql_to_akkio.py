@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -259,8 +260,8 @@ def test_temporary_file_has_no_name_while_rows_are_sent(
     assert seen == [[]]
 
 
-def test_temporary_file_is_closed_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), temporary_file("Rows") as file:
+def test_temporary_file_is_closed_after_an_error() -> None:
+    with suppress(RuntimeError), temporary_file("Rows") as file:
         descriptor = file.output.fileno()
         raise RuntimeError
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -324,5 +325,5 @@ def test_stopping_cancels_a_running_query(
     }
     stopper = Stopper()
     stopping_repeatedly(stopper)
-    with pytest.raises(Exception, match="cancel|interrupt"), open_query(values, stopper):
+    with pytest.raises(Exception, match=r"cancel|interrupt"), open_query(values, stopper):
         pass
