@@ -39,6 +39,14 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_akkio.operators._links.AkkioLink",
         ],
         "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_akkio.sensors.akkio"]}],
+        "transfers": [
+            {
+                "source-integration-name": "Common SQL",
+                "target-integration-name": target,
+                "python-module": f"airflow_provider_akkio.transfers.{module}",
+            }
+            for module, target in (("sql_to_akkio", integration), ("sql_predictions", "Common SQL"))
+        ],
         "triggers": [
             {
                 "integration-name": integration,

@@ -237,6 +237,7 @@ MEASURES: Mapping[str, Callable[[Scale], list[Row]]] = {
     "workers": worker_processes,
     "pages": page_times,
     "upload": rows.uploading,
+    "query": rows.querying,
     "predict": rows.predicting,
 }
 WHOLE_AIRFLOW = frozenset({"workers", "pages"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,14 @@ BATCH_ROWS = {"upload": 1000, "predict": 500}
 _FIELDS = ("number", "day", "city", "remark", "age", "price", "share", "score", "segment", "visits")
 _CITIES = ("Lyon", "Graz", "Lima", "Osaka", "Leeds", "Quito", "Turku")
 _REMARKS = ("called twice", "no answer, try again", 'said "maybe"', "wants an offer by post", "")
+
+_QUERY = """
+SELECT number, date '2026-01-01' + mod(number, 365) AS day, 'city ' || mod(number, 7) AS city,
+    'remark ' || md5(number::text) AS remark, 18 + mod(number, 70) AS age, mod(number, 100003) / 100.0 AS price,
+    mod(number, 100003) / 100003::float8 AS share, mod(number, 100003) * -1.0625::float8 AS score,
+    'segment ' || mod(number, 40) AS segment, now() AS visited
+FROM generate_series(1, %(count)s) AS number ORDER BY number
+"""
 
 
 def write_file(path: str, count: int) -> None:
@@ -145,6 +154,24 @@ def peak_growth(kind: str, source: str) -> dict[str, float]:
     return {"before": before, "peak": peak, "growth": peak - before}
 
 
+def query_peak_growth(socket: str, count: int) -> dict[str, float]:
+    """Return the growth of the resident size in bytes while an operator uploads the rows of a query.
+
+    :param socket: folder of the socket of PostgreSQL.
+    :param count: number of rows.
+    """
+    fields = {"conn_type": "postgres", "host": socket, "login": "postgres", "schema": "airflow"}
+    os.environ["AIRFLOW_CONN_WAREHOUSE"] = json.dumps(fields)
+    with loopback_akkio() as akkio:
+        connect(akkio)
+        _by_query(20)
+        gc.collect()
+        before = int(psutil.Process().memory_info().rss)
+        _by_query(count)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"before": before, "peak": peak, "growth": peak - before}
+
+
 def within_rate(batches: int, requests_per_second: int) -> dict[str, float]:
     """Return the server's counts and the seconds of an upload.
 
@@ -186,6 +213,21 @@ def _by_operator(_: Loopback, job: _Job) -> None:
         AkkioPredictOperator(
             model_id="M1", source_path=job.source, output_path=job.output, overwrite=True, **common
         ).execute(context)
+
+
+def _by_query(count: int) -> None:
+    from airflow_provider_akkio.transfers.sql_to_akkio import SqlToAkkioDatasetOperator
+
+    context: Any = {"ti": _TaskInstance()}
+    SqlToAkkioDatasetOperator(
+        task_id="benchmark",
+        akkio_conn_id=CONNECTION,
+        batch_size=BATCH_ROWS["upload"],
+        dataset_name="rows",
+        sql_conn_id="warehouse",
+        sql=_QUERY,
+        parameters={"count": count},
+    ).execute(context)
 
 
 def _by_bare_loop(akkio: Loopback, job: _Job) -> None:

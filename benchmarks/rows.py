@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
@@ -9,6 +11,7 @@ from benchmarks import moving
 from benchmarks.fresh import in_fresh_interpreter
 from benchmarks.report import Row
 from benchmarks.scale import Scale
+from dev.database import embedded_database
 
 _RESPONSE_SECONDS = 0.05
 _LIMIT = 5
@@ -25,6 +28,18 @@ def uploading(scale: Scale) -> list[Row]:
 def predicting(scale: Scale) -> list[Row]:
     """Measure the rows per second and memory of predictions."""
     return [*_speed(scale, "predict"), *_memory(scale, "predict")]
+
+
+def querying(scale: Scale) -> list[Row]:
+    """Measure the memory of an upload from PostgreSQL."""
+    with TemporaryDirectory(prefix="akkio-database-") as folder, embedded_database(Path(folder) / "data") as database:
+        grown = {
+            count: in_fresh_interpreter(moving.query_peak_growth, socket=database.socket_folder, count=count)
+            for count in scale.moved_memory
+        }
+    mib = {count: found["growth"] / _MIB for count, found in grown.items()}
+    how = "SqlToAkkioDatasetOperator.execute, PostgreSQL; peak of the resident size above that after 20 rows"
+    return [_flatness_row("upload, memory, PostgreSQL", how, mib)]
 
 
 def _speed(scale: Scale, kind: str) -> list[Row]:
@@ -68,15 +83,18 @@ def _memory(scale: Scale, kind: str) -> list[Row]:
 
 
 def _memory_row(scale: Scale, kind: str, suffix: str, format_name: str) -> Row:
-    found = {count: _peak_growth(kind, suffix, count) / _MIB for count in scale.moved_memory}
-    fewer, most = list(found.values())[-2:]
-    goal = f"<= {_MAX_MIB} MiB, and at most 1.2 times or 8 MiB more than with a tenth of the rows"
-    result = ", ".join(f"{count:,} rows: {mib:.0f} MiB" for count, mib in found.items())
-    is_met = most <= _MAX_MIB and most <= max(1.2 * fewer, fewer + 8)
+    mib = {count: _peak_growth(kind, suffix, count) / _MIB for count in scale.moved_memory}
     how = f"{_CALLS[kind]}, {format_name}; peak of the resident size above that after 20 rows"
-    return Row(
-        f"{kind}, memory, {format_name}", how, goal, result, is_met, {str(count): mib for count, mib in found.items()}
-    )
+    return _flatness_row(f"{kind}, memory, {format_name}", how, mib)
+
+
+def _flatness_row(measure: str, how: str, mib: Mapping[int, float]) -> Row:
+    """Return whether the memory does not grow with the number of rows."""
+    fewer, most = list(mib.values())[-2:]
+    goal = f"<= {_MAX_MIB} MiB, and at most 1.2 times or 8 MiB more than with a tenth of the rows"
+    result = ", ".join(f"{count:,} rows: {growth:.0f} MiB" for count, growth in mib.items())
+    is_met = most <= _MAX_MIB and most <= max(1.2 * fewer, fewer + 8)
+    return Row(measure, how, goal, result, is_met, {str(count): growth for count, growth in mib.items()})
 
 
 def _peak_growth(kind: str, suffix: str, count: int) -> float:

@@ -20,10 +20,14 @@ class Database:
 
     server: Any
 
+    @property
+    def socket_folder(self) -> str:
+        """The folder of the Unix socket."""
+        return str(self.server.get_postmaster_info().socket_dir)
+
     def url(self, driver: str) -> str:
         """Return the SQLAlchemy URL of the database ``airflow``."""
-        socket_folder = str(self.server.get_postmaster_info().socket_dir)
-        return f"postgresql+{driver}://postgres:@/airflow?host={quote(socket_folder, safe='')}"
+        return f"postgresql+{driver}://postgres:@/airflow?host={quote(self.socket_folder, safe='')}"
 
     def stop(self) -> None:
         """Stop the server and break its connections."""

@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow_provider_akkio.operators.akkio import *
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
+from airflow_provider_akkio.transfers.sql_predictions import SqlToAkkioPredictionOperator
+from airflow_provider_akkio.transfers.sql_to_akkio import SqlToAkkioDatasetOperator
 from tests.airflow_runs import record_failure
 
 with DAG(
@@ -116,6 +118,22 @@ def essential_xcoms(xcoms: Mapping[str, Any]) -> dict[str, Any]:
     """Return XComs except ``akkio_status``, and except those that Airflow pushes for links, inlets and outlets."""
     ignored = (STATUS_KEY, "_link_", "pipeline_inlets", "pipeline_outlets")
     return {key: value for key, value in xcoms.items() if not key.startswith(ignored)}
+
+
+class Code(str):
+    """A parameter that is Python code."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def call(operator: str, **parameters: Any) -> str:
+    """Return the code that creates a task; :class:`Code` is inserted as it is, everything else as a literal."""
+    parameters = {"retry_delay": 0} | parameters
+    return f"{operator}({', '.join(f'{name}={value!r}' for name, value in parameters.items())})"
+
+
+RunTask = Callable[..., FinishedRun]
 
 
 class DagRunner:

@@ -13,6 +13,11 @@ import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_akkio.sandbox import Sandbox
+    from tests.chaos.gate import Gate
 
 _HOME = Path(tempfile.mkdtemp(prefix="akkio-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -27,8 +32,8 @@ os.environ |= {
 
 import pytest
 
-from dev.stack import akkio_connection
-from tests.airflow_runs import DagRunner
+from dev.stack import SANDBOX_KEY, akkio_connection
+from tests.airflow_runs import DagRunner, RunTask, call
 from tests.scripted import ScriptedAkkio
 from tests.versions import is_for_this_airflow
 
@@ -98,3 +103,55 @@ def airflow_database() -> None:
 def run_dag(airflow_database: None) -> DagRunner:
     """Run a DAG as ``airflow dags test`` does."""
     return DagRunner(_HOME / "dags")
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[Sandbox]:
+    """One sandbox for all tests that need no other; each test creates its own datasets."""
+    from airflow_provider_akkio.sandbox import Sandbox
+
+    with Sandbox(key=SANDBOX_KEY) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def gate(shared_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """The gate to which the connection ``akkio_default`` leads; unknown outcomes are resolved after 20 ms."""
+    from airflow_provider_akkio.api import datasets
+    from tests.chaos.gate import Gate
+
+    monkeypatch.setattr(datasets, "SETTLING_PAUSES", (0.01, 0.01))
+    with Gate(shared_sandbox, "akkio_default") as gate:
+        for name, value in akkio_connection(gate.url, SANDBOX_KEY).items():
+            monkeypatch.setenv(name, json.dumps(json.loads(value) | {"extra": {"requests_per_second": 1000}}))
+        yield gate
+
+
+@pytest.fixture
+def sandbox(gate: Gate) -> Sandbox:
+    """The sandbox behind the gate."""
+    return gate._sandbox
+
+
+@pytest.fixture(scope="session")
+def model_id(shared_sandbox: Sandbox) -> str:
+    """A model that answers yes if the field ``even`` is True."""
+    from airflow_provider_akkio.api.parameters import TrainRequest
+    from airflow_provider_akkio.hooks.akkio import AkkioHook
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in akkio_connection(shared_sandbox.url, SANDBOX_KEY).items():
+            patched.setenv(name, value)
+        hook = AkkioHook()
+        dataset_id = hook.create_dataset("parity")
+        rows = [{"even": str(number % 2 == 0), "answer": "no" if number % 2 else "yes"} for number in range(100)]
+        hook.append_rows(dataset_id, rows)
+        training = hook.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="answer"))
+        hook.poll_until_done(training, poll_interval=0.1)
+        return hook.get_training_result(training.akkio_task_id).model_id
+
+
+@pytest.fixture
+def run_task(run_dag: DagRunner) -> RunTask:
+    """Run a DAG with one task: an operator name and the parameters."""
+    return lambda operator, **parameters: run_dag(call(operator, **parameters))

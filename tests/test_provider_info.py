@@ -26,6 +26,8 @@ HEAVY_MODULES = (
     "pyarrow",
     "numpy",
     "airflow.triggers",
+    "airflow.providers.common.sql",
+    "psycopg",
     "asgiref",
 )
 
@@ -70,12 +72,15 @@ def test_every_module_in_the_provider_info_can_be_imported() -> None:
         for entry in info[part]
         for name in entry["python-modules"]
     ]
-    assert len(modules) == 4
+    modules += [entry["python-module"] for entry in info["transfers"]]
+    assert len(modules) == 6
     for module in modules:
         importlib.import_module(module)
 
 
-@pytest.mark.parametrize("module", ["operators.akkio", "sensors.akkio"])
+@pytest.mark.parametrize(
+    "module", ["operators.akkio", "sensors.akkio", "transfers.sql_to_akkio", "transfers.sql_predictions"]
+)
 def test_importing_an_operator_loads_no_heavy_module(module: str) -> None:
     program = (
         "import sys; from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator; "

@@ -77,7 +77,13 @@ def _parse_delimiter(name: str, value: Any) -> str | None:
     return "\t" if value == "\\t" else value
 
 
-def _parse_on_empty(name: str, value: Any) -> str:
+def parse_null_values(name: str, value: Any) -> tuple[str, ...]:
+    """Parse the texts that mean a missing value."""
+    return parse_optional_texts(name, value) or ()
+
+
+def parse_on_empty(name: str, value: Any) -> str:
+    """Parse what a task without rows does: ``fail`` or ``skip``."""
     if value not in ("fail", "skip"):
         raise AkkioParameterError(f"{name} must be 'fail' or 'skip', not {value!r}.")
     return str(value)
@@ -86,7 +92,7 @@ def _parse_on_empty(name: str, value: Any) -> str:
 _OPTION_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "columns": _parse_columns,
     "exclude_columns": lambda name, value: parse_optional_texts(name, value) or (),
-    "null_values": lambda name, value: parse_optional_texts(name, value) or (),
+    "null_values": parse_null_values,
     "delimiter": _parse_delimiter,
     "encoding": lambda name, value: parse_optional_text(name, value) or "utf-8",
     "sheet_name": parse_optional_text,
@@ -100,7 +106,7 @@ def _check_option(name: str, value: Any) -> None:
 SOURCE_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "source_path": check_source_name,
     **dict.fromkeys(_OPTION_PARSERS, _check_option),
-    "on_empty": _parse_on_empty,
+    "on_empty": parse_on_empty,
 }
 """Parsers of the parameters that all operators with a source file have."""
 
@@ -129,7 +135,7 @@ def open_source(values: Mapping[str, Any], number_fields: Iterable[str] = ()) ->
 
     from airflow_provider_akkio.files.reader import RowFile
 
-    on_empty = _parse_on_empty("on_empty", values["on_empty"])
+    on_empty = parse_on_empty("on_empty", values["on_empty"])
     file = RowFile(parse_path("source_path", values["source_path"]), parse_read_options(values, number_fields))
     summary = file.inspect()
     if not summary.row_count:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_akkio.api.parameters import (
-    is_literal,
-    naming_task,
-    parse_field_types,
-    parse_flag,
-    parse_id,
-    parse_optional_text,
-    parse_row_count,
-    validate_literals,
-)
-from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.api.parameters import parse_id, validate_literals
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._durable import with_callback
 from airflow_provider_akkio.operators._files import SOURCE_PARSERS, open_source
 from airflow_provider_akkio.operators._upload import (
-    Uploader,
     UploadPlan,
     delete_stored_upload,
     delete_unresumable_upload,
+    upload_file,
+    validate_upload,
 )
 
 if TYPE_CHECKING:
@@ -126,34 +116,13 @@ class AkkioUploadDatasetOperator(BaseOperator):
         self.sheet_name = sheet_name
         self.on_empty = on_empty
         self.akkio_conn_id = akkio_conn_id
-        validate_literals(self.task_id, vars(self), {**_UPLOAD_PARSERS, **SOURCE_PARSERS})
-        if is_literal(dataset_name) and is_literal(dataset_id):
-            with naming_task(self.task_id):
-                _check_destination(dataset_name, dataset_id)
+        validate_upload(self.task_id, vars(self), SOURCE_PARSERS)
 
     def execute(self, context: Context) -> str:
         """Validate the file, and upload its rows."""
-        plan = UploadPlan(**{name: parse(name, getattr(self, name)) for name, parse in _UPLOAD_PARSERS.items()})
-        _check_destination(plan.dataset_name, plan.dataset_id)
-        file, summary = open_source(vars(self), (name for name, type_ in plan.field_types.items() if type_.is_number))
-        if unknown := sorted(plan.field_types.keys() - set(summary.fields)):
-            raise AkkioSourceFileError(
-                f"{file.name} has no field '{printable(unknown[0])}', which field_types names. Its fields are "
-                f"{printable(', '.join(summary.fields))}."
-            )
-        with AkkioHook(plan.akkio_conn_id).open_client() as client:
-            dataset_id = Uploader(
-                context=context,
-                client=client,
-                plan=plan,
-                file=file,
-                summary=summary,
-                is_stopped=lambda: self._is_stopped,
-            ).run()
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="dataset_id", value=dataset_id)
-            context["ti"].xcom_push(key="row_count", value=summary.row_count)
-        return dataset_id
+        plan = UploadPlan.parse(vars(self))
+        file, summary = open_source(vars(self), plan.number_fields)
+        return upload_file(self, context, plan=plan, file=file, summary=summary, is_stopped=lambda: self._is_stopped)
 
     def on_kill(self) -> None:
         """Stop the upload between two requests, so that the operator can delete an incomplete new dataset."""
@@ -181,22 +150,3 @@ class AkkioDeleteDatasetOperator(BaseOperator):
         dataset_id = parse_id("dataset_id", self.dataset_id)
         existed = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id)).delete_dataset(dataset_id)
         self.log.info("Deleted dataset %s." if existed else "Dataset %s does not exist.", dataset_id)
-
-
-def _parse_optional_flag(name: str, value: Any) -> bool | None:
-    return None if value in (None, "", "None") else parse_flag(name, value)
-
-
-def _check_destination(dataset_name: str | None, dataset_id: str | None) -> None:
-    if (dataset_name is None) == (dataset_id is None):
-        raise AkkioParameterError("Set either dataset_name, to create a dataset, or dataset_id, to append to one.")
-
-
-_UPLOAD_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "dataset_name": parse_optional_text,
-    "dataset_id": parse_optional_text,
-    "field_types": parse_field_types,
-    "parse_fields": _parse_optional_flag,
-    "batch_size": parse_row_count,
-    "akkio_conn_id": parse_id,
-}

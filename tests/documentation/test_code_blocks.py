@@ -20,6 +20,7 @@ from airflow_provider_akkio.sandbox import Sandbox
 from dev.stack import EXAMPLES, PROJECT, akkio_connection
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import PAGES, Block, broken_links, code_blocks
+from tests.warehouse import create_warehouse
 
 DAG_FILES = [block for block in code_blocks("python") if "import os" not in block.text]
 [SANDBOX_TEST] = code_blocks("python", "import os\n")
@@ -61,7 +62,14 @@ def connected_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("connected_sandbox")
 @pytest.mark.parametrize("block", DAG_FILES, ids=lambda block: block.name)
-def test_dag_file_succeeds(block: Block, training: tuple[str, str], run_dag: DagRunner, tmp_path: Path) -> None:
+def test_dag_file_succeeds(
+    block: Block,
+    training: tuple[str, str],
+    run_dag: DagRunner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", create_warehouse(tmp_path / "warehouse.db"))
     for name in ("leads.csv", "new_leads.csv"):
         shutil.copy(EXAMPLES / "rows" / name, tmp_path)
     shutil.copy(EXAMPLES / "rows" / "new_leads.csv", tmp_path / "new.csv")

@@ -10,13 +10,20 @@ from airflow.providers.common.compat.sdk import Asset, BaseOperator
 
 from airflow_provider_akkio.operators import akkio as operators
 from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
-from tests.airflow_runs import DagRunner
-from tests.operators.conftest import Code, call
+from airflow_provider_akkio.transfers.sql_predictions import SqlToAkkioPredictionOperator
+from airflow_provider_akkio.transfers.sql_to_akkio import SqlToAkkioDatasetOperator
+from tests.airflow_runs import Code, DagRunner, call
 from tests.scripted import Answering, Reply, ScriptedAkkio, accepted, chat, result, status
 
-OPERATORS = [*(getattr(operators, name) for name in operators.__all__), AkkioTrainSensor]
+OPERATORS = [
+    *(getattr(operators, name) for name in operators.__all__),
+    AkkioTrainSensor,
+    SqlToAkkioDatasetOperator,
+    SqlToAkkioPredictionOperator,
+]
 TRAINING = {"new": [accepted()], "status": [status("SUCCEEDED")], "result": [result("M1")]}
 SUCCESS = {"status": "success"}
+QUERY = "SELECT '1' AS a"
 
 
 def dataset(row_count: int) -> Reply:
@@ -52,6 +59,14 @@ EXAMPLES = {
     "AkkioPromoteModelOperator": Example(
         {"model_id": "M", "stats": [[{"field_name": "b", "f1": 0.5}]], "asset": Code('Asset("akkio://conventions")')}
     ),
+    "SqlToAkkioDatasetOperator": Example(
+        {"sql": QUERY, "sql_conn_id": "warehouse", "dataset_id": "D"},
+        {"datasets": [dataset(0), Reply(body=SUCCESS), dataset(1)]},
+    ),
+    "SqlToAkkioPredictionOperator": Example(
+        {"sql": QUERY, "sql_conn_id": "warehouse", "model_id": "M", "table": "predictions"},
+        {"models": [Reply(body={**SUCCESS, "predictions": [{"b": "2"}]})]},
+    ),
     "AkkioDeleteDatasetOperator": Example({"dataset_id": "D"}, {"datasets": [Reply(body=SUCCESS)]}),
     "AkkioDeleteModelOperator": Example({"model_id": "M"}, {"models": [Reply(body=SUCCESS)]}),
 }
@@ -67,6 +82,7 @@ def parameters(
     example = EXAMPLES[operator.__name__]
     (tmp_path / "rows.csv").write_text("a\n1\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", '{"conn_type": "sqlite", "host": "warehouse.db"}')
     for endpoint, responses in example.responses.items():
         connected.script(endpoint, *responses)
     return {"task_id": "example", **example.parameters}

@@ -5,8 +5,7 @@ import pytest
 from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
-from tests.airflow_runs import DagRunner
-from tests.operators.conftest import RunTask, call
+from tests.airflow_runs import DagRunner, RunTask, call
 
 
 def test_delete_dataset_succeeds_also_if_it_does_not_exist(run_task: RunTask, sandbox: Sandbox) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.exceptions import (
     AkkioNotFoundError,
     AkkioParameterError,
@@ -17,12 +16,9 @@ from airflow_provider_akkio.exceptions import (
     AkkioSourceFileError,
 )
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-from airflow_provider_akkio.sandbox import Sandbox
-from dev.stack import SANDBOX_KEY, akkio_connection
 from dev.versions import Part
-from tests.airflow_runs import DagRunner, FinishedRun
+from tests.airflow_runs import DagRunner, FinishedRun, RunTask, call
 from tests.chaos.gate import ERROR, Fault, Gate
-from tests.operators.conftest import RunTask, call
 from tests.scripted import Reply
 from tests.versions import needs
 
@@ -31,21 +27,6 @@ PREDICTED = ["Probability answer is no", "Probability answer is yes"]
 MISMATCH = Fault("one prediction", lambda _: Reply(body={"status": "success", "predictions": [{"answer": "yes"}]}))
 
 Predict = Callable[..., FinishedRun]
-
-
-@pytest.fixture(scope="session")
-def model_id(shared_sandbox: Sandbox) -> str:
-    """A model that answers yes for even numbers."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in akkio_connection(shared_sandbox.url, SANDBOX_KEY).items():
-            patched.setenv(name, value)
-        hook = AkkioHook()
-        dataset_id = hook.create_dataset("parity")
-        rows = [{"even": str(number % 2 == 0), "answer": "no" if number % 2 else "yes"} for number in range(100)]
-        hook.append_rows(dataset_id, rows)
-        training = hook.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="answer"))
-        hook.poll_until_done(training, poll_interval=0.1)
-        return hook.get_training_result(training.akkio_task_id).model_id
 
 
 @pytest.fixture

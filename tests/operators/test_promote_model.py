@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
-from tests.airflow_runs import DagRunner, FinishedRun
+from tests.airflow_runs import Code, DagRunner, FinishedRun, RunTask, call
 from tests.conftest import Logged
-from tests.operators.conftest import Code, RunTask, call
 from tests.scripted import ScriptedAkkio, accepted, result, status
 
 NUMBER_STATS = [[{"field_name": "Price", "field_type": "number", "rmse": 2.5, "r2": 0.8, "count": 10}]]

@@ -14,13 +14,12 @@ from airflow_provider_akkio.files.reader import ReadOptions, RowBatch, RowFile
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.operators import _files, _upload
 from airflow_provider_akkio.operators._files import parse_read_options, track_progress
-from airflow_provider_akkio.operators._upload import UPLOAD_KEY, StoredUpload, Uploader, UploadPlan
+from airflow_provider_akkio.operators._upload import UPLOAD_KEY, StoredUpload, Uploader, UploadPlan, digest_rows
 from airflow_provider_akkio.operators.akkio import AkkioUploadDatasetOperator
 from airflow_provider_akkio.sandbox import Sandbox
 from dev.versions import Part
-from tests.airflow_runs import DagRunner, FinishedRun
+from tests.airflow_runs import Code, DagRunner, FinishedRun, RunTask, call
 from tests.chaos.gate import ERROR, RESETTING, Fault, Gate
-from tests.operators.conftest import Code, RunTask, call
 from tests.scripted import Reply
 from tests.versions import needs
 
@@ -396,7 +395,8 @@ class KilledUpload:
 
     rows_in_dataset: int
     rows_stored: int
-    file_is_changed: bool = False
+    later_rows_changed: bool = False
+    arrived_rows_changed: bool = False
     dataset_exists: bool = True
 
 
@@ -406,10 +406,20 @@ class KilledUpload:
         (KilledUpload(rows_in_dataset=10, rows_stored=10), True),
         (KilledUpload(rows_in_dataset=15, rows_stored=10), True),
         (KilledUpload(rows_in_dataset=25, rows_stored=25), True),
-        (KilledUpload(rows_in_dataset=10, rows_stored=10, file_is_changed=True), False),
+        (KilledUpload(rows_in_dataset=10, rows_stored=10, later_rows_changed=True), True),
+        (KilledUpload(rows_in_dataset=15, rows_stored=10, later_rows_changed=True), False),
+        (KilledUpload(rows_in_dataset=10, rows_stored=10, later_rows_changed=True, arrived_rows_changed=True), False),
         (KilledUpload(rows_in_dataset=0, rows_stored=0, dataset_exists=False), False),
     ],
-    ids=["between two batches", "after a batch arrived", "after the last batch", "changed file", "deleted dataset"],
+    ids=[
+        "between two batches",
+        "after a batch arrived",
+        "after the last batch",
+        "later rows changed",
+        "later rows changed after a batch arrived",
+        "arrived rows changed",
+        "deleted dataset",
+    ],
 )
 def test_task_retry_completes_the_new_dataset_of_a_killed_attempt(
     gate: Gate, sandbox: Sandbox, source: Path, killed: KilledUpload, is_resumed: bool
@@ -425,16 +435,20 @@ def test_task_retry_completes_the_new_dataset_of_a_killed_attempt(
     file = RowFile(source)
     summary = file.inspect()
     dataset_id = sandbox.datasets.create("killed")
-    if rows := next(file.batches(ROWS)).rows[: killed.rows_in_dataset]:
+    all_rows = next(file.batches(ROWS)).rows
+    if rows := all_rows[: killed.rows_in_dataset]:
         sandbox.datasets.append(dataset_id, rows)
     if not killed.dataset_exists:
         AkkioHook().delete_dataset(dataset_id)
+    source_digest = "digest of the previous file" if killed.later_rows_changed else summary.digest
     stored = StoredUpload(
-        fingerprint="other" if killed.file_is_changed else plan.fingerprint(summary.digest),
+        fingerprint=plan.fingerprint(source_digest),
+        source_digest=source_digest,
         dataset_id=dataset_id,
         is_new=True,
         rows_before=0,
         rows_arrived=killed.rows_stored,
+        arrived_digest=digest_rows([] if killed.arrived_rows_changed else all_rows[: killed.rows_stored]),
     )
     context: Any = {"task_state_store": InMemoryStore({UPLOAD_KEY: asdict(stored)})}
     with AkkioHook().open_client() as client:
@@ -449,18 +463,22 @@ def test_task_retry_completes_the_new_dataset_of_a_killed_attempt(
 
 
 def test_stored_upload_survives_json() -> None:
-    stored = StoredUpload(fingerprint="f", dataset_id="d", is_new=True, rows_before=1, rows_arrived=2)
+    stored = StoredUpload(
+        fingerprint="f", source_digest="s", dataset_id="d", is_new=True, rows_before=1, rows_arrived=2
+    )
     assert StoredUpload.from_json(json.loads(json.dumps(asdict(stored)))) == stored
 
 
 def test_stored_upload_ignores_unknown_keys() -> None:
-    stored = StoredUpload(fingerprint="f", dataset_id="d", is_new=False, rows_before=1, rows_arrived=2)
+    stored = StoredUpload(
+        fingerprint="f", source_digest="s", dataset_id="d", is_new=False, rows_before=1, rows_arrived=2
+    )
     assert StoredUpload.from_json(asdict(stored) | {"new": 1}) == stored
 
 
 @pytest.mark.parametrize("record", ["text", {}, {"dataset_id": None}, {"rows_arrived": "2"}, {"fingerprint": 1}])
 def test_stored_upload_that_is_invalid_prevents_a_second_upload(record: Any) -> None:
-    stored = StoredUpload(fingerprint="f", dataset_id="d", is_new=False, rows_before=1)
+    stored = StoredUpload(fingerprint="f", source_digest="s", dataset_id="d", is_new=False, rows_before=1)
     with pytest.raises(AkkioUploadIncompleteError, match="akkio_upload"):
         StoredUpload.from_json(asdict(stored) | record if isinstance(record, dict) and len(record) else record)
 

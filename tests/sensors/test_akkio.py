@@ -8,8 +8,7 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioTrainingFailedError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.sensors import akkio
-from tests.airflow_runs import DagRunner
-from tests.operators.conftest import call
+from tests.airflow_runs import DagRunner, call
 from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
 
 WAYS = {

@@ -1,0 +1,1 @@
+"""Operators that transfer rows between databases and Akkio."""

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.transfers import _table
+from tests.airflow_runs import DagRunner, FinishedRun, RunTask, call
+from tests.chaos.gate import Fault, Gate
+from tests.scripted import Reply
+from tests.transfers.conftest import OpenWarehouse, Warehouse
+
+ROWS = 12
+QUERY = "SELECT id, even FROM numbers ORDER BY id"
+ANSWERS = ["yes", "no"] * (ROWS // 2)
+TYPED = "CREATE TABLE predictions (id INTEGER, even TEXT, answer TEXT, {} TEXT, {} TEXT, airflow_run TEXT)".format(
+    '"Probability answer is no"', '"Probability answer is yes"'
+)
+OLD_ROW = "INSERT INTO predictions (id, airflow_run) VALUES (-1, 'old')"
+REJECTION = Fault("rejection", lambda _: Reply(422, {"status": "rows.0: no such field"}), seconds=0, acts=False)
+DYING = """
+class DyingOperator(SqlToAkkioPredictionOperator):
+    def execute(self, context):
+        table = super().execute(context)
+        if context["ti"].try_number == 1:
+            raise RuntimeError("as if the worker had died")
+        return table
+
+"""
+
+Predict = Callable[..., FinishedRun]
+
+
+@pytest.fixture(autouse=True)
+def numbers(request: pytest.FixtureRequest) -> None:
+    """The table ``numbers`` in the warehouse of the test."""
+    for name in {"warehouse", "sqlite", "postgres"} & set(request.fixturenames):
+        warehouse: Warehouse = request.getfixturevalue(name)
+        warehouse.execute(
+            "CREATE TABLE numbers (id INTEGER, even TEXT)",
+            *(f"INSERT INTO numbers VALUES ({number}, '{number % 2 == 0}')" for number in range(ROWS)),
+        )
+
+
+@pytest.fixture
+def parameters(model_id: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Predict for the numbers in batches of five rows, and write them in batches of five."""
+    monkeypatch.setattr(_table, "_ROWS_PER_INSERT", 5)
+    source = {"sql": QUERY, "sql_conn_id": "warehouse"}
+    return {"task_id": "predict", **source, "model_id": model_id, "table": "predictions", "batch_size": 5}
+
+
+@pytest.fixture
+def predict(run_task: RunTask, parameters: dict[str, Any]) -> Predict:
+    """Run the operator; any parameter can be replaced."""
+    return lambda **others: run_task("SqlToAkkioPredictionOperator", **(parameters | others))
+
+
+def test_predictions_are_written_to_a_new_table(predict: Predict, warehouse: Warehouse, gate: Gate) -> None:
+    run = predict()
+    assert run.xcoms("predict") == {"return_value": "predictions", "table": "predictions", "row_count": ROWS}
+    rows = warehouse.rows("SELECT * FROM predictions ORDER BY CAST(id AS INTEGER)")
+    assert [row[:3] for row in rows] == [(str(n), str(n % 2 == 0), ANSWERS[n]) for n in range(ROWS)]
+    assert all(isinstance(value, float) for row in rows for value in row[3:5])
+    assert {row[5] for row in rows} == {f"{run.dag_run.dag_id}/{run.dag_run.run_id}/predict"}
+    sent = [request.body["data"] for request in gate.asked("models")]
+    assert [len(rows) for rows in sent] == [5, 5, 2]
+    assert sent[0][1] == {"id": "1", "even": "False"}
+
+
+def test_new_table_has_double_precision_for_probabilities(predict: Predict, postgres: Warehouse) -> None:
+    postgres.execute("CREATE SCHEMA analytics")
+    assert predict(table="analytics.predictions").state == "success"
+    types = postgres.rows(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema='analytics'"
+    )
+    assert dict(types) == {
+        "id": "text",
+        "even": "text",
+        "answer": "text",
+        "Probability answer is no": "double precision",
+        "Probability answer is yes": "double precision",
+        "airflow_run": "character varying",
+    }
+
+
+@pytest.mark.parametrize(
+    ("if_exists", "kept"), [("append", [-1]), ("replace", [])], ids=["append keeps", "replace deletes"]
+)
+def test_rows_of_other_runs(predict: Predict, warehouse: Warehouse, if_exists: str, kept: list[int]) -> None:
+    warehouse.execute(TYPED, OLD_ROW)
+    assert predict(if_exists=if_exists).state == "success"
+    assert warehouse.rows("SELECT id FROM predictions ORDER BY id") == [(n,) for n in [*kept, *range(ROWS)]]
+
+
+def test_existing_table_is_protected_before_the_first_request(
+    predict: Predict, warehouse: Warehouse, gate: Gate
+) -> None:
+    warehouse.execute(TYPED, OLD_ROW)
+    failure = predict().failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "Table predictions exists" in str(failure)
+    assert warehouse.rows("SELECT id FROM predictions") == [(-1,)]
+    assert gate.received == []
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "append", "replace"])
+def test_task_retry_after_the_commit_writes_no_row_twice(
+    run_dag: DagRunner, warehouse: Warehouse, parameters: dict[str, Any], if_exists: str
+) -> None:
+    kept = []
+    if if_exists == "append":
+        warehouse.execute(TYPED, OLD_ROW)
+        kept = [-1]
+    run = run_dag(DYING + call("DyingOperator", **parameters, if_exists=if_exists, retries=1))
+    assert (run.state, run.tries("predict")) == ("success", 2)
+    ids = [int(row[0]) for row in warehouse.rows("SELECT id FROM predictions")]
+    assert sorted(ids) == [*kept, *range(ROWS)]
+
+
+@pytest.mark.parametrize("if_exists", ["append", "replace"])
+def test_failed_prediction_leaves_the_table_as_it_was(
+    predict: Predict, sqlite: Warehouse, gate: Gate, if_exists: str
+) -> None:
+    sqlite.execute(TYPED, OLD_ROW)
+    gate.break_down(REJECTION, "models", after=1)
+    assert predict(if_exists=if_exists).state == "failed"
+    assert sqlite.rows("SELECT id FROM predictions") == [(-1,)]
+
+
+def test_failed_prediction_creates_no_table(predict: Predict, sqlite: Warehouse, gate: Gate) -> None:
+    gate.break_down(REJECTION, "models", after=1)
+    assert predict().state == "failed"
+    assert "predictions" not in sqlite.tables()
+
+
+@pytest.mark.parametrize("if_exists", ["append", "replace"])
+def test_failed_insertion_leaves_the_table_as_it_was(predict: Predict, warehouse: Warehouse, if_exists: str) -> None:
+    constrained = TYPED.replace("id INTEGER", "id INTEGER CHECK (id < 7)")
+    warehouse.execute(constrained, OLD_ROW)
+    assert predict(if_exists=if_exists).state == "failed"
+    assert warehouse.rows("SELECT id FROM predictions") == [(-1,)]
+
+
+def test_stopped_task_leaves_no_rows(run_dag: DagRunner, sqlite: Warehouse, parameters: dict[str, Any]) -> None:
+    stopped = """
+class StoppedOperator(SqlToAkkioPredictionOperator):
+    def execute(self, context):
+        from airflow_provider_akkio.transfers import sql_predictions
+        inspect = sql_predictions.PredictedRows.inspect
+        def stop_first(file):
+            self.on_kill()
+            return inspect(file)
+        with __import__("unittest.mock").mock.patch.object(sql_predictions.PredictedRows, "inspect", stop_first):
+            return super().execute(context)
+
+"""
+    run = run_dag(stopped + call("StoppedOperator", **parameters))
+    assert "Airflow stopped the task" in str(run.failure)
+    assert "predictions" not in sqlite.tables() or sqlite.rows("SELECT * FROM predictions") == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [("id INTEGER, airflow_run TEXT", "no column 'even'"), ("id INTEGER, even TEXT", "no column 'airflow_run'")],
+)
+def test_missing_column_is_reported_before_the_first_request(
+    predict: Predict, sqlite: Warehouse, gate: Gate, columns: str, message: str
+) -> None:
+    sqlite.execute(f"CREATE TABLE predictions ({columns})")
+    failure = predict(if_exists="append").failure
+    assert isinstance(failure, AkkioParameterError)
+    assert message in str(failure)
+    assert gate.received == []
+
+
+def test_run_column_must_not_be_a_column_of_the_rows(predict: Predict, sqlite: Warehouse, gate: Gate) -> None:
+    failure = predict(run_column="even").failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "Set run_column to another name" in str(failure)
+    assert gate.received == []
+
+
+def test_predicted_column_of_the_source_and_explanations_are_kept(predict: Predict, sqlite: Warehouse) -> None:
+    predict(sql="SELECT even, 'old' AS answer FROM numbers", explain=True)
+    [(old, new, explanation), *_] = sqlite.rows('SELECT answer, "answer (predicted)", explanation FROM predictions')
+    assert (old, new in ("yes", "no")) == ("old", True)
+    assert set(json.loads(explanation)) == {"even"}
+
+
+def test_output_can_be_another_database(predict: Predict, postgres: Warehouse, open_warehouse: OpenWarehouse) -> None:
+    output = open_warehouse("sqlite", "reports")
+    assert predict(output_conn_id="reports").state == "success"
+    assert output.tables() == ["predictions"]
+    assert "predictions" not in postgres.tables()
+
+
+@pytest.mark.parametrize("on_empty", ["fail", "skip"])
+def test_query_without_rows_leaves_the_table_as_it_was(predict: Predict, sqlite: Warehouse, on_empty: str) -> None:
+    sqlite.execute(TYPED, OLD_ROW)
+    run = predict(sql="SELECT id, even FROM numbers WHERE id < 0", if_exists="replace", on_empty=on_empty)
+    assert run.task_state("predict") == ("skipped" if on_empty == "skip" else "failed")
+    assert [type(failure) for failure in run.failures] == ([] if on_empty == "skip" else [AkkioSourceFileError])
+    assert sqlite.rows("SELECT id FROM predictions") == [(-1,)]
+
+
+def test_mapped_tasks_append_to_one_table(run_dag: DagRunner, sqlite: Warehouse, parameters: dict[str, Any]) -> None:
+    del parameters["task_id"]
+    fixed = ", ".join(f"{name}={value!r}" for name, value in parameters.items() if name != "sql")
+    queries = [QUERY.replace("ORDER", f"WHERE id % 2 = {rest} ORDER") for rest in (0, 1)]
+    run = run_dag(
+        f'SqlToAkkioPredictionOperator.partial(task_id="predict", if_exists="append", {fixed}).expand(sql={queries})'
+    )
+    assert run.state == "success"
+    assert len(sqlite.rows("SELECT DISTINCT id FROM predictions")) == ROWS
+    assert len(sqlite.rows("SELECT DISTINCT airflow_run FROM predictions")) == 2
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [{"table": ""}, {"table": "a."}, {"if_exists": "truncate"}, {"run_column": ""}, {"model_id": ""}, {"sql": ""}],
+)
+def test_invalid_literals_fail_when_the_dag_is_parsed(run_dag: DagRunner, invalid: dict[str, Any]) -> None:
+    valid = {"task_id": "predict", "sql": QUERY, "sql_conn_id": "warehouse", "model_id": "M", "table": "predictions"}
+    code = call("SqlToAkkioPredictionOperator", **(valid | invalid))
+    with pytest.raises(AkkioParameterError, match="Task 'predict'"), run_dag.parsed(code):
+        pass
+
+
+def test_database_without_sqlalchemy_support_is_rejected_before_the_query(
+    predict: Predict, sqlite: Warehouse, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow.providers.sqlite.hooks.sqlite.SqliteHook.get_uri", lambda _: "unknown://")
+    failure = predict().failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "Cannot write to connection 'warehouse'" in str(failure)
+    assert gate.received == []
