@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-Answering = Callable[[BaseHTTPRequestHandler], None]
+Responder = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def chat(*messages: tuple[str, str]) -> Reply:
     return Reply(body={"_owner": "O1", "_org": "O2", "messages": sent})
 
 
-def result_of_its_own(handler: BaseHTTPRequestHandler) -> None:
+def result_named_after_training(handler: BaseHTTPRequestHandler) -> None:
     """Send a result whose model is named after the training."""
     akkio_task_id = handler.path.split("/")[-2]
     result(f"model of {akkio_task_id}")(handler)
@@ -89,7 +89,7 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def _trickling(start: bytes, repeated: bytes) -> Answering:
+def _trickling(start: bytes, repeated: bytes) -> Responder:
     """Send a text every 50 ms for up to 20 s, until the client closes the connection."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -129,7 +129,7 @@ def silence(handler: BaseHTTPRequestHandler) -> None:
     handler.rfile.read(1)
 
 
-def tunnel(to: str) -> Answering:
+def tunnel(to: str) -> Responder:
     """Respond to a proxy's ``CONNECT`` with a tunnel to another server, such as ``127.0.0.1:1234``."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
@@ -162,7 +162,7 @@ class ScriptedAkkio:
     def __init__(self, tls: ssl.SSLContext | None = None, *, keep_alive: bool = False) -> None:
         self.received: list[Received] = []
         self._scheme = "http" if tls is None else "https"
-        self._scripts: dict[str, list[Answering]] = defaultdict(lambda: [Reply(404, {"detail": "not scripted"})])
+        self._scripts: dict[str, list[Responder]] = defaultdict(lambda: [Reply(404, {"detail": "not scripted"})])
         self._protocol = "HTTP/1.1" if keep_alive else "HTTP/1.0"
         self._lock = threading.Lock()
         self._tls = tls
@@ -192,11 +192,11 @@ class ScriptedAkkio:
         """The base URL."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
-    def script(self, endpoint: str, *answers: Answering) -> None:
+    def script(self, endpoint: str, *answers: Responder) -> None:
         """Set the responses of an endpoint: ``new``, ``status``, ``result`` or another last part of a path."""
         self._scripts[endpoint] = list(answers)
 
-    def asked(self, endpoint: str) -> list[Received]:
+    def requests_to(self, endpoint: str) -> list[Received]:
         """Return the requests to an endpoint."""
         return [request for request in self.received if last_part(request.path) == endpoint]
 
@@ -216,7 +216,7 @@ class ScriptedAkkio:
         self._thread.join()
         self._server.server_close()
 
-    def _next(self, path: str) -> Answering:
+    def _next(self, path: str) -> Responder:
         script = self._scripts[last_part(path)]
         return script.pop(0) if len(script) > 1 else script[0]
 

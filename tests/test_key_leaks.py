@@ -27,7 +27,7 @@ from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 from dev.stack import akkio_connection
 from tests.end_to_end import echoes
 from tests.end_to_end.keys import Keys
-from tests.scripted import Answering, ScriptedAkkio, accepted, status
+from tests.scripted import Responder, ScriptedAkkio, accepted, status
 
 CONNECTION = "akkio_default"
 REQUEST = TrainRequest(dataset_id="D1", force=True)
@@ -103,7 +103,7 @@ def run_trigger(trigger: AkkioTrainTrigger) -> list[Any]:
     ids=["submission", "result"],
 )
 def test_error_does_not_contain_the_key(
-    akkio: ScriptedAkkio, find_key: FindKey, endpoint: str, call: Callable[[], object], response: Answering
+    akkio: ScriptedAkkio, find_key: FindKey, endpoint: str, call: Callable[[], object], response: Responder
 ) -> None:
     akkio.script(endpoint, response)
     assert find_key(error_of(call)) == []
@@ -119,15 +119,15 @@ def test_redirect_error_does_not_contain_the_key(akkio: ScriptedAkkio, find_key:
     [*echoes.FAILURES.values(), *echoes.STATES.values()],
     ids=[*echoes.FAILURES, *echoes.STATES],
 )
-def test_trigger_event_does_not_contain_the_key(akkio: ScriptedAkkio, find_key: FindKey, response: Answering) -> None:
+def test_trigger_event_does_not_contain_the_key(akkio: ScriptedAkkio, find_key: FindKey, response: Responder) -> None:
     akkio.script("status", response)
     [event] = run_trigger(new_trigger())
-    assert akkio.asked("status")
+    assert akkio.requests_to("status")
     assert find_key(event) == []
 
 
 @every_failure
-def test_connection_test_does_not_show_the_key(akkio: ScriptedAkkio, find_key: FindKey, response: Answering) -> None:
+def test_connection_test_does_not_show_the_key(akkio: ScriptedAkkio, find_key: FindKey, response: Responder) -> None:
     akkio.script("status", response)
     assert find_key(AkkioHook().test_connection()) == []
 

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from airflow_provider_akkio.api.types import TaskStatus
-from tests.scripted import Answering, Reply, ScriptedAkkio, last_part, status
+from tests.scripted import Reply, Responder, ScriptedAkkio, last_part, status
 
 ESTIMATE_SECONDS = 40.0
 """Akkio's estimate for a training in progress; the trigger polls at least that often."""
@@ -35,7 +35,7 @@ class Gate(ScriptedAkkio):
         finally:
             self._is_holding = False
 
-    def _next(self, path: str) -> Answering:
+    def _next(self, path: str) -> Responder:
         if self._is_holding and last_part(path) == "status":
             return status(TaskStatus.IN_PROGRESS, estimate_seconds=ESTIMATE_SECONDS)
         return self._forward

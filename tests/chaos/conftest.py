@@ -78,7 +78,9 @@ class Case:
     def wait_until_polling(self) -> None:
         """Wait until the training is polled, by the triggerer if the task is deferrable."""
         state = "deferred" if self.wait == "deferrable" else "running"
-        wait_until(lambda: self._task().state == state and bool(self.gate.asked("status")), f"polls of {self}", 120)
+        wait_until(
+            lambda: self._task().state == state and bool(self.gate.requests_to("status")), f"polls of {self}", 120
+        )
 
     def clear(self) -> None:
         """Clear the task."""

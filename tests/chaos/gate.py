@@ -16,7 +16,7 @@ import requests
 
 from airflow_provider_akkio.api.types import TaskStatus
 from airflow_provider_akkio.sandbox import Sandbox
-from tests.scripted import Answering, Reply, ScriptedAkkio, last_part, reset, status, trickle
+from tests.scripted import Reply, Responder, ScriptedAkkio, last_part, reset, status, trickle
 
 MINUTE = 60.0
 
@@ -32,7 +32,7 @@ class Fault:
     """
 
     name: str
-    answering: Callable[[Gate], Answering]
+    answering: Callable[[Gate], Responder]
     seconds: float = MINUTE
     acts: bool = True
 
@@ -121,7 +121,7 @@ class Gate(ScriptedAkkio):
         return requests.request(method, f"{self._sandbox.url}{path}", headers=headers, data=body, timeout=30)
 
 
-def _refuse(gate: Gate) -> Answering:
+def _refuse(gate: Gate) -> Responder:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         reset(handler)
         gate.refuse()

@@ -18,7 +18,7 @@ from airflow_provider_akkio.exceptions import AkkioError
 from tests.client.driving import Send, client_config, v1_request
 from tests.end_to_end import echoes
 from tests.end_to_end.keys import Keys
-from tests.scripted import Answering, Reply, ScriptedAkkio, cut_short, reset, silence
+from tests.scripted import Reply, Responder, ScriptedAkkio, cut_short, reset, silence
 
 KEY = "a+key/with=all&of%it"
 
@@ -61,7 +61,7 @@ def test_key_is_not_sent_to_a_proxy(send: Send, akkio: ScriptedAkkio, monkeypatc
     assert KEY not in str(received)
 
 
-BEHAVIOURS: dict[str, Answering | None] = {
+BEHAVIOURS: dict[str, Responder | None] = {
     **echoes.FAILURES,
     "redirect": echoes.REDIRECT,
     "reset": reset,
@@ -94,10 +94,10 @@ def find_key(keys: Keys, caplog: pytest.LogCaptureFixture) -> Callable[..., list
 
 
 @pytest.fixture
-def outcome_of(send: Send, akkio: ScriptedAkkio, keys: Keys) -> Callable[[Method, Answering | None], object]:
+def outcome_of(send: Send, akkio: ScriptedAkkio, keys: Keys) -> Callable[[Method, Responder | None], object]:
     """Send a v1 request to a server with this behaviour, and return its parsed response or its error."""
 
-    def outcome(method: Method, behaviour: Answering | None) -> object:
+    def outcome(method: Method, behaviour: Responder | None) -> object:
         timeout = 0.5 if behaviour is silence else 10.0
         config = client_config(akkio.url, api_key=keys["akkio_default"], timeout=timeout)
         if behaviour is None:
@@ -119,9 +119,9 @@ def outcome_of(send: Send, akkio: ScriptedAkkio, keys: Keys) -> Callable[[Method
 @pytest.mark.parametrize("method", [Method.GET, Method.POST])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=BEHAVIOURS.keys())
 def test_no_outcome_or_log_contains_the_key(
-    outcome_of: Callable[[Method, Answering | None], object],
+    outcome_of: Callable[[Method, Responder | None], object],
     find_key: Callable[..., list[str]],
     method: Method,
-    behaviour: Answering | None,
+    behaviour: Responder | None,
 ) -> None:
     assert find_key(outcome_of(method, behaviour)) == []

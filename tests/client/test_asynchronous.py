@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_akkio.api.http import Request, Response, TransportError
 from airflow_provider_akkio.client.asynchronous import AsynchronousClient, SessionPool, session_pool
 from tests.client.driving import OK, SendAll, asynchronous, blocking, client_config, flow_of, get, post
-from tests.scripted import Answering, Reply, ScriptedAkkio
+from tests.scripted import Reply, Responder, ScriptedAkkio
 
 
 async def send(client: AsynchronousClient, request: Request) -> Response | TransportError:
@@ -165,7 +165,7 @@ def test_client_must_be_entered() -> None:
 class Recorder:
     """Respond, and record when each request arrived."""
 
-    def __init__(self, *replies: Answering) -> None:
+    def __init__(self, *replies: Responder) -> None:
         self._replies = iter(replies)
         self.times: list[float] = []
 

@@ -43,7 +43,7 @@ def test_session_rejects_another_origin(session: requests.Session) -> None:
 def test_session_follows_no_redirect(session: requests.Session, akkio: ScriptedAkkio, status: int) -> None:
     akkio.script("status", Reply(status, {}, {"Location": f"{akkio.url}/api/v1/result"}))
     assert session.get(f"{akkio.url}/api/v1/status", timeout=5).status_code == status
-    assert not akkio.asked("result")
+    assert not akkio.requests_to("result")
 
 
 def test_signal_interrupts_a_request(akkio: ScriptedAkkio) -> None:

@@ -16,8 +16,8 @@ import pytest
 from airflow_provider_akkio.api.http import Response, TransportError
 from tests.client.driving import OK, Send, SendAll, client_config, get, post
 from tests.scripted import (
-    Answering,
     Reply,
+    Responder,
     ScriptedAkkio,
     cut_short,
     endless,
@@ -70,7 +70,7 @@ def test_redirect_is_a_response_and_is_not_followed(send: Send, akkio: ScriptedA
     reply = send(client_config(akkio.url), get(akkio.url))
     assert isinstance(reply, Response)
     assert reply.status == 302
-    assert not akkio.asked("result")
+    assert not akkio.requests_to("result")
 
 
 def test_compressed_response_is_decompressed(send: Send, akkio: ScriptedAkkio) -> None:
@@ -97,7 +97,7 @@ def test_request_is_not_sent_without_a_connection(send: Send, akkio: ScriptedAkk
 
 
 @pytest.mark.parametrize("behaviour", [reset, silence])
-def test_request_without_response_may_have_been_sent(send: Send, akkio: ScriptedAkkio, behaviour: Answering) -> None:
+def test_request_without_response_may_have_been_sent(send: Send, akkio: ScriptedAkkio, behaviour: Responder) -> None:
     akkio.script("new", behaviour)
     assert may_have_been_sent(send(client_config(akkio.url, timeout=0.5), post(akkio.url)))
     assert len(akkio.received) == 1
@@ -116,7 +116,7 @@ def test_request_without_response_may_have_been_sent(send: Send, akkio: Scripted
     indirect=["either_akkio"],
 )
 def test_incomplete_body_has_a_defect(
-    send: Send, either_akkio: ScriptedAkkio, behaviour: Answering, defect: str
+    send: Send, either_akkio: ScriptedAkkio, behaviour: Responder, defect: str
 ) -> None:
     either_akkio.script("status", behaviour)
     timeout = 10 if behaviour is endless else 1
@@ -153,7 +153,7 @@ def test_timeout_limits_the_whole_response(send: Send, akkio: ScriptedAkkio) -> 
     [("http", trickling_status), ("http", trickling_head), ("https", trickling_head), ("http", endless_promises)],
     indirect=["either_akkio"],
 )
-def test_endless_response_head_times_out(send: Send, either_akkio: ScriptedAkkio, behaviour: Answering) -> None:
+def test_endless_response_head_times_out(send: Send, either_akkio: ScriptedAkkio, behaviour: Responder) -> None:
     either_akkio.script("new", behaviour)
     with at_most(3):
         reply = send(client_config(either_akkio.url, timeout=1), post(either_akkio.url))
@@ -194,7 +194,7 @@ def test_request_through_a_forward_proxy_times_out(
 
 @pytest.mark.parametrize("behaviour", [trickling_head, Reply(407)])
 def test_request_is_not_sent_without_a_tunnel(
-    send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, behaviour: Answering
+    send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, behaviour: Responder
 ) -> None:
     monkeypatch.setenv("https_proxy", akkio.url.replace("http://", "http://user:secret@"))
     akkio.script("akkio.invalid:443", behaviour)

@@ -9,15 +9,15 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import quote
 
-from tests.scripted import Answering, Reply, accepted, result, status
+from tests.scripted import Reply, Responder, accepted, result, status
 
 
-def _echo(create: Callable[[str], Answering]) -> Answering:
+def _echo(create: Callable[[str], Responder]) -> Responder:
     """Send the response that is created from the request's key."""
     return lambda handler: create(handler.headers["X-API-Key"])(handler)
 
 
-def _body(code: int, create: Callable[[str], Any]) -> Answering:
+def _body(code: int, create: Callable[[str], Any]) -> Responder:
     """Send a body with the key: text, or a value as JSON."""
 
     def reply(key: str) -> Reply:
@@ -27,7 +27,7 @@ def _body(code: int, create: Callable[[str], Any]) -> Answering:
     return _echo(reply)
 
 
-def _raw(create: Callable[[str], str]) -> Answering:
+def _raw(create: Callable[[str], str]) -> Responder:
     """Send bytes with the key instead of an HTTP response."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -37,7 +37,7 @@ def _raw(create: Callable[[str], str]) -> Answering:
     return answer
 
 
-FAILURES: dict[str, Answering] = {
+FAILURES: dict[str, Responder] = {
     "in a text": _body(500, lambda key: f"unexpected header X-API-Key: {key}"),
     "in JSON": _body(500, lambda key: {"headers": {"x-api-key": key}}),
     "in JSON within JSON": _body(500, lambda key: {"request": json.dumps({"x-api-key": key})}),
@@ -56,7 +56,7 @@ FAILURES: dict[str, Answering] = {
 }
 """Responses that are not successful or invalid."""
 
-STATES: dict[str, Answering] = {
+STATES: dict[str, Responder] = {
     "in an unknown status": _echo(status),
     "in the reason of a failure": _echo(lambda key: status("FAILED", error=f"cannot train with {key}")),
     "in a location": _echo(

@@ -23,7 +23,7 @@ from dev.airflow_api import TaskView
 from dev.stack import COMPONENTS, PROJECT, Stack, running_stack
 from tests.end_to_end import echoes
 from tests.end_to_end.keys import Find, Keys
-from tests.scripted import Answering, ScriptedAkkio, accepted, reset, result, status
+from tests.scripted import Responder, ScriptedAkkio, accepted, reset, result, status
 from tests.versions import since
 
 FOLDER = Path(__file__).parent
@@ -36,8 +36,8 @@ DEBUG_SETTINGS = {
     "PYTHONPATH": os.pathsep.join([str(FOLDER / "debug_logging"), str(PROJECT)]),
 }
 
-SUCCESS: dict[str, list[Answering]] = {"new": [accepted()], "status": [status("SUCCEEDED")], "result": [result()]}
-SERVERS: dict[str, dict[str, list[Answering]]] = {
+SUCCESS: dict[str, list[Responder]] = {"new": [accepted()], "status": [status("SUCCEEDED")], "result": [result()]}
+SERVERS: dict[str, dict[str, list[Responder]]] = {
     "resets": {"new": [reset]},
     "redirects": {"new": [echoes.REDIRECT]},
     "echoes_and_succeeds": {

@@ -14,8 +14,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
 )
 from dev.versions import Part
-from tests.airflow_runs import DagRunner
-from tests.operators.conftest import Code, call
+from tests.airflow_runs import Code, DagRunner, call
 from tests.scripted import Reply, ScriptedAkkio, accepted, chat, reset, status
 from tests.versions import needs
 
@@ -72,7 +71,7 @@ def test_operator_sends_every_parameter_as_a_template(run_dag: DagRunner, answer
     texts = {name: f"{{{{ '{name}' }}}}" for name in ("project_id", "chat_context", "chat_instructions")}
     run = run_dag(ask(dataset_id="{{ none }}", prompt=None, messages=[message], **texts))
     assert run.state == "success"
-    [submission] = answering.asked("new")
+    [submission] = answering.requests_to("new")
     assert submission.path == "/api/v1/chat-explore/new"
     assert submission.body == {
         "project_id": "project_id",
@@ -96,7 +95,7 @@ AkkioChatExploreOperator(
 """
     )
     assert run.state == "success"
-    assert answering.asked("new")[1].body["messages"] == [*XCOMS["messages"], {"role": "user", "content": "Why?"}]
+    assert answering.requests_to("new")[1].body["messages"] == [*XCOMS["messages"], {"role": "user", "content": "Why?"}]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_unknown_dataset_is_not_retried(run_dag: DagRunner, answering: ScriptedA
     run = run_dag(ask(retries=1))
     assert isinstance(run.failure, AkkioNotFoundError)
     assert "There is no dataset 'D1'" in str(run.failure)
-    assert len(answering.asked("new")) == 1
+    assert len(answering.requests_to("new")) == 1
 
 
 def test_operator_defers_again_while_the_messages_are_unavailable(
@@ -167,7 +166,7 @@ def test_operator_defers_again_while_the_messages_are_unavailable(
     answering.script("C1", *[Reply(502)] * 4, CONVERSATION)
     run = run_dag(ask())
     assert run.xcoms("ask") == XCOMS
-    assert [len(answering.asked(name)) for name in ("new", "T1", "C1")] == [1, 2, 5]
+    assert [len(answering.requests_to(name)) for name in ("new", "T1", "C1")] == [1, 2, 5]
 
 
 def test_error_names_the_chat_whose_messages_are_unavailable(
@@ -190,7 +189,7 @@ def test_retry_reattaches_to_the_chat(
     run = run_dag(FIRST_ATTEMPT_STOPS + ask("FirstAttemptStops", deferrable=deferrable, retries=1))
     assert (run.state, run.tries("ask")) == ("success", 2)
     assert run.xcoms("ask") == XCOMS
-    assert len(answering.asked("new")) == 1
+    assert len(answering.requests_to("new")) == 1
 
 
 @pytest.mark.parametrize(

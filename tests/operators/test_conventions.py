@@ -13,7 +13,7 @@ from airflow_provider_akkio.sensors.akkio import AkkioTrainSensor
 from airflow_provider_akkio.transfers.sql_predictions import SqlToAkkioPredictionOperator
 from airflow_provider_akkio.transfers.sql_to_akkio import SqlToAkkioDatasetOperator
 from tests.airflow_runs import Code, DagRunner, call
-from tests.scripted import Answering, Reply, ScriptedAkkio, accepted, chat, result, status
+from tests.scripted import Reply, Responder, ScriptedAkkio, accepted, chat, result, status
 
 OPERATORS = [
     *(getattr(operators, name) for name in operators.__all__),
@@ -35,7 +35,7 @@ class Example:
     """A task of an operator, and the responses of Akkio that let it succeed."""
 
     parameters: dict[str, Any]
-    responses: dict[str, list[Answering]] = field(default_factory=dict)
+    responses: dict[str, list[Responder]] = field(default_factory=dict)
 
 
 EXAMPLES = {

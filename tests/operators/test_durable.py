@@ -304,13 +304,13 @@ def test_operator_keeps_a_running_training_if_the_store_fails(caplog: pytest.Log
 
 def test_retry_waits_for_its_own_timeout(trained: ScriptedAkkio) -> None:
     assert execute(store_with_training(age=3600), timeout=60) == "M1"
-    assert not trained.asked("new")
+    assert not trained.requests_to("new")
 
 
 def test_retry_returns_the_existing_id_without_waiting(trained: ScriptedAkkio) -> None:
     store = store_with_training(age=3600)
     assert execute(store, wait_for_completion=False) == "T1"
-    assert not trained.asked("new")
+    assert not trained.requests_to("new")
     assert store.events == ["set", "push akkio_task_id"]
 
 

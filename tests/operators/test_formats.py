@@ -13,7 +13,7 @@ from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.files.reader import RowFile
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
-from tests.operators.conftest import RunTask
+from tests.airflow_runs import RunTask
 
 ROWS = 120
 VERSIONS = ["beta", "1.9", "2.0", "1.10"]

@@ -64,7 +64,7 @@ def test_predict_writes_the_source_columns_unchanged_before_the_predictions(
     assert header == ["price", "even", "answer", *PREDICTED]
     assert [row[:2] for row in rows] == cells(source)[1:]
     assert [row[2] for row in rows] == ["yes", "no"] * (ROWS // 2)
-    sent = [request.body["data"] for request in gate.asked("models")]
+    sent = [request.body["data"] for request in gate.requests_to("models")]
     assert [len(rows) for rows in sent] == [5, 5, 2]
     assert sent[0][1] == {"price": "1.50", "even": "False"}
     assert [path.name for path in output.parent.iterdir()] == ["out.csv"]
@@ -91,7 +91,7 @@ def test_predict_by_a_deployment(
     assert header[:2] == ["price", "even"]
     assert ("answer" in header) is not transforms_only
     assert len(rows) == ROWS
-    assert {request.body["project_key"] for request in gate.asked("api")} == {deployment}
+    assert {request.body["project_key"] for request in gate.requests_to("api")} == {deployment}
 
 
 def test_predict_writes_explanations(predict: Predict, source: Path) -> None:
@@ -208,7 +208,7 @@ def test_predict_sends_and_writes_the_selected_columns(
     content = source.read_text().replace("price,", "price|").replace(".50,", ".50|").replace("True", "NA")
     source.write_text(content)
     assert predict(delimiter="|", exclude_columns=["price"], null_values="NA").state == "success"
-    assert {row["even"] for request in gate.asked("models") for row in request.body["data"]} == {"False", None}
+    assert {row["even"] for request in gate.requests_to("models") for row in request.body["data"]} == {"False", None}
     assert cells(output)[0] == ["even", "answer", *PREDICTED]
 
 

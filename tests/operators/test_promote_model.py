@@ -298,5 +298,5 @@ def test_promote_accepts_digits_that_airflow_renders_as_numbers(
     assert run.state == "success"
     [event] = events(asset)
     assert (event["model_id"], event["class_name"], event["field_name"]) == ("12345", "1", "2024")
-    [submission] = connected.asked("new")
+    [submission] = connected.requests_to("new")
     assert (submission.body["dataset_id"], submission.body["predict_fields"]) == ("77", ["2024"])

@@ -16,7 +16,7 @@ from airflow_provider_akkio.exceptions import (
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_train import XCOMS, either_way
-from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_of_its_own, silence, status
+from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_named_after_training, silence, status
 from tests.versions import lacks, needs, since
 
 with_store = needs(Part.TASK_STATE_STORE)
@@ -56,7 +56,7 @@ def test_retry_reattaches_to_the_running_training(
 ) -> None:
     run = run_twice(run_dag, f"force={force}", deferrable=deferrable)
     assert (run.state, run.tries("train")) == ("success", 2)
-    assert len(trained.asked("new")) == 1
+    assert len(trained.requests_to("new")) == 1
     assert run.xcoms("train") == XCOMS
     assert run.stored_records() == []
 
@@ -69,7 +69,7 @@ def test_retry_fetches_the_result_of_a_finished_training(
     trained.script("status", status("SUCCEEDED", location="/api/v1/models/train/T1/result"))
     run = run_twice(run_dag, "force=True", deferrable=deferrable)
     assert run.xcoms("train") == XCOMS
-    assert [len(trained.asked(name)) for name in ("new", "status", "result")] == [1, 1, 1]
+    assert [len(trained.requests_to(name)) for name in ("new", "status", "result")] == [1, 1, 1]
     update = run.status_update("train")
     assert update is not None
     assert update.status == "SUCCEEDED"
@@ -80,7 +80,7 @@ def test_retry_fetches_the_result_if_the_status_has_expired(run_dag: DagRunner, 
     trained.script("status", Reply(404))
     run = run_twice(run_dag, "force=True")
     assert run.xcoms("train") == XCOMS
-    assert len(trained.asked("new")) == 1
+    assert len(trained.requests_to("new")) == 1
 
 
 @with_store
@@ -91,23 +91,23 @@ def test_retry_defers_again_while_the_result_of_a_finished_training_is_unavailab
     trained.script("result", *[Reply(502)] * 4, result("M2"))
     run = run_twice(run_dag, "force=True")
     assert run.xcoms("train")["model_id"] == "M2"
-    assert [len(trained.asked(name)) for name in ("new", "status")] == [1, 1]
+    assert [len(trained.requests_to(name)) for name in ("new", "status")] == [1, 1]
 
 
 @with_store
 @pytest.mark.parametrize("reply", [status("FAILED"), status("UNKNOWN_TIMEOUT")])
 def test_retry_submits_after_a_failed_training(run_dag: DagRunner, trained: ScriptedAkkio, reply: Reply) -> None:
     trained.script("status", reply, status("SUCCEEDED"))
-    trained.script("result", result_of_its_own)
+    trained.script("result", result_named_after_training)
     run = run_twice(run_dag, "force=True")
     assert run.xcoms("train")["model_id"] == "model of T2"
-    assert len(trained.asked("new")) == 2
+    assert len(trained.requests_to("new")) == 2
 
 
 @with_store
 def test_retry_submits_if_akkio_does_not_know_the_training(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", Reply(404), status("SUCCEEDED"))
-    trained.script("result", Reply(404), result_of_its_own)
+    trained.script("result", Reply(404), result_named_after_training)
     assert run_twice(run_dag).xcoms("train")["model_id"] == "model of T2"
 
 
@@ -120,7 +120,7 @@ def test_retry_does_not_pay_again_if_there_is_no_result(
     trained.script("result", Reply(404))
     run = run_twice(run_dag, "force=True")
     assert isinstance(run.failure, AkkioNotFoundError)
-    assert (run.tries("train"), len(trained.asked("new"))) == (2, 1)
+    assert (run.tries("train"), len(trained.requests_to("new"))) == (2, 1)
     assert run.stored_records() == []
 
 
@@ -141,15 +141,15 @@ def test_retry_after_a_failure_behind_the_result_reattaches(
         )
         """
     )
-    assert (run.state, run.tries("train"), len(trained.asked("new"))) == ("success", 2, 1)
+    assert (run.state, run.tries("train"), len(trained.requests_to("new"))) == ("success", 2, 1)
 
 
 @with_store
 def test_retry_with_other_parameters_submits(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
-    trained.script("result", result_of_its_own)
+    trained.script("result", result_named_after_training)
     run = run_twice(run_dag, "duration='{{ 10 if ti.try_number == 1 else 60 }}'")
     assert run.xcoms("train")["model_id"] == "model of T2"
-    assert [request.body["duration"] for request in trained.asked("new")] == [10, 60]
+    assert [request.body["duration"] for request in trained.requests_to("new")] == [10, 60]
 
 
 @with_store
@@ -157,7 +157,7 @@ def test_retry_waits_for_the_training_while_akkio_is_unavailable(run_dag: DagRun
     trained.script("status", reset, status("SUCCEEDED"))
     run = run_twice(run_dag, "force=True")
     assert run.xcoms("train") == XCOMS
-    assert len(trained.asked("new")) == 1
+    assert len(trained.requests_to("new")) == 1
 
 
 @with_store
@@ -165,7 +165,7 @@ def test_retry_does_not_repeat_an_interrupted_submission(run_dag: DagRunner, con
     connected.script("new", silence)
     run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=5)")
     assert isinstance(run.failure, AkkioSubmissionUnknownError)
-    assert (run.tries("train"), len(connected.asked("new"))) == (2, 1)
+    assert (run.tries("train"), len(connected.requests_to("new"))) == (2, 1)
     assert run.stored_records() == []
 
 
@@ -181,9 +181,9 @@ def test_record_of_a_running_training_survives_a_timeout(run_dag: DagRunner, tra
 @lacks(Part.TASK_STATE_STORE)
 @either_way
 def test_retry_without_a_task_state_store_submits(run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool) -> None:
-    trained.script("result", result_of_its_own)
+    trained.script("result", result_named_after_training)
     run = run_twice(run_dag, deferrable=deferrable)
-    assert (run.state, run.tries("train"), len(trained.asked("new"))) == ("success", 2, 2)
+    assert (run.state, run.tries("train"), len(trained.requests_to("new"))) == ("success", 2, 2)
     assert run.xcoms("train")["model_id"] == "model of T2"
 
 
@@ -230,8 +230,8 @@ def test_attempt_resumed_with_the_failure_of_the_previous_one_starts_over(
     run = resume(run_dag, event("failed", error=AkkioTrainingTimeoutError), task)
     assert run.xcoms("train")["model_id"] == "M1"
     assert "akkio_error" not in run.xcoms("train")
-    assert len(trained.asked("new")) == submissions
-    assert not any("T9" in request.path for request in trained.asked("status"))
+    assert len(trained.requests_to("new")) == submissions
+    assert not any("T9" in request.path for request in trained.requests_to("status"))
 
 
 @since("3.0")
@@ -241,7 +241,7 @@ def test_attempt_resumed_with_the_success_of_the_previous_one_fetches_the_result
     run = resume(run_dag, event("succeeded"))
     assert run.xcoms("train")["model_id"] == "M1"
     assert "akkio_error" not in run.xcoms("train")
-    assert not trained.asked("new")
+    assert not trained.requests_to("new")
 
 
 @pytest.mark.parametrize("try_number", [1, None])
@@ -250,7 +250,7 @@ def test_attempt_resumed_with_its_own_failure_fails(
 ) -> None:
     run = resume(run_dag, event("failed", try_number, AkkioTrainingTimeoutError))
     assert isinstance(run.failure, AkkioTrainingTimeoutError)
-    assert not trained.asked("new")
+    assert not trained.requests_to("new")
 
 
 @pytest.mark.parametrize(("error", "retries"), [(AkkioUnauthorizedError, 0), (AkkioTrainingTimeoutError, -1)])
@@ -259,4 +259,4 @@ def test_attempt_does_not_start_over_after_a_final_error_or_its_last_retry(
 ) -> None:
     run = resume(run_dag, event("failed", error=error), retries=retries)
     assert isinstance(run.failure, error)
-    assert not trained.asked("new")
+    assert not trained.requests_to("new")

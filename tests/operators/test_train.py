@@ -25,7 +25,7 @@ from airflow_provider_akkio.exceptions import (
 from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
-from tests.scripted import Reply, ScriptedAkkio, accepted, cut_short, reset, result, result_of_its_own, status
+from tests.scripted import Reply, ScriptedAkkio, accepted, cut_short, reset, result, result_named_after_training, status
 from tests.versions import not_in
 
 PARTS = {"stats": [[{"class_name": "0", "f1": 0.5}]], "field_importance": {"b": 0.25, "a": 0.75}, "data_story": [{}]}
@@ -147,7 +147,7 @@ def test_downstream_task_receives_model_id_and_statistics(run_dag: DagRunner, tr
 def test_operator_without_wait_returns_the_akkio_task_id(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     run = run_dag(train("wait_for_completion=False"))
     assert run.xcoms("train") == {"akkio_task_id": "T1", "return_value": "T1"}
-    assert not trained.asked("status")
+    assert not trained.requests_to("status")
 
 
 @either_way
@@ -226,7 +226,7 @@ class TestMapping:
     def test_mapped_operator_trains_several_models(self, run_dag: DagRunner, connected: ScriptedAkkio) -> None:
         connected.script("new", accepted("T1"), accepted("T2"))
         connected.script("status", status("SUCCEEDED"))
-        connected.script("result", result_of_its_own)
+        connected.script("result", result_named_after_training)
         run = run_dag(
             """
             AkkioTrainOperator.partial(task_id="train", predict_fields="x", poll_interval=0.05).expand(
@@ -235,7 +235,7 @@ class TestMapping:
             """
         )
         assert run.state == "success"
-        assert {received.body["dataset_id"] for received in connected.asked("new")} == {"D1", "D2"}
+        assert {received.body["dataset_id"] for received in connected.requests_to("new")} == {"D1", "D2"}
         models = [run.xcoms("train", index)["return_value"] for index in (0, 1)]
         assert sorted(models) == ["model of T1", "model of T2"]
 
@@ -248,7 +248,7 @@ class TestMapping:
             """
         )
         assert [run.task_state("train", index) for index in (0, 1)] == ["success", "failed"]
-        assert len(trained.asked("new")) == 1
+        assert len(trained.requests_to("new")) == 1
 
 
 class TestParsing:
@@ -347,7 +347,7 @@ class TestFailures:
         trained.script("status", *[status("FAILED", error="too few rows")] * polls, status("SUCCEEDED"))
         run = run_dag(train("retries=1, retry_delay=timedelta(0)", deferrable=deferrable))
         assert run.state == "success"
-        assert (run.tries("train"), len(trained.asked("new"))) == (2, 2)
+        assert (run.tries("train"), len(trained.requests_to("new"))) == (2, 2)
         assert "akkio_error" not in run.xcoms("train")
 
     @either_way
@@ -399,7 +399,7 @@ class TestFailures:
         trained.script("result", *[Reply(502)] * 4, result("M1", **PARTS))
         run = run_dag(train())
         assert run.xcoms("train") == XCOMS
-        assert (run.tries("train"), len(trained.asked("new")), len(trained.asked("status"))) == (1, 1, 2)
+        assert (run.tries("train"), len(trained.requests_to("new")), len(trained.requests_to("status"))) == (1, 1, 2)
         assert "defers again" in logged()
 
     @pytest.mark.usefixtures("short_result_retries")

@@ -86,14 +86,14 @@ def test_upload_sends_every_cell_as_text_and_then_the_field_types(upload: Upload
     dataset = AkkioHook().get_dataset(dataset_id)
     assert (dataset.name, dataset.rows) == (f"typed {run.dag_run.run_id}", ROWS)
     assert (dataset.fields[2].name, dataset.fields[2].type) == ("word", "string")
-    sent = [request.body["rows"] for request in gate.asked("datasets") if request.body and "rows" in request.body]
+    sent = [request.body["rows"] for request in gate.requests_to("datasets") if request.body and "rows" in request.body]
     assert [len(rows) for rows in sent] == [5] * 5
     assert sent[0][1] == {"id": "1", "zip": "01", "word": "w"}
 
 
 def type_requests(gate: Gate) -> list[str]:
     """Return which requests about field types were sent, in their order."""
-    bodies = [request.body or {} for request in gate.asked("datasets")]
+    bodies = [request.body or {} for request in gate.requests_to("datasets")]
     return [key for body in bodies for key in ("parse_fields", "fields") if key in body]
 
 
@@ -201,7 +201,7 @@ def test_upload_reads_the_file_as_its_parameters_say(upload: Upload, gate: Gate,
         sheet_name="{{ none }}",
     )
     assert run.state == "success"
-    sent = [request.body["rows"] for request in gate.asked("datasets") if request.body and "rows" in request.body]
+    sent = [request.body["rows"] for request in gate.requests_to("datasets") if request.body and "rows" in request.body]
     assert sent == [[{"id": "1", "näme": None}, {"id": "2", "näme": "é"}]]
 
 

@@ -50,7 +50,7 @@ def test_sensor_polls_until_the_training_is_done(run_dag: DagRunner, trained: Sc
     trained.script("status", status("PENDING"), status("IN_PROGRESS"), status("SUCCEEDED"))
     trained.script("result", Reply(404), result("M1"))
     assert run_dag(wait(way)).state == "success"
-    assert len(trained.asked("status")) == 3
+    assert len(trained.requests_to("status")) == 3
 
 
 @every_way
@@ -60,7 +60,7 @@ def test_sensor_finds_the_result_of_a_training_that_akkio_reports_as_pending(
     trained.script("status", status("PENDING"))
     run = run_dag(wait(way))
     assert run.xcoms("wait")["return_value"] == "M1"
-    assert len(trained.asked("status")) == 1
+    assert len(trained.requests_to("status")) == 1
 
 
 def test_sensor_waits_for_the_training_of_an_operator(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
@@ -77,7 +77,7 @@ def test_sensor_waits_for_the_training_of_an_operator(run_dag: DagRunner, traine
 def test_mapped_sensor_waits_for_several_trainings(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     run = run_dag("AkkioTrainSensor.partial(task_id='wait').expand(akkio_task_id=['T1', 'T2'])")
     assert [run.xcoms("wait", index)["return_value"] for index in (0, 1)] == ["M1", "M1"]
-    assert {received.path.split("/")[5] for received in trained.asked("status")} == {"T1", "T2"}
+    assert {received.path.split("/")[5] for received in trained.requests_to("status")} == {"T1", "T2"}
 
 
 def test_sensor_pushes_nothing_without_do_xcom_push(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
@@ -134,7 +134,7 @@ def test_sensor_times_out(run_dag: DagRunner, trained: ScriptedAkkio, way: str) 
 def test_rescheduled_sensor_releases_its_worker_between_polls(run_dag: DagRunner, trained: ScriptedAkkio) -> None:
     trained.script("status", status("IN_PROGRESS"), status("SUCCEEDED"))
     assert run_dag(wait(WAYS["rescheduled"])).state == "success"
-    assert len(trained.asked("status")) == 2
+    assert len(trained.requests_to("status")) == 2
 
 
 def test_rescheduled_sensor_fetches_the_result_with_a_later_poll(
@@ -143,7 +143,7 @@ def test_rescheduled_sensor_fetches_the_result_with_a_later_poll(
     monkeypatch.setattr(akkio, "RESULT_RETRY_SECONDS", 0.0)
     trained.script("result", Reply(503), result("M1"))
     assert run_dag(wait(WAYS["rescheduled"])).xcoms("wait")["model_id"] == "M1"
-    assert len(trained.asked("status")) == 2
+    assert len(trained.requests_to("status")) == 2
 
 
 @pytest.mark.parametrize("way", [WAYS["in the triggerer"], WAYS["in the worker"]])

@@ -66,7 +66,7 @@ def test_predictions_are_written_to_a_new_table(predict: Predict, warehouse: War
     assert [row[:3] for row in rows] == [(str(n), str(n % 2 == 0), ANSWERS[n]) for n in range(ROWS)]
     assert all(isinstance(value, float) for row in rows for value in row[3:5])
     assert {row[5] for row in rows} == {f"{run.dag_run.dag_id}/{run.dag_run.run_id}/predict"}
-    sent = [request.body["data"] for request in gate.asked("models")]
+    sent = [request.body["data"] for request in gate.requests_to("models")]
     assert [len(rows) for rows in sent] == [5, 5, 2]
     assert sent[0][1] == {"id": "1", "even": "False"}
 

@@ -76,7 +76,7 @@ def ids(sandbox: Sandbox, dataset_id: str) -> list[int]:
 
 
 def sent_rows(gate: Gate) -> list[list[dict[str, Any]]]:
-    return [request.body["rows"] for request in gate.asked("datasets") if request.body and "rows" in request.body]
+    return [request.body["rows"] for request in gate.requests_to("datasets") if request.body and "rows" in request.body]
 
 
 def test_upload_sends_every_row_once_in_batches(upload: Upload, warehouse: Warehouse, gate: Gate) -> None:

@@ -51,7 +51,7 @@ def test_trigger_fires_one_event_with_the_location_of_the_result(connected: Scri
 def test_trigger_does_not_fetch_the_result(connected: ScriptedAkkio) -> None:
     connected.script("status", status("SUCCEEDED"))
     events_of(trigger())
-    assert connected.asked("result") == []
+    assert connected.requests_to("result") == []
 
 
 def test_trigger_reports_an_unexpected_error_with_the_id_of_the_training() -> None:
