@@ -96,7 +96,9 @@ class TaskTrigger(BaseTrigger):
     :param submitted_at: when it was submitted, in seconds since the epoch.
     :param deadline: until when to wait, in seconds since the epoch.
     :param akkio_conn_id: ID of the Airflow connection.
-    :param resume_at: when the task is resumed at the earliest, in seconds since the epoch; default at once.
+    :param deferred_at: when the task deferred, in seconds since the epoch; default unknown.
+    :param resume_in: seconds from ``deferred_at`` after which the task is resumed at the earliest, however much the
+        clocks of the worker and the triggerer differ; default 0.
     :param execution_deadline: when the task's ``execution_timeout`` ends, in seconds since the epoch; default never.
     :param duration: seconds that Akkio was asked to spend on the training; default unknown.
     :param poll_interval: seconds between two polls; default the polling schedule of
@@ -104,7 +106,7 @@ class TaskTrigger(BaseTrigger):
     :param push_status: whether to push ``akkio_status`` to XCom (Airflow 3.1 and newer); default no.
     :param try_number: the task's attempt that deferred; default unknown.
     :param succeeded: whether it has succeeded already, and only its result was unavailable: then the trigger
-        fires at ``resume_at`` without a poll; default no.
+        fires after ``resume_in`` without a poll; default no.
     :param location: where the result is, if ``succeeded`` and Akkio sent a location.
     """
 
@@ -117,7 +119,8 @@ class TaskTrigger(BaseTrigger):
         submitted_at: float,
         deadline: float,
         akkio_conn_id: str,
-        resume_at: float = 0.0,
+        deferred_at: float = 0.0,
+        resume_in: float = 0.0,
         execution_deadline: float | None = None,
         duration: float | None = None,
         poll_interval: float | None = None,
@@ -131,7 +134,8 @@ class TaskTrigger(BaseTrigger):
         self.submitted_at = submitted_at
         self.deadline = deadline
         self.akkio_conn_id = akkio_conn_id
-        self.resume_at = resume_at
+        self.deferred_at = deferred_at
+        self.resume_in = resume_in
         self.execution_deadline = execution_deadline
         self.duration = duration
         self.poll_interval = poll_interval
@@ -147,7 +151,8 @@ class TaskTrigger(BaseTrigger):
             "submitted_at": self.submitted_at,
             "deadline": self.deadline,
             "akkio_conn_id": self.akkio_conn_id,
-            "resume_at": self.resume_at,
+            "deferred_at": self.deferred_at,
+            "resume_in": self.resume_in,
             "execution_deadline": self.execution_deadline,
             "duration": self.duration,
             "poll_interval": self.poll_interval,
@@ -172,7 +177,8 @@ class TaskTrigger(BaseTrigger):
             event = await self._poll_until_done(writer)
             await writer.finish()
         if is_in_triggerer or self.succeeded:
-            await asyncio.sleep(max(0.0, self.resume_at - time.time()))
+            remaining = self.deferred_at + self.resume_in - time.time()
+            await asyncio.sleep(min(max(0.0, remaining), self.resume_in))
         yield TriggerEvent(event.to_payload())
 
     async def on_kill(self) -> None:

@@ -94,25 +94,28 @@ def test_trigger_stops_at_the_first_deadline(
     assert "IN_PROGRESS" in event.message
 
 
-def test_trigger_does_not_fire_before_resume_at_in_a_triggerer(connected: ScriptedAkkio) -> None:
+@pytest.mark.parametrize("clock_difference", [0.0, 600.0], ids=["same clock", "worker's clock ahead"])
+def test_trigger_fires_after_resume_in_in_a_triggerer(connected: ScriptedAkkio, clock_difference: float) -> None:
     connected.script("status", status("SUCCEEDED"))
-    resume_at = time.time() + 1
-    waiting = trigger(resume_at=resume_at)
+    waiting = trigger(deferred_at=time.time() + clock_difference, resume_in=1.0)
     waiting.trigger_id = 1
+    started_at = time.monotonic()
     events_of(waiting)
-    assert time.time() >= resume_at
+    assert 0.9 < time.monotonic() - started_at < 60
 
 
-def test_trigger_of_a_finished_training_fires_at_resume_at_without_a_poll(connected: ScriptedAkkio) -> None:
+def test_trigger_of_a_finished_training_fires_after_resume_in_without_a_poll(connected: ScriptedAkkio) -> None:
     resume_at = time.time() + 0.5
-    [event] = events_of(trigger(succeeded=True, location="/x/result", resume_at=resume_at))
+    [event] = events_of(trigger(succeeded=True, location="/x/result", deferred_at=time.time(), resume_in=0.5))
     assert (event.outcome, event.location) == (WaitOutcome.SUCCEEDED, "/x/result")
     assert time.time() >= resume_at
     assert connected.received == []
 
 
 def test_trigger_serializes_all_arguments_and_no_key(connected: ScriptedAkkio) -> None:
-    path, arguments = trigger(execution_deadline=5.0, resume_at=3.0, push_status=True, succeeded=True).serialize()
+    path, arguments = trigger(
+        execution_deadline=5.0, deferred_at=2.0, resume_in=3.0, push_status=True, succeeded=True
+    ).serialize()
     assert path == "airflow_provider_akkio.triggers.akkio.AkkioTrainTrigger"
     assert "the-key" not in json.dumps(arguments)
     assert AkkioTrainTrigger(**arguments).serialize() == (path, arguments)
