@@ -69,7 +69,7 @@ OUTCOMES = {
     "echoes_and_breaks": "AkkioSubmissionUnknownError",
     "echoes_and_fails": "AkkioTrainingFailedError",
     "echoes_in_status_line": "AkkioTrainingTimeoutError",
-    "echoes_in_location": "AkkioUntrustedUrlError",
+    "echoes_in_location": "success",
     "leak": "success",
 }
 
