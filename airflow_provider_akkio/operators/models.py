@@ -380,7 +380,7 @@ class AkkioPromoteModelOperator(BaseOperator):
         for event in _newest_first(events):
             extra = dict(event.extra or {})
             model_id = extra.get("model_id")
-            if "akkio_task_id" in extra:  # an event of a train operator, whose model nobody has compared
+            if "akkio_task_id" in extra:  # an event of a train operator: its model was not compared
                 self.log.warning(
                     "Ignoring the event of training %s: use another asset for promotions than for trainings, so that "
                     "DAGs that depend on it start with promoted models only.",
