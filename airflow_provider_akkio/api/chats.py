@@ -126,7 +126,7 @@ class ChatApi:
         subject = f"project {project!r}" if dataset is None else f"dataset {dataset!r}"
         message = Request(Method.POST, self._url("new"), request.to_json())
         chat = yield from self._requester.submit(message, f"Submitting a chat about {subject}", parse)
-        prompt = printable(request.messages[-1]["content"][: _MAX_LOGGED + 1])
+        prompt = printable(request.messages[-1]["content"])
         shown = prompt if len(prompt) <= _MAX_LOGGED else f"{prompt[:_MAX_LOGGED]}…"
         log.info("Submitted %s about %s: %s", chat, subject, shown)
         return chat
