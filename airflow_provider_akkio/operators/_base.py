@@ -363,10 +363,19 @@ def _fetch_result(hook: AkkioHook, akkio_task_id: str, location: str | None, las
     try:
         return hook.get_training_result(akkio_task_id, location, last_attempt_at)
     except AkkioUnavailableError as error:
-        raise type(error)(
-            f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
-            f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
-        ) from error
+        raise result_error(akkio_task_id, error) from error
+
+
+def result_error(akkio_task_id: str, error: AkkioUnavailableError) -> AkkioUnavailableError:
+    """Return the error for a training that succeeded, but whose result could not be fetched.
+
+    :param akkio_task_id: ID of the training.
+    :param error: the error of the last attempt.
+    """
+    return type(error)(
+        f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
+        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
+    )
 
 
 def _result_retry_delay(elapsed: float) -> float:
