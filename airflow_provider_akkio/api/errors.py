@@ -23,8 +23,6 @@ from airflow_provider_akkio.exceptions import (
     AkkioUntrustedUrlError,
 )
 
-_MAX_ERROR_BYTES = 16 * 1024
-
 _REJECTED = (AkkioRequestRejectedError, "Akkio rejected the request", "")
 _REJECTIONS: Mapping[int, tuple[type[AkkioRequestRejectedError], str, str]] = {
     401: (AkkioUnauthorizedError, "Akkio rejected the API key", " Check the password of connection {!r}."),
@@ -35,10 +33,11 @@ _REJECTIONS: Mapping[int, tuple[type[AkkioRequestRejectedError], str, str]] = {
 
 _WAS_NOT_EXECUTED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
-_FAULT = "(?:missing|invalid|not valid|wrong|incorrect|unknown|unauthori[sz]ed|expired|revoked|required|no)"
+_FAULT = "missing|invalid|not valid|wrong|incorrect|unknown|unauthori[sz]ed|expired|revoked|required"
 _API_KEY = "api[ _-]?key"
 _API_KEY_IS_REJECTED = re.compile(
-    rf"\b{_FAULT}:? (?:(?:or|and) {_FAULT} )?(?:your )?{_API_KEY}\b|\b{_API_KEY}:? (?:is |was |has |field )?{_FAULT}\b",
+    rf"\b(?:no|{_FAULT}):? (?:(?:or|and) (?:{_FAULT}) )?(?:your )?{_API_KEY}\b(?! (?:columns?|fields?|values?)\b)"
+    rf"|\b{_API_KEY}:? (?:is |was |has |field )?(?:{_FAULT}|not found|not recogni[sz]ed)\b",
     re.IGNORECASE,
 )
 
@@ -55,13 +54,14 @@ def error_for(config: ClientConfig, purpose: str, response: Response, now: float
             f"{purpose}: {config.base_url.origin} sent a redirect (HTTP {status}). It was not followed, because the "
             f"API key is sent only to that origin. Check the host of connection {config.connection_id!r}."
         )
-    text = response.body[:_MAX_ERROR_BYTES].decode("utf-8", "replace")
+    text = response.body.decode("utf-8-sig", "replace")
     body = _parse(text)
     reason = reason_from(body, text)
     if status == HTTPStatus.NOT_FOUND and not _is_akkio_error(body):
         beginning = f" It begins: {reason}" if reason else ""
+        problem = printable(response.defect or "is not from Akkio")
         return AkkioResponseError(
-            f"{purpose}: HTTP {status}, and the response is not from Akkio. Check the host of connection "
+            f"{purpose}: HTTP {status}, and the response {problem}. Check the host of connection "
             f"{config.connection_id!r}.{beginning}",
             outcome_is_unknown=False,
         )
@@ -83,13 +83,13 @@ def error_for(config: ClientConfig, purpose: str, response: Response, now: float
 def rejection_for(connection_id: str, purpose: str, reason: str, status: int) -> AkkioRequestRejectedError:
     """Return the exception for a request that Akkio rejected.
 
-    A reason that says that the API key is missing or invalid precedes the HTTP status: the v1 API documents it with
-    HTTP 404.
+    A reason that says that the API key is missing or invalid precedes the HTTP status, except 403: the v1 API documents
+    it with HTTP 404.
 
     :param reason: the result of :func:`reason_from`.
     :param status: the HTTP status: 4xx, or 2xx for a v1 response whose ``status`` is an error.
     """
-    is_about_key = _API_KEY_IS_REJECTED.search(reason) is not None
+    is_about_key = status != HTTPStatus.FORBIDDEN and _API_KEY_IS_REJECTED.search(reason) is not None
     error_class, problem, advice = _REJECTIONS.get(HTTPStatus.UNAUTHORIZED if is_about_key else status, _REJECTED)
     http = "" if 200 <= status < 300 else f" (HTTP {status})"
     return error_class(f"{purpose}: {problem}{http}{_suffix(reason)}.{advice.format(connection_id)}")

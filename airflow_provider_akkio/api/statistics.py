@@ -21,6 +21,7 @@ from airflow_provider_akkio.exceptions import AkkioParameterError
 
 _NOT_METRICS = frozenset({"field", "class", "frequency"})
 _ROW_COUNT_WORDS = frozenset({"count", "counts", "rows", "samples", "support", "positives", "negatives"})
+_ROW_COUNT_NAMES = frozenset({"n", "size", "total"})
 _MAIN_METRICS = ("f1", "r2", "rmse", "mae")
 
 
@@ -100,8 +101,8 @@ def main_metric(stats: Any) -> ModelMetric | None:
         return None
     try:
         first_field = parse_statistics(stats)[:1]
-        names = _metric_names(first_field[0])
-        metric = next((name for name in (*_MAIN_METRICS, *names) if name in names), None)
+        names = {name.lower(): name for name in _metric_names(first_field[0]) if not _is_row_count(name)}
+        metric = next((names[name] for name in (*_MAIN_METRICS, *names) if name in names), None)
         return None if metric is None else get_metric(first_field, metric)
     except AkkioParameterError:
         return None
@@ -309,13 +310,13 @@ def _select_field(statistics: Sequence[Sequence[Mapping[str, Any]]], name: str |
 
 
 def _metric_names(classes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of the metrics that every class has."""
-    return [name for name in classes[0] if _is_metric(str(name)) and None not in _numbers(classes, name)]
+    """Return the names of the numbers that every class has."""
+    return [name for name in classes[0] if name not in _NOT_METRICS and None not in _numbers(classes, name)]
 
 
-def _is_metric(name: str) -> bool:
+def _is_row_count(name: str) -> bool:
     words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)}
-    return name not in _NOT_METRICS and _ROW_COUNT_WORDS.isdisjoint(words)
+    return name.lower() in _ROW_COUNT_NAMES or not _ROW_COUNT_WORDS.isdisjoint(words)
 
 
 def _numbers(classes: Sequence[Mapping[str, Any]], name: str) -> list[float | None]:

@@ -46,6 +46,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioNotFoundError,
     AkkioRequestRejectedError,
+    AkkioResponseError,
     AkkioSubmissionUnknownError,
     AkkioTrainingFailedError,
     AkkioTrainingTimeoutError,
@@ -143,25 +144,24 @@ class AkkioApi:
     ) -> Flow[TrainingResult]:
         """Fetch the result of a training that succeeded; retry while Akkio is unavailable.
 
-        If there is no result at ``location``, or it is outside the API root, fetch the documented URL instead.
+        If ``location`` has no valid result, or is outside the API root, fetch the documented URL instead.
 
         :param location: location of the result, from the training's state; default the documented URL.
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
         :raises AkkioNotFoundError: if there is no result.
         """
-
-        def fetch(url: str) -> Flow[TrainingResult]:
-            return self._requester.read(partial(self._fetch_result, akkio_task_id, url), deadline)
-
         documented_url = self._url(akkio_task_id, "result")
-        if location is not None:
+
+        def fetch() -> Flow[TrainingResult]:
             try:
-                url = self._base_url.resolve(location)
+                url = documented_url if location is None else self._base_url.resolve(location)
                 if url != documented_url:
-                    return (yield from fetch(url))
-            except (AkkioNotFoundError, AkkioUntrustedUrlError) as error:
+                    return (yield from self._fetch_result(akkio_task_id, url))
+            except (AkkioResponseError, AkkioRequestRejectedError, AkkioUntrustedUrlError) as error:
                 log.warning("Training %s: %s Fetching the result from the documented URL.", akkio_task_id, error)
-        return (yield from fetch(documented_url))
+            return (yield from self._fetch_result(akkio_task_id, documented_url))
+
+        return (yield from self._requester.read(fetch, deadline))
 
     def poll_until_done(
         self,
@@ -187,7 +187,8 @@ class AkkioApi:
             yield Sleep(delay)
         due_at = self._clock()
         while True:
-            state, now = yield from self._poll_or_time_out(task, polled, deadline, due_at)
+            poll = yield from self._poll_or_time_out(task, polled, deadline, due_at)
+            state, now = poll.state, poll.at
             _log_change(task, polled, state)
             if on_status is not None:
                 on_status(state)
@@ -198,7 +199,7 @@ class AkkioApi:
                 raise _failure(task, state)
             if now >= deadline:
                 raise _timeout(task, deadline, state)
-            polled = polled.followed_by(state, now)
+            polled = polled.followed_by(poll)
             due_at = min(now + (poll_interval or self._seconds_until_next_poll(task, polled, now)), deadline)
             yield Sleep(max(0.0, due_at - self._clock()))
 
@@ -213,10 +214,10 @@ class AkkioApi:
         """
         try:
             state = yield from self._status_or_result(task, deadline=self._clock())
+            if state.is_waiting and (yield from self._has_result(task)):
+                return TaskState(TaskStatus.SUCCEEDED)
         except AkkioUnavailableError:
             return UNKNOWN_STATE
-        if state.is_waiting:
-            state = (yield from self._succeeded_state(task)) or state
         is_lost = state.is_waiting and self._clock() - task.submitted_at > MAX_TRAINING_SECONDS
         return None if state.is_failed or is_lost else state
 
@@ -234,29 +235,25 @@ class AkkioApi:
         with suppress(AkkioNotFoundError):
             yield from self._requester.send(request, "Testing the connection", TaskState.from_json)
 
-    def _poll_or_time_out(
-        self, task: SubmittedTask, polled: _Polled, deadline: float, due_at: float
-    ) -> Flow[tuple[TaskState, float]]:
-        """Poll once, and request the result if a training is reported as waiting, but may have ended.
+    def _poll_or_time_out(self, task: SubmittedTask, polled: _Polled, deadline: float, due_at: float) -> Flow[_Poll]:
+        """Poll once, and request the result if the training is reported as waiting, but may have ended.
 
-        :return: the state, and the time of the response to the poll.
-        :raises AkkioTrainingTimeoutError: if the last poll failed; for a chat :class:`AkkioChatTimeoutError`.
+        :raises AkkioTrainingTimeoutError: if the last poll failed.
         """
-        failure: AkkioUnavailableError | None = None
         try:
             state = yield from self._status_or_result(task, deadline, due_at)
         except AkkioUnavailableError as error:
             if self._clock() < deadline:
                 raise
-            state, failure = polled.state, error
+            raise _timeout(task, deadline, polled.state, f" The last poll failed: {error}") from error
         now = self._clock()
-        if _may_have_ended(task, polled, state, is_last_poll=now >= deadline) and (
-            succeeded := (yield from self._succeeded_state(task))
-        ):
-            return succeeded, now
-        if failure is not None:
-            raise _timeout(task, deadline, state, f" The last poll failed: {failure}") from failure
-        return state, now
+        if not _may_have_ended(task, polled, state, is_last_poll=now >= deadline):
+            return _Poll(state, now)
+        try:
+            has_result = yield from self._has_result(task)
+        except (AkkioRequestRejectedError, AkkioUnavailableError, AkkioUntrustedUrlError):
+            return _Poll(state, now)
+        return _Poll(TaskState(TaskStatus.SUCCEEDED) if has_result else state, now, has_no_result=not has_result)
 
     def _seconds_until_next_poll(self, task: SubmittedTask, polled: _Polled, now: float) -> float:
         state = polled.state
@@ -314,15 +311,29 @@ class AkkioApi:
             ) from error
         return TaskState(TaskStatus.SUCCEEDED)
 
-    def _succeeded_state(self, task: SubmittedTask) -> Flow[TaskState | None]:
-        """Return the state of a training that has a result, else ``None``; without retries."""
+    def _has_result(self, task: SubmittedTask) -> Flow[bool]:
+        """Return whether Akkio has the result of a training; without retries."""
         if task.kind is TaskKind.CHAT:
-            return None
+            return False
         try:
             yield from self._fetch_result(task.akkio_task_id, self._url(task.akkio_task_id, "result"))
-        except (AkkioRequestRejectedError, AkkioUnavailableError, AkkioUntrustedUrlError):
-            return None
-        return TaskState(TaskStatus.SUCCEEDED)
+        except AkkioNotFoundError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """One poll of a wait.
+
+    :param state: the state.
+    :param at: when the response arrived, in seconds since the epoch.
+    :param has_no_result: whether Akkio has also said that there is no result.
+    """
+
+    state: TaskState
+    at: float
+    has_no_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,22 +342,26 @@ class _Polled:
 
     :param state: the last state.
     :param unfinished_at: when the last poll showed it, in seconds since the epoch; ``None`` before the first poll.
-    :param waiting_at: when a poll last showed that the task was waiting; ``None`` if none did.
+    :param waiting_at: when a poll last showed that the training was waiting; ``None`` if none did.
+    :param has_no_result: whether Akkio has said during a poll that there is no result.
     :param undocumented: the undocumented statuses.
     """
 
     state: TaskState = UNKNOWN_STATE
     unfinished_at: float | None = None
     waiting_at: float | None = None
+    has_no_result: bool = False
     undocumented: frozenset[str] = frozenset()
 
-    def followed_by(self, state: TaskState, now: float) -> _Polled:
+    def followed_by(self, poll: _Poll) -> _Polled:
         """Return the same with another poll."""
+        state = poll.state
         return replace(
             self,
             state=state,
-            unfinished_at=now,
-            waiting_at=now if state.is_waiting else self.waiting_at,
+            unfinished_at=poll.at,
+            waiting_at=poll.at if state.is_waiting else self.waiting_at,
+            has_no_result=self.has_no_result or poll.has_no_result,
             undocumented=self.undocumented | {state.status} if state.known is None else self.undocumented,
         )
 
@@ -365,7 +380,7 @@ def _may_have_ended(task: SubmittedTask, polled: _Polled, state: TaskState, *, i
     Akkio reports an unknown ID as pending, also that of a training whose status it has deleted. That is possible if
     the training was running before, or if it is unknown when it was submitted. The last poll leaves no other chance.
     """
-    is_unknown = not task.is_submission_known and polled.waiting_at is None
+    is_unknown = not task.is_submission_known and not polled.has_no_result
     return state.is_waiting and (is_unknown or is_last_poll or polled.state.known is TaskStatus.IN_PROGRESS)
 
 

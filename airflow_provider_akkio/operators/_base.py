@@ -283,7 +283,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             try:
                 result = self.fetch_result(hook, task, location, last_attempt_at)
             except AkkioUnavailableError as error:
-                raise _result_error(task, error) from error
+                raise result_error(task, error) from error
         return self.push_result(context, hook, task.akkio_task_id, result)
 
     def _fetch_result_or_defer(
@@ -300,7 +300,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             return self.fetch_result(hook, task, location, now + RESULT_RETRY_SECONDS)
         except AkkioResponseError as error:
             if error.is_complete:
-                raise _result_error(task, error) from error
+                raise result_error(task, error) from error
             # The cause may be temporary, but another process for each attempt would cost too much.
             self.log.warning("%s", error)
             return None
@@ -475,7 +475,12 @@ def _may_start_over(context: Context, event: TaskEvent) -> bool:
     return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
 
 
-def _result_error(task: SubmittedTask, error: AkkioUnavailableError) -> AkkioUnavailableError:
+def result_error(task: SubmittedTask, error: AkkioUnavailableError) -> AkkioUnavailableError:
+    """Return the error for a task that succeeded, but whose result could not be fetched.
+
+    :param task: the training or chat.
+    :param error: the error of the last attempt.
+    """
     return type(error)(
         f"{task.title} succeeded, but its result could not be fetched. {error} {_how_to_fetch_later(task)}"
     )

@@ -158,7 +158,7 @@ def _decide_on_task(
     try:
         state = look_up(task)
     except AkkioNotFoundError as error:
-        # A gateway may have sent the 404. A new training with force=True would be billed.
+        # The 404 may be from a gateway or another account. A new training with force=True would be billed.
         if force and now - task.submitted_at < MAX_TRAINING_SECONDS:
             return Fail(error)
         state = None

@@ -19,9 +19,14 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds, validate_literals
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTask, still_running_message
-from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingTimeoutError, AkkioUnavailableError
+from airflow_provider_akkio.exceptions import (
+    AkkioError,
+    AkkioResponseError,
+    AkkioTrainingTimeoutError,
+    AkkioUnavailableError,
+)
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
-from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator
+from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator, result_error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -108,11 +113,15 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
             on_status = self.status_reporter(context, training)
             try:
                 state = hook.run(lambda api: api.poll_until_done(training, training.submitted_at, on_status=on_status))
-            except AkkioTrainingTimeoutError:
+            except AkkioTrainingTimeoutError as timeout:
+                if timeout.__cause__ is not None:
+                    self.log.warning("%s Polling again later.", timeout.__cause__)
                 return False
             akkio_task_id, last_attempt_at = training.akkio_task_id, time.time() + RESULT_RETRY_SECONDS
             try:
                 result = hook.get_training_result(akkio_task_id, state.location, last_attempt_at)
+            except AkkioResponseError as error:
+                raise result_error(training, error) from error
             except AkkioUnavailableError as error:
                 self.log.warning("Training %s succeeded. The next poll fetches its result. %s", akkio_task_id, error)
                 return False

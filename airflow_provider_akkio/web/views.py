@@ -258,7 +258,7 @@ def _has_finished(status: TrainingStatusUpdate | None) -> bool:
 
 def _reason(task: TaskDetails, phase: Phase, error: Any) -> Reason | None:
     text = error if isinstance(error, str) and error else None
-    if phase is Phase.SKIPPED and text is not None:
+    if phase is Phase.SKIPPED and text is not None and task.operator != "AkkioTrainOperator":
         return Reason("Reason", text, "soft_fail or never_fail is set, so the task was skipped instead of failed.")
     if phase is not Phase.FAILED:
         return None

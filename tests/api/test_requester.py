@@ -133,6 +133,15 @@ class TestParseResponse:
         assert caught.value.outcome_is_unknown is is_unknown
         assert caught.value.is_throttled is (status == 429)
 
+    @pytest.mark.parametrize("body", [b'\xef\xbb\xbf{"detail": "unknown"}', b'{"detail": "%s"}' % (b"x" * 20_000)])
+    def test_404_with_a_byte_order_mark_or_a_long_reason_is_from_akkio(self, body: bytes) -> None:
+        with pytest.raises(AkkioNotFoundError):
+            parse(Response(404, body))
+
+    def test_incomplete_404_is_an_error_with_the_reason(self) -> None:
+        with pytest.raises(AkkioResponseError, match="HTTP 404, and the response ended early"):
+            parse(Response(404, b'{"detail": "un', defect="ended early"))
+
     @pytest.mark.parametrize("was_sent", [True, False])
     def test_transport_error_names_the_origin(self, was_sent: bool) -> None:
         with pytest.raises(AkkioUnavailableError, match=r"https://api.akkio.com failed \(reset\)") as caught:

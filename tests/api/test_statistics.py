@@ -65,7 +65,7 @@ def test_metric_of_named_field_is_found_among_several_fields() -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"metric": "auc"}, "'Won' have no metric 'auc'; available: precision, f1."),
+        ({"metric": "auc"}, "'Won' have no metric 'auc'; available: count, precision, f1."),
         ({"metric": "class_name"}, "no metric 'class_name'"),
         ({"metric": "f1", "class_name": "maybe"}, "'Won' has no class 'maybe'; available: no, yes."),
         ({"metric": "f1", "field_name": "won"}, "does not predict field 'won'; available: Won."),
@@ -84,7 +84,7 @@ def test_metric_of_several_fields_requires_field_name() -> None:
 
 @pytest.mark.parametrize("value", [None, "0.9", True, math.nan, math.inf, TOO_LARGE])
 def test_metric_that_is_not_a_finite_number_counts_as_missing(value: Any) -> None:
-    with pytest.raises(AkkioParameterError, match="no metric 'f1'; available: precision"):
+    with pytest.raises(AkkioParameterError, match="no metric 'f1'; available: count, precision"):
         get_metric([[NO, YES | {"f1": value}]], "f1")
 
 

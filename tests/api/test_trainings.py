@@ -318,12 +318,15 @@ class TestPollUntilDone:
         assert poll(driver) is None
         assert driver.paths == ["status"] * len(first) + ["status", "result"]
 
-    @pytest.mark.parametrize("no_result", NO_RESULTS)
-    def test_waiting_training_of_unknown_age_is_looked_up_once(self, no_result: Response | TransportError) -> None:
+    @pytest.mark.parametrize("no_answer", [[], *([one] for one in NO_RESULTS if one is not NOT_FOUND)])
+    def test_waiting_training_of_unknown_age_is_looked_up_until_akkio_has_no_result(
+        self, no_answer: list[Response]
+    ) -> None:
         waiting = status("PENDING")
-        driver = FlowDriver([waiting, no_result, waiting, waiting, status("SUCCEEDED", location="/x")])
+        looked_up = [step for one in no_answer for step in (waiting, one)]
+        driver = FlowDriver([*looked_up, waiting, NOT_FOUND, waiting, status("SUCCEEDED", location="/x")])
         assert poll(driver) == "/x"
-        assert driver.paths == ["status", "result", "status", "status", "status"]
+        assert driver.paths == ["status", "result"] * (len(no_answer) + 1) + ["status", "status"]
 
     def test_waiting_training_is_looked_up_before_the_timeout(self) -> None:
         driver = FlowDriver([*[status("PENDING")] * 4, MODEL])
@@ -331,20 +334,18 @@ class TestPollUntilDone:
         assert driver.paths == ["status"] * 4 + ["result"]
         assert driver.now == STARTED_AT + 5
 
-    def test_waiting_training_is_looked_up_after_a_failed_last_poll(self) -> None:
-        driver = FlowDriver([*[status("PENDING")] * 3, LOST, MODEL])
-        assert poll(driver, STARTED_AT + 5, training=FRESH) is None
-        assert driver.paths == ["status"] * 4 + ["result"]
-
-    @pytest.mark.parametrize("last", [status("PENDING"), Response(502)])
     @pytest.mark.parametrize("no_result", NO_RESULTS)
-    def test_waiting_training_without_a_result_times_out(
-        self, last: Response, no_result: Response | TransportError
-    ) -> None:
-        driver = FlowDriver([*[status("PENDING")] * 3, last, no_result])
+    def test_waiting_training_without_a_result_times_out(self, no_result: Response | TransportError) -> None:
+        driver = FlowDriver([*[status("PENDING")] * 4, no_result])
         with pytest.raises(AkkioTrainingTimeoutError, match="last status: PENDING"):
             poll(driver, STARTED_AT + 5, training=FRESH)
         assert driver.paths == ["status"] * 4 + ["result"]
+
+    def test_result_is_not_looked_up_after_a_failed_last_poll(self) -> None:
+        driver = FlowDriver([*[status("PENDING")] * 3, Response(502)])
+        with pytest.raises(AkkioTrainingTimeoutError, match="last status: PENDING"):
+            poll(driver, STARTED_AT + 5, training=FRESH)
+        assert driver.paths == ["status"] * 4
 
     def test_single_poll_finds_the_result_of_a_waiting_training(self) -> None:
         driver = FlowDriver([status("PENDING"), MODEL])
@@ -369,7 +370,9 @@ class TestResult:
         assert result.model_id == "M1"
         assert driver.requests[0].url == "https://api.akkio.com/api/v1/models/train/T1/elsewhere"
 
-    @pytest.mark.parametrize("missing", [NOT_FOUND, Response(302)])
+    @pytest.mark.parametrize(
+        "missing", [NOT_FOUND, GATEWAY_404, Response(302), Response(400), Response(403), Response(404, b"{}")]
+    )
     def test_documented_url_replaces_a_location_without_a_result(
         self, missing: Response, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -410,7 +413,13 @@ class TestResult:
         driver = FlowDriver([Response(code)])
         with pytest.raises(error):
             driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere"))
-        assert driver.paths == (["elsewhere", "result"] if code == 302 else ["elsewhere"])
+        assert driver.paths == ["elsewhere", "result"]
+
+    @pytest.mark.parametrize("invalid", [response({}), Response(200, b"<html>")])
+    def test_documented_url_replaces_an_invalid_location_at_once(self, invalid: Response) -> None:
+        driver = FlowDriver([invalid, MODEL])
+        assert driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere")).model_id == "M1"
+        assert driver.sleeps == []
 
     @pytest.mark.parametrize(("deadline", "seconds"), [(None, 300), (STARTED_AT + 50, 50)])
     def test_result_is_retried_until_the_deadline(self, deadline: float | None, seconds: float) -> None:
@@ -498,10 +507,11 @@ class TestGetResumableState:
 
     @pytest.mark.parametrize(
         "responses",
-        [[UNREACHABLE], [LOST], [Response(500)], [Response(200, b"<html>")], [GATEWAY_404], [NOT_FOUND, LOST]],
+        [[UNREACHABLE], [LOST], [Response(500)], [Response(200, b"<html>")], [GATEWAY_404], [NOT_FOUND, LOST]]
+        + [[status("PENDING"), one] for one in (LOST, Response(503), GATEWAY_404)],
     )
     def test_state_is_unknown_while_akkio_is_unavailable(self, responses: list[Response]) -> None:
-        state, paths = resumable_state(*responses)
+        state, paths = resumable_state(*responses, after=200_000)
         assert state == UNKNOWN_STATE
         assert len(paths) == len(responses)
 

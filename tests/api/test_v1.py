@@ -46,10 +46,10 @@ class TestStatusText:
         [
             *("Missing or invalid API key", "missing api_key", "invalid api-key", "Invalid apikey."),
             *("your API Key is not valid", "API key required", "api_key: Field required", "Unknown API key"),
-            *("The API key is missing or invalid.", "Wrong API key", "The API key has expired"),
+            *("The API key is missing or invalid.", "Wrong API key", "The API key has expired", "API key not found"),
         ],
     )
-    @pytest.mark.parametrize("code", [200, 400, 403, 404, 422])
+    @pytest.mark.parametrize("code", [200, 400, 404, 422])
     def test_text_about_the_key_is_an_unauthorized_error(self, kind: str, text: str, code: int) -> None:
         driver = FlowDriver([response({"status": text}, code), EMPTY])
         with pytest.raises(AkkioUnauthorizedError, match=rf"^List of {kind}s: .*{text}.*connection 'akkio_default'"):
@@ -61,6 +61,7 @@ class TestStatusText:
         [
             *("not today", "error", "Success", "", "no column Turkey", "too many monkeys"),
             *("no such key column", "unknown key", "missing key 'a' in row 1", "This API key reached its row limit"),
+            *("predict_fields: unknown API key column", "column 'x': no API key values found"),
         ],
     )
     def test_other_text_is_a_rejection_with_that_text(self, kind: str, text: str) -> None:
@@ -76,6 +77,7 @@ class TestStatusText:
             (200, "no such key column", AkkioRequestRejectedError),
             (400, "no such key column", AkkioRequestRejectedError),
             (422, "no such key column", AkkioUnprocessableError),
+            (403, "Invalid API key for this resource", AkkioForbiddenError),
             (404, "no such model", AkkioNotFoundError),
             (200, "invalid API key", AkkioUnauthorizedError),
             (404, "invalid API key", AkkioUnauthorizedError),

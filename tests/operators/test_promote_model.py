@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioParameterError
+from airflow_provider_akkio.operators import models
 from tests.airflow_runs import Code, DagRunner, FinishedRun, RunTask, call
 from tests.conftest import Logged
 from tests.scripted import ScriptedAkkio, accepted, result, status
@@ -169,6 +170,20 @@ def test_promote_reads_events_of_other_tasks(
 ) -> None:
     create_event(extra)
     assert is_promoted(promote("M1", class_stats())) is promoted
+
+
+@pytest.mark.parametrize(("trainings", "state"), [(2, "success"), (3, "failed")])
+def test_promote_fails_if_the_champion_may_be_older_than_the_events_that_it_reads(
+    promote: Promote,
+    create_event: Callable[[dict[str, Any]], FinishedRun],
+    monkeypatch: pytest.MonkeyPatch,
+    trainings: int,
+    state: str,
+) -> None:
+    monkeypatch.setattr(models, "_MAX_EVENTS", 3)
+    for number in range(trainings):
+        create_event({"akkio_task_id": f"T{number}", "model_id": f"M{number}"})
+    assert promote("M9", class_stats()).state == state
 
 
 def test_promote_ignores_a_newer_event_without_a_model(

@@ -6,7 +6,12 @@ import re
 
 import pytest
 
-from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioTrainingFailedError, AkkioTrainingTimeoutError
+from airflow_provider_akkio.exceptions import (
+    AkkioParameterError,
+    AkkioResponseError,
+    AkkioTrainingFailedError,
+    AkkioTrainingTimeoutError,
+)
 from airflow_provider_akkio.sensors import akkio
 from tests.airflow_runs import DagRunner, call
 from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
@@ -144,6 +149,16 @@ def test_rescheduled_sensor_fetches_the_result_with_a_later_poll(
     trained.script("result", Reply(503), result("M1"))
     assert run_dag(wait(WAYS["rescheduled"])).xcoms("wait")["model_id"] == "M1"
     assert len(trained.requests_to("status")) == 2
+
+
+def test_rescheduled_sensor_fails_with_an_invalid_result(
+    run_dag: DagRunner, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(akkio, "RESULT_RETRY_SECONDS", 0.0)
+    trained.script("result", Reply(body={"status": "error", "message": "no model"}))
+    failure = run_dag(wait(WAYS["rescheduled"])).failure
+    assert isinstance(failure, AkkioResponseError)
+    assert re.search("T1 succeeded, but .*no model", str(failure))
 
 
 @pytest.mark.parametrize("way", [WAYS["in the triggerer"], WAYS["in the worker"]])
