@@ -22,10 +22,13 @@ COMMAND = [sys.executable, "-m", "airflow_provider_akkio.sandbox"]
 
 
 @pytest.fixture(autouse=True)
-def _restore_signal_handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+def _signal_handlers() -> Iterator[None]:
+    """Let SIGINT interrupt, also in a background job, for which a shell ignores it; restore all handlers."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_sigterm_stops_process_during_training(folder: Path) -> None:
