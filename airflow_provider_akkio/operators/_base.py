@@ -178,14 +178,13 @@ class TrainingWaitOperator(BaseOperator):
         :param location: where the result is, according to Akkio; ``None`` for the documented URL.
         :return: the model ID.
         """
-        self.current_training = CurrentTraining(hook, training.akkio_task_id)
         may_defer = self.deferrable and time.time() + MAX_RETRY_SECONDS < deadlines.first
         result = self._fetch_result_or_defer(context, hook, training, deadlines, location) if may_defer else None
         if result is None:
             last_attempt_at = time.time() + MAX_RETRY_SECONDS
             if not self.deferrable:
                 last_attempt_at = max(deadlines.timeout, last_attempt_at)
-            result = _fetch_result(hook, training.akkio_task_id, location, last_attempt_at)
+            result = fetch_result(hook, training.akkio_task_id, location, last_attempt_at)
         return self.push_result(context, hook, training.akkio_task_id, result)
 
     def _fetch_result_or_defer(
@@ -359,23 +358,22 @@ def _may_start_over(context: Context, event: TrainingEvent) -> bool:
     return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
 
 
-def _fetch_result(hook: AkkioHook, akkio_task_id: str, location: str | None, last_attempt_at: float) -> TrainingResult:
+def fetch_result(hook: AkkioHook, akkio_task_id: str, location: str | None, last_attempt_at: float) -> TrainingResult:
+    """Return the result of a training that succeeded.
+
+    :param hook: the task's hook.
+    :param akkio_task_id: ID of the training.
+    :param location: where the result is, according to Akkio; ``None`` for the documented URL.
+    :param last_attempt_at: time of the last attempt, in seconds since the epoch.
+    :raises AkkioUnavailableError: if it could not be fetched; the message says that the training succeeded.
+    """
     try:
         return hook.get_training_result(akkio_task_id, location, last_attempt_at)
     except AkkioUnavailableError as error:
-        raise result_error(akkio_task_id, error) from error
-
-
-def result_error(akkio_task_id: str, error: AkkioUnavailableError) -> AkkioUnavailableError:
-    """Return the error for a training that succeeded, but whose result could not be fetched.
-
-    :param akkio_task_id: ID of the training.
-    :param error: the error of the last attempt.
-    """
-    return type(error)(
-        f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
-        f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
-    )
+        raise type(error)(
+            f"Training {akkio_task_id} succeeded, but its result could not be fetched. {error} "
+            f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r}) fetches it later."
+        ) from error
 
 
 def _result_retry_delay(elapsed: float) -> float:

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.types import TrainingState
     from airflow_provider_akkio.hooks.akkio import AkkioHook
 
-_REQUEST_FIELDS = TRAIN_PARAMETERS
-
 
 class AkkioTrainOperator(TrainingWaitOperator):
     """Train a model on a dataset, and wait for it without occupying a worker.
@@ -81,7 +79,7 @@ class AkkioTrainOperator(TrainingWaitOperator):
         (before anything is sent).
     """
 
-    template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    template_fields: Sequence[str] = (*TRAIN_PARAMETERS, "akkio_conn_id")
 
     def __init__(
         self,
@@ -111,7 +109,7 @@ class AkkioTrainOperator(TrainingWaitOperator):
         self.force = force
         self.wait_for_completion = wait_for_completion
         self.durable = durable
-        parsers = dict.fromkeys(_REQUEST_FIELDS, parse_parameter) | {"akkio_conn_id": parse_id}
+        parsers = dict.fromkeys(TRAIN_PARAMETERS, parse_parameter) | {"akkio_conn_id": parse_id}
         validate_literals(self.task_id, vars(self), parsers)
         with naming_task(self.task_id):
             self.timeout = parse_seconds("timeout", timeout)
@@ -123,7 +121,7 @@ class AkkioTrainOperator(TrainingWaitOperator):
     def execute(self, context: Context) -> str:
         """Submit a training, or reattach to the one of a previous attempt; then wait for the model."""
         with self.pushing_errors(context):
-            request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
+            request = TrainRequest(**{name: getattr(self, name) for name in TRAIN_PARAMETERS})
             hook = self.make_hook()
             self.current_training = CurrentTraining(hook)
             fingerprint = fingerprint_of(request, hook.akkio_conn_id)
