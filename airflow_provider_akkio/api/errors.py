@@ -31,6 +31,9 @@ _REJECTIONS: Mapping[int, tuple[type[AkkioRequestRejectedError], str, str]] = {
     422: (AkkioUnprocessableError, "Akkio rejected the request", ""),
 }
 
+_MAX_ERROR_BYTES = 1024 * 1024
+"""Errors are parsed on the event loop of the triggerer. Akkio's have some hundred bytes."""
+
 _WAS_NOT_EXECUTED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 _FAULT = "missing|invalid|not valid|wrong|incorrect|unknown|unauthori[sz]ed|expired|revoked|required"
@@ -54,7 +57,7 @@ def error_for(config: ClientConfig, purpose: str, response: Response, now: float
             f"{purpose}: {config.base_url.origin} sent a redirect (HTTP {status}). It was not followed, because the "
             f"API key is sent only to that origin. Check the host of connection {config.connection_id!r}."
         )
-    text = response.body.decode("utf-8-sig", "replace")
+    text = response.body[:_MAX_ERROR_BYTES].decode("utf-8-sig", "replace")
     body = _parse(text)
     reason = reason_from(body, text)
     if status == HTTPStatus.NOT_FOUND and not _is_akkio_error(body):

@@ -116,10 +116,10 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             self.poll_interval = None if poll_interval is None else parse_seconds("poll_interval", poll_interval)
 
     @abstractmethod
-    def fetch_result(
+    def request_result(
         self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float
     ) -> Result:
-        """Fetch the result of a task that succeeded.
+        """Request the result of a task that succeeded.
 
         :param hook: the operator's hook.
         :param task: the training or chat.
@@ -137,6 +137,20 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         :param result: its result.
         :return: the operator's return value.
         """
+
+    def fetch_result(
+        self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float
+    ) -> Result:
+        """Return what :meth:`request_result` returns; its parameters are the same.
+
+        :raises AkkioUnavailableError: if the result could not be fetched; the message says that the task succeeded.
+        """
+        try:
+            return self.request_result(hook, task, location, last_attempt_at)
+        except AkkioUnavailableError as error:
+            raise type(error)(
+                f"{task.title} succeeded, but its result could not be fetched. {error} {_how_to_fetch_later(task)}"
+            ) from error
 
     def submit_or_reattach(
         self,
@@ -280,10 +294,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             last_attempt_at = time.time() + MAX_RETRY_SECONDS
             if not self.deferrable:
                 last_attempt_at = max(deadlines.timeout, last_attempt_at)
-            try:
-                result = self.fetch_result(hook, task, location, last_attempt_at)
-            except AkkioUnavailableError as error:
-                raise result_error(task, error) from error
+            result = self.fetch_result(hook, task, location, last_attempt_at)
         return self.push_result(context, hook, task.akkio_task_id, result)
 
     def _fetch_result_or_defer(
@@ -300,7 +311,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             return self.fetch_result(hook, task, location, now + RESULT_RETRY_SECONDS)
         except AkkioResponseError as error:
             if error.is_complete:
-                raise result_error(task, error) from error
+                raise
             # The cause may be temporary, but another process for each attempt would cost too much.
             self.log.warning("%s", error)
             return None
@@ -398,7 +409,7 @@ class TrainingWaitOperator(TaskWaitOperator["TrainingResult"]):
     operator_extra_links = TRAINING_LINKS
     kind = TaskKind.TRAINING
 
-    def fetch_result(
+    def request_result(
         self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float
     ) -> TrainingResult:
         """Fetch the model."""
@@ -473,17 +484,6 @@ def _may_start_over(context: Context, event: TaskEvent) -> bool:
 
     is_final = event.outcome is WaitOutcome.SUCCEEDED or isinstance(event.to_exception(), AirflowFailException)
     return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
-
-
-def result_error(task: SubmittedTask, error: AkkioUnavailableError) -> AkkioUnavailableError:
-    """Return the error for a task that succeeded, but whose result could not be fetched.
-
-    :param task: the training or chat.
-    :param error: the error of the last attempt.
-    """
-    return type(error)(
-        f"{task.title} succeeded, but its result could not be fetched. {error} {_how_to_fetch_later(task)}"
-    )
 
 
 def _how_to_fetch_later(task: SubmittedTask) -> str:

@@ -132,7 +132,7 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
             chat, state = self.submit_or_reattach(context, hook, request, hook.submit_chat, durable=self.durable)
             return self.wait_or_finish(context, hook, chat, state, self.timeout)
 
-    def fetch_result(
+    def request_result(
         self,
         hook: AkkioHook,
         task: SubmittedTask,  # noqa: ARG002 - only the location has the ID of the chat

@@ -377,25 +377,20 @@ class AkkioPromoteModelOperator(BaseOperator):
             raise AkkioParameterError(
                 "A mapped task needs the asset as inlet and outlet: .partial(inlets=[asset], outlets=[asset], …)."
             ) from None
-        newest = list(_newest_first(events))
-        trainings = 0
-        try:
-            for event in newest:
-                extra = dict(event.extra or {})
-                model_id = extra.get("model_id")
-                if "akkio_task_id" in extra:  # an event of a train operator: its model was not compared
-                    trainings += 1
-                elif isinstance(model_id, str) and model_id:
-                    return extra
-                else:
-                    self.log.warning("Ignoring an event of %s: its extra has no model_id.", self.asset)
-        finally:
-            if trainings:
-                self.log.warning(
-                    "Ignoring %d events of trainings. Use another asset for promotions than for trainings, so that "
-                    "DAGs that depend on it start with promoted models only.",
-                    trainings,
-                )
+        newest = [dict(event.extra or {}) for event in _newest_first(events)]
+        # A train operator's event has the ID of its training. Its model was not compared.
+        candidates = [extra for extra in newest if "akkio_task_id" not in extra]
+        if len(candidates) < len(newest):
+            self.log.warning(
+                "Ignoring %d events of trainings. Use another asset for promotions than for trainings, so that DAGs "
+                "that depend on it start with promoted models only.",
+                len(newest) - len(candidates),
+            )
+        for extra in candidates:
+            model_id = extra.get("model_id")
+            if isinstance(model_id, str) and model_id:
+                return extra
+            self.log.warning("Ignoring an event of %s: its extra has no model_id.", self.asset)
         if len(newest) == _MAX_EVENTS:
             raise AkkioParameterError(
                 f"None of the newest {_MAX_EVENTS} events of {self.asset} is a promotion, so the champion is unknown. "

@@ -25,8 +25,6 @@ from airflow_provider_akkio.operators._durable import delete_on_failure, delete_
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-_REQUEST_FIELDS = TRAIN_PARAMETERS
-
 
 class AkkioTrainOperator(TrainingWaitOperator):
     """Train a model on a dataset, and wait for it without occupying a worker.
@@ -67,7 +65,7 @@ class AkkioTrainOperator(TrainingWaitOperator):
         (before anything is sent).
     """
 
-    template_fields: Sequence[str] = (*_REQUEST_FIELDS, "akkio_conn_id")
+    template_fields: Sequence[str] = (*TRAIN_PARAMETERS, "akkio_conn_id")
 
     def __init__(
         self,
@@ -97,7 +95,7 @@ class AkkioTrainOperator(TrainingWaitOperator):
         self.force = force
         self.wait_for_completion = wait_for_completion
         self.durable = durable
-        parsers = dict.fromkeys(_REQUEST_FIELDS, parse_parameter) | {"akkio_conn_id": parse_id}
+        parsers = dict.fromkeys(TRAIN_PARAMETERS, parse_parameter) | {"akkio_conn_id": parse_id}
         validate_literals(self.task_id, vars(self), parsers)
         with naming_task(self.task_id):
             self.timeout = parse_seconds("timeout", timeout)
@@ -109,7 +107,7 @@ class AkkioTrainOperator(TrainingWaitOperator):
     def execute(self, context: Context) -> str:
         """Submit a training, or reattach to the one of a previous attempt; then wait for the model."""
         with self.pushing_errors(context):
-            request = TrainRequest(**{name: getattr(self, name) for name in _REQUEST_FIELDS})
+            request = TrainRequest(**{name: getattr(self, name) for name in TRAIN_PARAMETERS})
             hook = self.make_hook()
             training, state = self.submit_or_reattach(
                 context, hook, request, hook.submit_training, durable=self.durable

@@ -26,7 +26,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
 )
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
-from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator, result_error
+from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -119,11 +119,11 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
                 return False
             akkio_task_id, last_attempt_at = training.akkio_task_id, time.time() + RESULT_RETRY_SECONDS
             try:
-                result = hook.get_training_result(akkio_task_id, state.location, last_attempt_at)
-            except AkkioResponseError as error:
-                raise result_error(training, error) from error
+                result = self.fetch_result(hook, training, state.location, last_attempt_at)
+            except AkkioResponseError:  # a later poll would get the same
+                raise
             except AkkioUnavailableError as error:
-                self.log.warning("Training %s succeeded. The next poll fetches its result. %s", akkio_task_id, error)
+                self.log.warning("%s Polling again later.", error)
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, hook, akkio_task_id, result))
 

@@ -128,6 +128,12 @@ def test_sensor_that_never_fails_shows_why_it_was_skipped(run_task: RunTask, tra
     assert not refreshes(page)
 
 
+def test_skipped_operator_shows_no_error_of_an_earlier_try(deferred: StoredTask) -> None:
+    deferred.set_xcom("akkio_error", "too few rows")
+    deferred.update(state="skipped")
+    assert "too few rows" not in deferred.text()
+
+
 @pytest.mark.parametrize(
     ("state", "start"),
     [
