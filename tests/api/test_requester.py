@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from yarl import URL
 
 from airflow_provider_akkio.api import requester, trainings
-from airflow_provider_akkio.api.http import Method, Response, TransportError
+from airflow_provider_akkio.api.http import Method, Request, Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.requester import parse_response
+from airflow_provider_akkio.api.requester import NO_METRICS, Requester, parse_response
 from airflow_provider_akkio.api.trainings import AkkioApi
 from airflow_provider_akkio.api.types import SubmittedTask, TaskState, TrainingResult
 from airflow_provider_akkio.exceptions import (
@@ -64,12 +64,12 @@ class TestParseResponse:
     @pytest.mark.parametrize(
         "body",
         [
-            *(b"", b"<html>", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a": 1', b'"\xed\xa0\x80"'),
+            *(b"", b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1', b'"\xed\xa0\x80"'),
             *("{}".encode("utf-16"), b'{"stats":' + b"[" * 100 + b"]" * 100 + b"}"),
         ],
     )
-    def test_body_that_is_not_a_json_object_is_an_error(self, body: bytes) -> None:
-        with pytest.raises(AkkioResponseError, match=r"^Requester: .* is not (valid JSON|a JSON object)"):
+    def test_body_that_is_not_json_is_an_error(self, body: bytes) -> None:
+        with pytest.raises(AkkioResponseError, match=r"^Requester: .* is not valid JSON"):
             parse(Response(200, body))
 
     def test_nesting_up_to_the_limit_is_accepted(self) -> None:
@@ -155,6 +155,15 @@ class TestParseResponse:
             with pytest.raises(AkkioError, match=r"\*\*\*") as caught:
                 parse(received)
             assert CONFIG.api_key not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"text"', b"null"])
+def test_json_value_that_is_not_an_object_is_a_complete_invalid_response(body: bytes) -> None:
+    requester = Requester(CONFIG, lambda: STARTED_AT, NO_METRICS)
+    request = Request(Method.GET, f"{CONFIG.base_url.api_root}/status")
+    with pytest.raises(AkkioResponseError, match=r"^Requester: .* is not a JSON object. It begins: ") as caught:
+        FlowDriver([Response(200, body)]).run(lambda _: requester.send(request, "Requester", dict))
+    assert caught.value.is_complete
 
 
 def test_client_without_a_response_is_a_type_error() -> None:
