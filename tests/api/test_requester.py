@@ -21,7 +21,8 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from yarl import URL
 
-from airflow_provider_akkio.api import requester, trainings
+from airflow_provider_akkio.api import chats, requester, trainings
+from airflow_provider_akkio.api.chats import Chat, ChatRequest
 from airflow_provider_akkio.api.http import Method, Request, Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.requester import NO_METRICS, Requester, parse_response
@@ -173,8 +174,10 @@ def test_client_without_a_response_is_a_type_error() -> None:
 
 TRAINING = SubmittedTask("T1", STARTED_AT)
 DEADLINE = STARTED_AT + 200
-GOOD = response({"task_id": "T1", "status": "SUCCEEDED", "model_id": "M1"})
+ANSWER = {"role": "assistant", "content": "42"}
+GOOD = response({"task_id": "T1", "status": "SUCCEEDED", "model_id": "M1", "messages": [ANSWER]})
 REQUEST = TrainRequest(dataset_id="D1")
+CHAT_REQUEST = ChatRequest(dataset_id="D1", messages=[{"role": "user", "content": "How many?"}])
 FORCED = TrainRequest(dataset_id="D1", force=True)
 
 FLOWS: dict[str, tuple[Callable[[AkkioApi], Any], tuple[type, ...]]] = {
@@ -184,6 +187,8 @@ FLOWS: dict[str, tuple[Callable[[AkkioApi], Any], tuple[type, ...]]] = {
     "result": (lambda akkio: akkio.result("T1", deadline=DEADLINE), (TrainingResult,)),
     "poll_until_done": (lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE), (TaskState,)),
     "get_resumable_state": (lambda akkio: akkio.get_resumable_state(TRAINING), (TaskState, NoneType)),
+    "submit a chat": (lambda akkio: akkio.chats.submit(CHAT_REQUEST), (SubmittedTask,)),
+    "get a chat": (lambda akkio: akkio.chats.get("C1", DEADLINE), (Chat,)),
     "test_connection": (lambda akkio: akkio.test_connection(), (NoneType,)),
 }
 FLOWS_PER_EXAMPLE = 25
@@ -262,7 +267,7 @@ def _readable_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check log messages instead of having pytest store them: there are thousands."""
     log = logging.Logger("readable", logging.INFO)
     log.addHandler(ReadableLog())
-    for module in (requester, trainings):
+    for module in (chats, requester, trainings):
         monkeypatch.setattr(module, "log", log)
 
 
