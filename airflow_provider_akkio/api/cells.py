@@ -45,7 +45,7 @@ def _(value: None) -> None: ...
 
 @cell_to_text.register
 def _(value: str) -> str | None:
-    return _valid_text(str(value))
+    return _valid_text(str.__str__(value))  # the value of an enumeration, not its name
 
 
 @cell_to_text.register
@@ -82,8 +82,17 @@ def _numpy_scalar_to_text(value: Any) -> str | None:
         case "b" | "i" | "u" | "U":
             return cell_to_text(value.item())
         case "M":
-            return None if str(value) == "NaT" else str(value)
+            return None if str(value) == "NaT" else _with_fraction_of_python(str(value))
     raise ValueError(f"a value of type {type(value).__name__} is not supported")
+
+
+def _with_fraction_of_python(text: str) -> str:
+    """Return a time of numpy with a fraction of no, six or nine digits, as ``isoformat`` writes it."""
+    begin, _, fraction = text.partition(".")
+    digits = fraction.rstrip("0")
+    if not digits:
+        return begin
+    return f"{begin}.{digits:0<6}" if len(digits) <= 6 else f"{begin}.{digits:0<9}"
 
 
 def rows_to_text(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, str | None]]:

@@ -16,7 +16,7 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_FIELDS, MAX_ROW_SIZE
 from airflow_provider_akkio.files.options import SELECTION_HINT, ReadOptions
-from airflow_provider_akkio.files.source import JsonNumber, RowSource, unsupported_value
+from airflow_provider_akkio.files.source import JsonNumber, RowSource, check_row_size, unsupported_value
 
 Scalar = str | JsonNumber | bool | float | None
 """A cell. A ``float`` is infinite; other numbers are :class:`JsonNumber`."""
@@ -174,6 +174,7 @@ class _Text:
             if not self._read(len(self._buffer) - begin):
                 raise AkkioSourceFileError(f"row {number} is not valid JSON") from None
             return self.decode_object(number)
+        check_row_size("row", number, self.position - begin)
         has_escapes = self._buffer.find("\\u", begin, self.position) >= 0
         return number, value, self.position - begin, has_escapes
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -137,7 +139,8 @@ def _column_to_texts(column: Any, missing_texts: frozenset[str]) -> list[str | N
         return _column_to_texts(column.dictionary_decode(), missing_texts)
     if types.is_floating(column.type):
         # Arrow knows the shortest text of a 32-bit float; Python adds the spelling of pandas.
-        texts = column.cast(pyarrow.string()).to_pylist()
+        is_half = types.is_float16(column.type)
+        texts = map(_half_to_text, column.to_pylist()) if is_half else column.cast(pyarrow.string()).to_pylist()
         return [None if text is None else cell_to_text(float(text)) for text in texts]
     if getattr(column.type, "unit", "") == "ns":
         return _nanoseconds_to_texts(column)
@@ -147,6 +150,21 @@ def _column_to_texts(column: Any, missing_texts: frozenset[str]) -> list[str | N
     if "string" in str(column.type):
         return [None if value is None or value in missing_texts else value for value in values]
     return [cell_to_text(value) for value in values]
+
+
+def _half_to_text(value: float | None) -> str | None:
+    """Return the shortest text that becomes the same 16-bit float again."""
+    if value is None or not math.isfinite(value):
+        return None if value is None else str(value)
+    texts = (f"{float(value):.{digits}g}" for digits in range(1, 5))
+    return next((text for text in texts if _round_to_half(float(text)) == value), str(float(value)))
+
+
+def _round_to_half(value: float) -> float:
+    try:
+        return float(struct.unpack("e", struct.pack("e", value))[0])
+    except OverflowError:
+        return math.inf
 
 
 def _nanoseconds_to_texts(column: Any) -> list[str | None]:

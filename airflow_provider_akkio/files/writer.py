@@ -60,6 +60,11 @@ class PredictionWriter:
             predicted = [list(map(_to_scalar, values)) for values in predicted]
         self._output.write(self._columns, batch, predicted)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns; known after the first batch."""
+        return self._columns
+
     def _prediction_columns(self, keys: tuple[str, ...]) -> Iterator[str]:
         for key in keys:
             column = f"{key} (predicted)" if key in self._fields else key
@@ -189,13 +194,15 @@ def _replace_non_finite(value: Any) -> Any:
 
 
 def _to_scalar(value: Any) -> str | int | float | None:
-    """Convert a prediction to a cell: text, numbers, null for NaN and infinity, JSON for all other values."""
+    """Convert a prediction to a cell: text, numbers, null for NaN and infinity, JSON for arrays and objects."""
     match value:
         case None | str():
             return value
         case float():
             return value if math.isfinite(value) else None
-        case int() if not isinstance(value, bool):
+        case bool():
+            return str(value)
+        case int():
             return value
     return _to_json(value)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_akkio.api.parameters import (
-    is_literal,
     naming_task,
-    parse_deployment,
     parse_flag,
     parse_id,
     parse_number,
@@ -31,13 +28,12 @@ from airflow_provider_akkio.operators._files import (
     parse_path,
     track_progress,
 )
+from airflow_provider_akkio.operators._predictor import Predictor, validate_predictor
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
 
-    from airflow_provider_akkio.api.http import Flow
     from airflow_provider_akkio.api.statistics import ModelMetric
-    from airflow_provider_akkio.api.trainings import AkkioApi
 
 OUTPUT_KEY = "akkio_output"
 """Key in the task state store of the output path, from just before the file is renamed until Airflow has recorded the
@@ -148,7 +144,6 @@ class AkkioPredictOperator(BaseOperator):
             self.task_id,
             vars(self),
             {
-                **_PREDICTOR_PARSERS,
                 "batch_size": parse_row_count,
                 "overwrite": parse_flag,
                 "akkio_conn_id": parse_id,
@@ -156,15 +151,13 @@ class AkkioPredictOperator(BaseOperator):
                 **SOURCE_PARSERS,
             },
         )
-        if all(is_literal(getattr(self, name)) for name in _PREDICTOR_PARSERS):
-            with naming_task(self.task_id):
-                _parse_predictor(vars(self))
+        validate_predictor(self.task_id, vars(self))
 
     def execute(self, context: Context) -> str:
         """Validate both files, predict, and write the output."""
         from airflow_provider_akkio.files.writer import atomic_write, open_prediction_writer
 
-        predictor = _parse_predictor(vars(self))
+        predictor = Predictor.parse(vars(self))
         batch_size = parse_row_count("batch_size", self.batch_size)
         hook = AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id))
         output = parse_path("output_path", self.output_path)
@@ -204,48 +197,6 @@ class AkkioPredictOperator(BaseOperator):
                 f"output_path {str(self.output_path)!r} exists. Set overwrite=True to replace it, or change the path."
             )
         self.log.info("Replacing %s, which a previous attempt of this task wrote.", self.output_path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Predictor:
-    """What predicts: either a model or a deployment. The operator documents the parameters."""
-
-    model_id: str | None
-    deployment: str | None
-    explain: bool
-    transforms_only: bool
-
-    def __str__(self) -> str:
-        return f"model {self.model_id}" if self.deployment is None else f"deployment {self.deployment}"
-
-    def predict(self, api: AkkioApi, rows: list[dict[str, str | None]]) -> Flow[list[dict[str, Any]]]:
-        if self.deployment is not None:
-            return api.models.predict_deployed(self.deployment, rows, transforms_only=self.transforms_only)
-        return api.models.predict(self.model_id or "", rows, explain=self.explain)
-
-
-def _parse_optional_deployment(name: str, value: Any) -> str | None:
-    text = parse_optional_text(name, value)
-    return None if text is None else parse_deployment(name, text)
-
-
-_PREDICTOR_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "model_id": parse_optional_text,
-    "deployment": _parse_optional_deployment,
-    "explain": parse_flag,
-    "transforms_only": parse_flag,
-}
-
-
-def _parse_predictor(values: Mapping[str, Any]) -> _Predictor:
-    predictor = _Predictor(**{name: parse(name, values[name]) for name, parse in _PREDICTOR_PARSERS.items()})
-    if (predictor.model_id is None) == (predictor.deployment is None):
-        raise AkkioParameterError("Set either model_id or deployment.")
-    if predictor.explain and predictor.deployment is not None:
-        raise AkkioParameterError("explain requires model_id: a deployment does not explain its predictions.")
-    if predictor.transforms_only and predictor.deployment is None:
-        raise AkkioParameterError("transforms_only requires deployment.")
-    return predictor
 
 
 def _file_tokens(context: Context) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:

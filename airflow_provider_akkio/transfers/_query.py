@@ -135,9 +135,10 @@ def open_query(
 
     parsed = {name: parse(name, values[name]) for name, parse in QUERY_PARSERS.items()}
     hook = database_hook("sql_conn_id", parsed["sql_conn_id"])
-    options = ReadOptions(null_values=parsed["null_values"], number_fields=frozenset(number_fields))
+    # The file has no types any more, so the texts that mean a missing value are replaced while it is written.
+    options = ReadOptions(number_fields=frozenset(number_fields))
     with temporary_file(f"Query of connection {parsed['sql_conn_id']!r}") as file:
-        row_count = _write_rows(file, hook, parsed["sql"], parsed["parameters"], stopper)
+        row_count = _write_rows(file, hook, parsed, stopper)
         if not row_count:
             if parsed["on_empty"] == "skip":
                 raise AirflowSkipException(f"{file} returned no rows.")
@@ -148,16 +149,16 @@ def open_query(
         yield rows, summary
 
 
-def _write_rows(file: TemporaryFile, hook: DbApiHook, sql: str, parameters: Any, stopper: Stopper) -> int:
-    """Write the rows of a query to a file, and return their number."""
-    row_count = 0
+def _write_rows(file: TemporaryFile, hook: DbApiHook, query: Mapping[str, Any], stopper: Stopper) -> int:
+    """Write the rows of a query, with the names of :data:`QUERY_PARSERS`, to a file; return their number."""
+    row_count, missing_texts = 0, frozenset(query["null_values"])
     logged_at = time.monotonic()
     with closing(hook.get_conn()) as connection, stopper.canceling(connection):
-        for columns, rows in _fetch(connection, sql, parameters):
+        for columns, rows in _fetch(connection, query["sql"], query["parameters"]):
             stopper.check(str(file))
             for row in rows:
                 row_count += 1
-                texts = _to_texts(file, columns, row, row_count)
+                texts = _to_texts(file, columns, row, row_count, missing_texts)
                 file.output.write(f"{_ENCODER.encode(texts)}\n".encode())
             if time.monotonic() - logged_at >= _files.PROGRESS_INTERVAL:
                 logged_at = time.monotonic()
@@ -211,12 +212,15 @@ def _column_names(description: Sequence[Sequence[Any]]) -> list[str]:
     return names
 
 
-def _to_texts(file: TemporaryFile, columns: Sequence[str], row: Any, number: int) -> dict[str, str | None]:
+def _to_texts(
+    file: TemporaryFile, columns: Sequence[str], row: Any, number: int, missing_texts: frozenset[str]
+) -> dict[str, str | None]:
     cells = row.values() if isinstance(row, Mapping) else row
     texts: dict[str, str | None] = {}
     for column, value in zip(columns, cells, strict=True):
         try:
-            texts[column] = cell_to_text(value)
+            is_missing = isinstance(value, str) and value in missing_texts
+            texts[column] = None if is_missing else cell_to_text(value)
         except ValueError as error:
             raise AkkioSourceFileError(
                 f"{file}: row {number:,}, column '{printable(column)}': {error}. Convert it in the query, such as with "

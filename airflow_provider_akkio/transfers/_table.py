@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ROWS_PER_INSERT = 1000
 _MAX_RUN_LENGTH = 1000
+_COUNTING_BYTES = ("postgresql", "redshift")
+"""Dialects of databases that limit the bytes of a name; others limit its characters."""
 
 
 class IfExists(StrEnum):
@@ -68,6 +70,8 @@ class PredictedRows:
     def _to_cell(self, column: str, value: Any) -> float | str | None:
         if value is None or isinstance(value, str):
             return value
+        if isinstance(value, bool):
+            return str(value)
         return float(value) if column in self.number_columns else json.dumps(value, ensure_ascii=False)
 
 
@@ -97,14 +101,15 @@ class PredictionTable:
     if_exists: IfExists
 
     def check(self, columns: Sequence[str]) -> None:
-        """Check whether rows can be written, as far as it is known before the first prediction.
+        """Check whether rows with some columns can be written.
 
-        :param columns: the columns of the source.
-        :raises AkkioParameterError: if a column is missing in the table or has the name of ``run_column``, or the table
-            has rows of other task runs and ``if_exists`` is ``fail``.
+        :param columns: the columns that are known: before the first prediction those of the source, then all.
+        :raises AkkioParameterError: if a column is missing in the table, has the name of ``run_column`` or a name that
+            is too long for the database, or the table has rows of other task runs and ``if_exists`` is ``fail``.
         """
         self._check_run_column(columns)
         with self.engine.connect() as connection:
+            self._check_name_lengths(columns)
             if self._exists(connection):
                 self._check_existing(connection, columns)
 
@@ -142,6 +147,20 @@ class PredictionTable:
                 "ID of the task run into that column."
             )
 
+    def _check_name_lengths(self, columns: Sequence[str]) -> None:
+        """Reject names that PostgreSQL would cut off without an error, so that two columns could become one."""
+        dialect = self.engine.dialect
+        limit, counts_bytes = dialect.max_identifier_length, dialect.name in _COUNTING_BYTES
+        for name in (*filter(None, self._name), *columns, self.run_column):
+            size = len(name.encode()) if counts_bytes else len(name)
+            if size > limit:
+                unit = "bytes" if counts_bytes else "characters"
+                raise AkkioParameterError(
+                    f"Table {printable(self.table)}: the name '{printable(name)}' has {size} {unit}, but the database "
+                    f"allows {limit}. If the name is from the query, shorten it with AS. If it is from the "
+                    "predictions, write a file instead, with AkkioPredictOperator."
+                )
+
     def _clause(self, columns: Sequence[str]) -> TableClause:
         """Return the table with untyped columns, so that the database casts the values to the types of the table."""
         import sqlalchemy
@@ -164,17 +183,16 @@ class PredictionTable:
         import sqlalchemy
 
         schema, name = self._name
-        # Some databases have upper-case names, which SQLAlchemy returns in lower case.
-        existing = [
-            column["name"].lower() for column in sqlalchemy.inspect(connection).get_columns(name, schema=schema)
-        ]
+        # Upper and lower case are equal in most databases. In PostgreSQL they differ, because the names are quoted.
+        fold = str if connection.dialect.name == "postgresql" else str.lower
+        existing = [fold(column["name"]) for column in sqlalchemy.inspect(connection).get_columns(name, schema=schema)]
         if self.if_exists is IfExists.FAIL and (
-            self.run_column.lower() not in existing or self._has_rows_of_other_runs(connection)
+            fold(self.run_column) not in existing or self._has_rows_of_other_runs(connection)
         ):
             raise AkkioParameterError(
                 f"Table {self.table} exists. Set if_exists='append' or 'replace', or another table."
             )
-        if missing := [column for column in (*columns, self.run_column) if column.lower() not in existing]:
+        if missing := [column for column in (*columns, self.run_column) if fold(column) not in existing]:
             raise AkkioParameterError(
                 f"Table {self.table} has no column '{printable(missing[0])}'. Add the column, leave it out of the "
                 "query, or drop the table: the operator creates a table that does not exist."
@@ -204,6 +222,8 @@ class PredictionTable:
 def open_engine(hook: DbApiHook) -> Iterator[Engine]:
     """Create SQLAlchemy's engine of a connection, and close its database connections afterwards.
 
+    Its errors do not contain the rows.
+
     :raises AkkioParameterError: if SQLAlchemy does not support the database.
     """
     try:
@@ -212,6 +232,7 @@ def open_engine(hook: DbApiHook) -> Iterator[Engine]:
         raise AkkioParameterError(
             f"Cannot write to connection {hook.get_conn_id()!r}, because SQLAlchemy does not support it: {error}"
         ) from error
+    engine.hide_parameters = True
     try:
         yield engine
     finally:

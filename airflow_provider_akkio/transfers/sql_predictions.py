@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_akkio.api.parameters import (
-    parse_flag,
     parse_id,
     parse_optional_text,
     parse_row_count,
@@ -19,6 +18,7 @@ from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._files import track_progress
+from airflow_provider_akkio.operators._predictor import Predictor, validate_predictor
 from airflow_provider_akkio.transfers._query import QUERY_PARSERS, Stopper, database_hook, open_query
 from airflow_provider_akkio.transfers._table import IfExists, PredictedRows, PredictionTable, open_engine
 from airflow_provider_akkio.transfers._temporary import temporary_file
@@ -46,12 +46,14 @@ class SqlToAkkioPredictionOperator(BaseOperator):
     :param sql_conn_id: ID of the Airflow connection to the database.
     :param parameters: parameters of the query, as the database driver accepts them; default none.
     :param model_id: ID of the model.
+    :param deployment: deployed model, as ``<id>/<version>``. Set either ``model_id`` or ``deployment``.
     :param table: name of the table to write, such as ``predictions`` or ``analytics.predictions``.
     :param output_conn_id: ID of the Airflow connection of the table; default ``sql_conn_id``.
     :param if_exists: what to do if the table has rows of other task runs: ``fail`` (default), before the first request;
         ``append``; or ``replace``, which deletes them in the same transaction and keeps the table.
     :param run_column: name of the column with the ID of the task run; default ``airflow_run``.
-    :param explain: have Akkio explain each prediction; default ``False``.
+    :param explain: have Akkio explain each prediction of ``model_id``; default ``False``.
+    :param transforms_only: apply only the transforms of ``deployment``, without predictions; default ``False``.
     :param batch_size: maximum number of rows per request; default 500. Requests with large rows have fewer.
     :param null_values: texts that are sent as null, such as ``["NA", "nan"]``. An empty text always is.
     :param on_empty: ``fail`` (default) or ``skip`` the task if the query returns no rows; the table stays as it is.
@@ -60,7 +62,7 @@ class SqlToAkkioPredictionOperator(BaseOperator):
         receive the rows.
     :raises AkkioSourceFileError: if a row is invalid; the operator has sent nothing.
     :raises AkkioPredictionMismatchError: if Akkio returns more or fewer predictions than rows.
-    :raises AkkioNotFoundError: if the model does not exist.
+    :raises AkkioNotFoundError: if the model or deployment does not exist.
     """
 
     template_fields: Sequence[str] = (
@@ -68,11 +70,13 @@ class SqlToAkkioPredictionOperator(BaseOperator):
         "sql_conn_id",
         "parameters",
         "model_id",
+        "deployment",
         "table",
         "output_conn_id",
         "if_exists",
         "run_column",
         "explain",
+        "transforms_only",
         "batch_size",
         "null_values",
         "on_empty",
@@ -87,12 +91,14 @@ class SqlToAkkioPredictionOperator(BaseOperator):
         sql: str,
         sql_conn_id: str,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
-        model_id: str,
+        model_id: str | None = None,
+        deployment: str | None = None,
         table: str,
         output_conn_id: str | None = None,
         if_exists: str = "fail",
         run_column: str = "airflow_run",
         explain: bool | str = False,
+        transforms_only: bool | str = False,
         batch_size: int | str = 500,
         null_values: str | Sequence[str] | None = ("",),
         on_empty: str = "fail",
@@ -104,23 +110,27 @@ class SqlToAkkioPredictionOperator(BaseOperator):
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
         self.model_id = model_id
+        self.deployment = deployment
         self.table = table
         self.output_conn_id = output_conn_id
         self.if_exists = if_exists
         self.run_column = run_column
         self.explain = explain
+        self.transforms_only = transforms_only
         self.batch_size = batch_size
         self.null_values = null_values
         self.on_empty = on_empty
         self.akkio_conn_id = akkio_conn_id
         self._stopper = Stopper()
-        validate_literals(self.task_id, vars(self), {**QUERY_PARSERS, **_PREDICTION_PARSERS})
+        validate_literals(self.task_id, vars(self), {**QUERY_PARSERS, **_TABLE_PARSERS})
+        validate_predictor(self.task_id, vars(self))
 
     def execute(self, context: Context) -> str:
         """Run the query, predict, and write the table."""
         from airflow_provider_akkio.files.writer import open_prediction_writer
 
-        parsed = {name: parse(name, getattr(self, name)) for name, parse in _PREDICTION_PARSERS.items()}
+        predictor = Predictor.parse(vars(self))
+        parsed = {name: parse(name, getattr(self, name)) for name, parse in _TABLE_PARSERS.items()}
         akkio = AkkioHook(parsed["akkio_conn_id"])
         with (
             self._open_table(parsed, context) as table,
@@ -133,10 +143,12 @@ class SqlToAkkioPredictionOperator(BaseOperator):
                 open_prediction_writer(output.output, output.name, source, summary) as writer,
             ):
                 batches = source.batches(parsed["batch_size"], expected=summary)
-                what = f"Predictions of model {parsed['model_id']}"
-                for batch in track_progress(batches, what, summary.row_count, lambda: self._stopper.is_stopped):
-                    predict = client.api.models.predict(parsed["model_id"], batch.rows, explain=parsed["explain"])
-                    writer.write(batch, client.run(predict))
+                what = f"Predictions of {predictor}"
+                progress = track_progress(batches, what, summary.row_count, lambda: self._stopper.is_stopped)
+                for number, batch in enumerate(progress):
+                    writer.write(batch, client.run(predictor.predict(client.api, batch.rows)))
+                    if number == 0:  # before the other predictions, which may be many
+                        table.check(writer.columns)
             table.write(PredictedRows.inspect(output), lambda: self._stopper.is_stopped)
         self.log.info("Wrote %s predictions to table %s.", f"{summary.row_count:,}", table.table)
         if self.do_xcom_push:
@@ -184,13 +196,11 @@ def _parse_if_exists(name: str, value: Any) -> IfExists:
     return IfExists(value)
 
 
-_PREDICTION_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "model_id": parse_id,
+_TABLE_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "table": _parse_table,
     "output_conn_id": parse_optional_text,
     "if_exists": _parse_if_exists,
     "run_column": parse_id,
-    "explain": parse_flag,
     "batch_size": parse_row_count,
     "akkio_conn_id": parse_id,
 }

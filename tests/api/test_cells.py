@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import math
 import uuid
 from decimal import Decimal
@@ -17,6 +18,11 @@ from hypothesis import strategies as st
 from airflow_provider_akkio.api.cells import cell_to_text, rows_to_text
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
+
+class Color(str, enum.Enum):  # noqa: UP042 - str() of a StrEnum is its value, of this one its name
+    RED = "red"
+
+
 UTC_PLUS_2 = datetime.timezone(datetime.timedelta(hours=2))
 
 
@@ -27,6 +33,7 @@ UTC_PLUS_2 = datetime.timezone(datetime.timedelta(hours=2))
         (" 007 ", " 007 "),
         ("2E3", "2E3"),
         (np.str_("x"), "x"),
+        (Color.RED, "red"),
         (True, "True"),
         (np.bool_(False), "False"),
         (10**25, "1" + "0" * 25),
@@ -46,6 +53,9 @@ UTC_PLUS_2 = datetime.timezone(datetime.timedelta(hours=2))
         (datetime.datetime(2026, 11, 27, 1, 2, 3, tzinfo=UTC_PLUS_2), "2026-11-27T01:02:03+02:00"),
         (pd.Timestamp("2026-11-27 01:02:03.000000004+02:00"), "2026-11-27T01:02:03.000000004+02:00"),
         (np.datetime64("2026-11-27T01:02:03"), "2026-11-27T01:02:03"),
+        (np.datetime64("2026-11-27T01:02:03", "ns"), "2026-11-27T01:02:03"),
+        (np.datetime64("2026-11-27T01:02:03.5", "ms"), "2026-11-27T01:02:03.500000"),
+        (np.datetime64("2026-11-27T01:02:03.0000004", "ns"), "2026-11-27T01:02:03.000000400"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ],
     ids=repr,

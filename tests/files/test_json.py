@@ -164,6 +164,7 @@ INVALID_ARRAYS = {
     "nested": (b'[{"a":[1]}]', "row 1 has an array or an object in the field 'a'"),
     "NUL": (b'[{"a":"\\u0000"}]', "row 1 has a NUL character"),
     "large row": (b'[{"a":"' + b"x" * 9_000_000 + b'"}]', "row 1 is larger than 4 MiB"),
+    "row a little too large": (b'[{"a":"' + b"x" * (4 << 20) + b'"}]', "row 1 is larger than 4 MiB"),
     "too deep": (b'[{"a":' + b"[" * 100_000, "row 1 is not valid JSON"),
 }
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pyarrow
 import pytest
@@ -33,6 +34,9 @@ ADJACENT_ID = Decimal(12345678901234567891)
         (pyarrow.array([1.0, float("nan")]), "1.0"),
         (pyarrow.array([0.1 + 0.2, None]), "0.30000000000000004"),
         (pyarrow.array([0.1, None], pyarrow.float32()), "0.1"),
+        (pyarrow.array([numpy.float16(0.1), None], pyarrow.float16()), "0.1"),
+        (pyarrow.array([numpy.float16(65504), None], pyarrow.float16()), "65500.0"),
+        (pyarrow.array([numpy.float16("inf"), numpy.float16("nan")], pyarrow.float16()), "inf"),
         (pyarrow.array([float("-inf"), None]), "-inf"),
         (pyarrow.array([LARGE_ID, None], pyarrow.decimal128(38, 0)), "12345678901234567890"),
         (pyarrow.array([ADJACENT_ID, None], pyarrow.decimal128(38, 0)), "12345678901234567891"),

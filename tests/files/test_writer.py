@@ -168,7 +168,7 @@ def test_nested_predictions_are_json_in_flat_formats(people: Path) -> None:
     assert write(people, "b.csv", predictions).decode().endswith('1.10,"{""é"": [1, null]}",true\n8,,,,false\n')
     table = read_parquet(write(people, "b.parquet", predictions))
     assert table.column("why").to_pylist() == ['{"é": [1, null]}', None]
-    assert table.column("sure").to_pylist() == ["true", "false"]
+    assert table.column("sure").to_pylist() == ["True", "False"]
     assert '"why": {"é": [1, null]}, "sure": true}' in write(people, "b.jsonl", predictions).decode()
 
 

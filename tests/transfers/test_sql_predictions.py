@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_akkio.api.models import ModelApi
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.transfers import _table
 from tests.airflow_runs import DagRunner, FinishedRun, RunTask, call
@@ -177,6 +178,110 @@ def test_missing_column_is_reported_before_the_first_request(
     assert gate.received == []
 
 
+def test_columns_of_postgresql_differ_in_case(predict: Predict, postgres: Warehouse, gate: Gate) -> None:
+    postgres.execute(TYPED)
+    failure = predict(sql='SELECT id, even AS "Even" FROM numbers').failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "no column 'Even'" in str(failure)
+    assert gate.received == []
+
+
+def test_columns_of_sqlite_are_equal_in_case(predict: Predict, sqlite: Warehouse) -> None:
+    sqlite.execute(TYPED)
+    assert predict(sql='SELECT ID, even AS "even" FROM numbers').state == "success"
+
+
+def test_missing_column_of_the_predictions_is_reported_after_one_request(
+    predict: Predict, warehouse: Warehouse, gate: Gate
+) -> None:
+    warehouse.execute("CREATE TABLE predictions (id INTEGER, even TEXT, answer TEXT, airflow_run TEXT)")
+    failure = predict().failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "no column 'Probability answer is no'" in str(failure)
+    assert len(gate.requests_to("models")) == 1
+
+
+@pytest.mark.parametrize(
+    "too_long",
+    [
+        {"sql": f'SELECT id, even, 1 AS "{"x" * 70}" FROM numbers'},
+        {"sql": f'SELECT id, even, 1 AS "{"é" * 32}" FROM numbers'},
+        {"run_column": "x" * 64},
+        {"table": "x" * 64},
+        {"table": f"{'x' * 64}.predictions"},
+    ],
+    ids=["column", "bytes of a column", "run column", "table", "schema"],
+)
+def test_name_that_postgresql_would_cut_off_is_rejected_before_the_first_request(
+    predict: Predict, sqlite: Warehouse, open_warehouse: OpenWarehouse, gate: Gate, too_long: dict[str, str]
+) -> None:
+    output = open_warehouse("psycopg", "reports")
+    failure = predict(output_conn_id="reports", **too_long).failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "64 bytes" in str(failure) or "70 bytes" in str(failure)
+    assert "the database allows 63" in str(failure)
+    assert gate.received == []
+    assert output.tables() == []
+
+
+def test_name_of_63_bytes_is_written_and_found_again(predict: Predict, postgres: Warehouse) -> None:
+    sql = f'SELECT id, even, 1 AS "{"x" * 63}" FROM numbers'
+    for _ in range(2):
+        assert predict(sql=sql, if_exists="append").state == "success"
+    assert postgres.rows("SELECT count(*) FROM predictions") == [(2 * ROWS,)]
+
+
+def test_long_name_of_a_prediction_is_rejected_after_one_request(
+    predict: Predict, postgres: Warehouse, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_rows = ModelApi.predict
+
+    def predict_long_class(*arguments: Any, **options: Any) -> Any:
+        return [
+            one | {f"Probability answer is {'x' * 60}": 0} for one in (yield from predict_rows(*arguments, **options))
+        ]
+
+    monkeypatch.setattr(ModelApi, "predict", predict_long_class)
+    failure = predict().failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "the database allows 63" in str(failure)
+    assert len(gate.requests_to("models")) == 1
+    assert "predictions" not in postgres.tables()
+
+
+def test_error_of_the_database_does_not_contain_the_rows(predict: Predict, sqlite: Warehouse) -> None:
+    sqlite.execute(TYPED.replace("id INTEGER", "id INTEGER CHECK (id < 7)"))
+    message = str(predict(sql="SELECT id, even || 'Secret' AS even FROM numbers").failure)
+    assert "CHECK constraint failed" in message
+    assert "Secret" not in message
+
+
+@pytest.mark.parametrize("transforms_only", [False, True])
+def test_deployment_predicts(
+    predict: Predict, sqlite: Warehouse, gate: Gate, model_id: str, transforms_only: bool
+) -> None:
+    run = predict(model_id=None, deployment=f"{model_id}/1", transforms_only=transforms_only)
+    assert run.state == "success"
+    [request, *_] = gate.requests_to("api")
+    assert request.body["project_key"] == f"{model_id}/1"
+    assert request.body["data"][1] == {"id": "1", "even": "False"}
+    assert request.body.get("deploy-transforms-only", False) is transforms_only
+    rows = sqlite.rows("SELECT * FROM predictions ORDER BY CAST(id AS INTEGER)")
+    if not transforms_only:
+        assert [row[2] for row in rows] == ANSWERS
+    assert len(rows) == ROWS
+
+
+@pytest.mark.parametrize("rendered", [{"model_id": "m"}, {"explain": "True"}])
+def test_model_and_deployment_exclude_each_other_after_rendering(
+    predict: Predict, sqlite: Warehouse, gate: Gate, rendered: dict[str, str]
+) -> None:
+    values = {name: f"{{{{ '{value}' }}}}" for name, value in rendered.items()}
+    failure = predict(**({"model_id": None, "deployment": "{{ 'm/1' }}"} | values)).failure
+    assert isinstance(failure, AkkioParameterError)
+    assert gate.received == []
+
+
 def test_run_column_must_not_be_a_column_of_the_rows(predict: Predict, sqlite: Warehouse, gate: Gate) -> None:
     failure = predict(run_column="even").failure
     assert isinstance(failure, AkkioParameterError)
@@ -221,7 +326,19 @@ def test_mapped_tasks_append_to_one_table(run_dag: DagRunner, sqlite: Warehouse,
 
 @pytest.mark.parametrize(
     "invalid",
-    [{"table": ""}, {"table": "a."}, {"if_exists": "truncate"}, {"run_column": ""}, {"model_id": ""}, {"sql": ""}],
+    [
+        {"table": ""},
+        {"table": "a."},
+        {"if_exists": "truncate"},
+        {"run_column": ""},
+        {"model_id": ""},
+        {"sql": ""},
+        {"deployment": "m/1"},
+        {"model_id": None},
+        {"model_id": None, "deployment": "m"},
+        {"transforms_only": True},
+        {"model_id": None, "deployment": "m/1", "explain": True},
+    ],
 )
 def test_invalid_literals_fail_when_the_dag_is_parsed(run_dag: DagRunner, invalid: dict[str, Any]) -> None:
     valid = {"task_id": "predict", "sql": QUERY, "sql_conn_id": "warehouse", "model_id": "M", "table": "predictions"}

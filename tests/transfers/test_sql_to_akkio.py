@@ -101,6 +101,12 @@ def test_upload_gives_each_type_its_text(upload: Upload, warehouse: Warehouse, g
     assert sent_rows(gate) == [[texts]]
 
 
+def test_null_values_apply_to_text_only(upload: Upload, warehouse: Warehouse, gate: Gate) -> None:
+    sql = "SELECT 1 AS number, '1' AS text, CAST('NA' AS text) AS other, '2026-01-02' AS day"
+    assert upload(sql=sql, dataset_name="nulls", null_values=["1", "NA"]).state == "success"
+    assert sent_rows(gate) == [[{"number": "1", "text": None, "other": None, "day": "2026-01-02"}]]
+
+
 @pytest.mark.parametrize("warehouse", ["psycopg", "psycopg2"], indirect=True)
 def test_postgresql_keeps_the_rows_on_the_server(upload: Upload, warehouse: Warehouse, gate: Gate) -> None:
     assert upload(sql="SELECT name FROM pg_cursors", dataset_name="cursors").state == "success"
