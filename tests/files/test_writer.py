@@ -165,7 +165,7 @@ def test_columns_are_the_keys_of_the_whole_first_batch(people: Path) -> None:
 
 def test_nested_predictions_are_json_in_flat_formats(people: Path) -> None:
     predictions = [{"why": {"é": [1, float("nan")]}, "sure": True}, {"why": None, "sure": False}]
-    assert write(people, "b.csv", predictions).decode().endswith('1.10,"{""é"": [1, null]}",true\n8,,,,false\n')
+    assert write(people, "b.csv", predictions).decode().endswith('1.10,"{""é"": [1, null]}",True\n8,,,,False\n')
     table = read_parquet(write(people, "b.parquet", predictions))
     assert table.column("why").to_pylist() == ['{"é": [1, null]}', None]
     assert table.column("sure").to_pylist() == ["True", "False"]

@@ -1,4 +1,4 @@
-"""The same table in every format gives the same model and the same, correct predictions."""
+"""The same table in every format and database gives the same model and the same, correct predictions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.files.reader import RowFile
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
+from airflow_provider_akkio.transfers._query import Stopper, open_query
 from tests.airflow_runs import RunTask
+from tests.transfers.conftest import OpenWarehouse, Warehouse, open_warehouse, postgresql
+
+__all__ = ["open_warehouse", "postgresql"]  # fixtures
 
 ROWS = 120
+DATABASES = ("sqlite", "psycopg")
 VERSIONS = ["beta", "1.9", "2.0", "1.10"]
 ZIP_CODES = ["01067", "1067", "80331"]
 WON = {"1.10": "yes", "1.9": "no", "2.0": "no", "beta": "no"}
@@ -69,16 +74,61 @@ def files(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> dict
     return paths
 
 
-@pytest.mark.parametrize("extension", WRITERS)
+def _write_database(frame: pd.DataFrame, database: Warehouse) -> None:
+    flag = "boolean" if database.is_postgresql else "text"  # SQLite stores a boolean as 0 or 1
+    types = {"flag": flag, "id": "bigint", "amount": "double precision"}
+    columns = ", ".join(f"{name} {types.get(name, 'text')}" for name in frame.columns)
+    rows = ", ".join(f"({', '.join(map(_to_literal, row))})" for row in frame.itertuples(index=False))
+    database.execute(f"CREATE TABLE source ({columns})", f"INSERT INTO source VALUES {rows}")
+
+
+def _to_literal(value: Any) -> str:
+    if pd.isna(value):
+        return "NULL"
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else f"'{value}'"
+
+
+@pytest.fixture
+def sources(table: pd.DataFrame, files: dict[str, Path], request: pytest.FixtureRequest) -> dict[str, Path | Warehouse]:
+    """The table in every format and database; the connection to a database has the name of its driver."""
+    open_: OpenWarehouse = request.getfixturevalue("open_warehouse")
+    databases = {kind: open_(kind, kind) for kind in DATABASES}
+    for database in databases.values():
+        _write_database(table, database)
+    return {**files, **databases}
+
+
+def _query(kind: str) -> dict[str, Any]:
+    return {"sql": "SELECT * FROM source ORDER BY id", "sql_conn_id": kind}
+
+
+def _read(source: Path | Warehouse) -> list[dict[str, Any]]:
+    """Return the rows of a source as they go to Akkio."""
+    if isinstance(source, Path):
+        [batch] = RowFile(source).batches(ROWS)
+        return batch.rows
+    values = {**_query(source.kind), "parameters": None, "null_values": (), "on_empty": "fail"}
+    with open_query(values, Stopper()) as (rows, summary):
+        [batch] = rows.batches(ROWS, expected=summary)
+        return batch.rows
+
+
+@pytest.mark.parametrize("name", [*WRITERS, *DATABASES])
 def test_predictions_are_correct_whatever_the_formats(
-    run_task: RunTask, sandbox: Sandbox, table: pd.DataFrame, files: dict[str, Path], extension: str
+    run_task: RunTask,
+    sandbox: Sandbox,
+    table: pd.DataFrame,
+    sources: dict[str, Path | Warehouse],
+    name: str,
 ) -> None:
+    source = sources[name]
+    is_file = isinstance(source, Path)
     run = run_task(
-        "AkkioUploadDatasetOperator",
+        "AkkioUploadDatasetOperator" if is_file else "SqlToAkkioDatasetOperator",
         task_id="upload",
-        source_path=str(files[extension]),
-        dataset_name=f"table{extension}",
+        dataset_name=f"table of {name}",
         field_types=dict.fromkeys(("version", "zip", "plan"), "category"),
+        **({"source_path": str(source)} if is_file else _query(name)),
     )
     dataset_id = run.xcoms("upload")["dataset_id"]
     assert sandbox.datasets[dataset_id].rows[3][:5] == ("1.10", "01067", "False", "1", "123456789012345681")
@@ -87,7 +137,11 @@ def test_predictions_are_correct_whatever_the_formats(
         training = hook.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields=target))
         hook.poll_until_done(training, poll_interval=0.05)
         model_id = hook.get_training_result(training.akkio_task_id).model_id
-        for path in files.values():
-            [batch] = RowFile(path).batches(ROWS)
-            predictions = hook.predict(model_id, batch.rows)
-            assert [prediction[target] for prediction in predictions] == list(table[target]), path.name
+        for other in sources.values():
+            predictions = hook.predict(model_id, _read(other))
+            assert [prediction[target] for prediction in predictions] == list(table[target]), other
+        if isinstance(source, Warehouse):
+            predicted = {"model_id": model_id, "table": f"predicted_{target}"}
+            run_task("SqlToAkkioPredictionOperator", task_id="predict", **_query(name), **predicted)
+            written = source.rows(f'SELECT "{target} (predicted)" FROM predicted_{target} ORDER BY id')
+            assert [value for (value,) in written] == list(table[target])
