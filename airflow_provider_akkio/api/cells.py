@@ -102,6 +102,8 @@ def rows_to_text(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, str | None
     :raises AkkioParameterError: if a row is not a mapping of field names to supported values; the message names the row
         and the field.
     """
+    if not isinstance(rows, Iterable):
+        raise AkkioParameterError(f"rows must be mappings of field names to values, not {printable(repr(rows))}.")
     return [_row_to_text(number, row) for number, row in enumerate(rows, 1)]
 
 

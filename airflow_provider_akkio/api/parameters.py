@@ -76,15 +76,20 @@ def parse_row_count(name: str, value: Any) -> int:
 
 
 def parse_field_types(name: str, value: Any) -> dict[str, FieldType]:
-    """Parse a mapping of field names to Akkio's field types; ``number`` is another name of ``float``."""
-    if value is None:
+    """Parse a mapping of field names to Akkio's field types; ``number`` is another name of ``float``.
+
+    A missing value may also be rendered as ``""`` or ``"None"``.
+    """
+    if _is_missing(value):
         return {}
     if not isinstance(value, Mapping):
         _reject(name, value, "a mapping of field names to types")
     types: dict[str, FieldType] = {}
     for field_name, type_ in value.items():
+        if not _is_text(field_name):
+            _reject(name, value, "a mapping of field names to types")
         try:
-            types[field_name] = FieldType(type_)
+            types[str(field_name)] = FieldType(type_)
         except ValueError:
             raise AkkioParameterError(
                 f"{name}: the type of field {printable(repr(field_name))} must be one of {', '.join(FieldType)}, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.files.formats import FileFormat
 
 SELECTION_HINT = "To leave it out, set columns or exclude_columns"
 
@@ -47,6 +48,17 @@ class ReadOptions:
             )
         if both := sorted(set(self.columns or ()) & set(self.exclude_columns)):
             raise AkkioParameterError(f"columns and exclude_columns both contain {printable(repr(both[0]))}.")
+
+    def check_format(self, name: str, format_: FileFormat) -> None:
+        """Raise :class:`AkkioParameterError` if an option does not apply to the format of a file.
+
+        :param name: name of the file, for the message.
+        :param format_: its format.
+        """
+        if self.delimiter is not None and format_ not in (FileFormat.CSV, FileFormat.TSV):
+            raise AkkioParameterError(f"{printable(name)}: delimiter applies only to .csv and .tsv files.")
+        if self.sheet_name is not None and format_ is not FileFormat.EXCEL:
+            raise AkkioParameterError(f"{printable(name)}: sheet_name applies only to .xlsx files.")
 
     @property
     def missing_texts(self) -> frozenset[str]:

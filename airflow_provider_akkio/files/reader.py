@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.exceptions import AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
 from airflow_provider_akkio.files.csv import CsvRows
 from airflow_provider_akkio.files.formats import FileFormat, compression_of, file_format
@@ -85,10 +85,7 @@ class RowFile:
         self._options = options
         self.name = printable(str(path))
         self.format = file_format(path.name)
-        if options.delimiter is not None and self.format not in (FileFormat.CSV, FileFormat.TSV):
-            raise AkkioParameterError(f"{self.name}: delimiter applies only to .csv and .tsv files.")
-        if options.sheet_name is not None and self.format is not FileFormat.EXCEL:
-            raise AkkioParameterError(f"{self.name}: sheet_name applies only to .xlsx files.")
+        options.check_format(self.name, self.format)
 
     def inspect(self) -> FileSummary:
         """Read and validate the whole file.

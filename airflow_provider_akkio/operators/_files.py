@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_akkio.api.parameters import parse_optional_text, parse_optional_texts
+from airflow_provider_akkio.api.parameters import (
+    is_literal,
+    naming_task,
+    parse_optional_text,
+    parse_optional_texts,
+    validate_literals,
+)
 from airflow_provider_akkio.exceptions import AkkioError, AkkioParameterError, AkkioSourceFileError
 from airflow_provider_akkio.files.formats import file_format, output_format
 from airflow_provider_akkio.files.options import ReadOptions
@@ -103,12 +109,29 @@ def _check_option(name: str, value: Any) -> None:
     ReadOptions(**{name: _OPTION_PARSERS[name](name, value)})
 
 
-SOURCE_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+_SOURCE_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "source_path": check_source_name,
     **dict.fromkeys(_OPTION_PARSERS, _check_option),
     "on_empty": parse_on_empty,
 }
 """Parsers of the parameters that all operators with a source file have."""
+
+
+def validate_source(task_id: str, values: Mapping[str, Any]) -> None:
+    """Validate the parameters of an operator with a source file, as far as they are known when the DAG file is parsed.
+
+    :param task_id: ID of the Airflow task.
+    :param values: parameter name to value, with the names of :data:`_SOURCE_PARSERS`; such as ``vars(operator)``.
+    :raises AkkioParameterError: if a value is invalid, or the values exclude each other.
+    """
+    validate_literals(task_id, values, _SOURCE_PARSERS)
+    if not all(is_literal(values[name]) for name in _OPTION_PARSERS):
+        return
+    with naming_task(task_id):
+        options = parse_read_options(values)
+        if is_literal(values["source_path"]):
+            path = _path_text("source_path", values["source_path"])
+            options.check_format(path, file_format(path))
 
 
 def parse_read_options(values: Mapping[str, Any], number_fields: Iterable[str] = ()) -> ReadOptions:
@@ -125,7 +148,7 @@ def parse_read_options(values: Mapping[str, Any], number_fields: Iterable[str] =
 def open_source(values: Mapping[str, Any], number_fields: Iterable[str] = ()) -> tuple[RowFile, FileSummary]:
     """Validate the source file of an operator.
 
-    :param values: parameter name to value, with the names of :data:`SOURCE_PARSERS`; such as ``vars(operator)``.
+    :param values: parameter name to value, with the names of :data:`_SOURCE_PARSERS`; such as ``vars(operator)``.
     :param number_fields: fields whose text must be a number.
     :raises AkkioParameterError: if a value is invalid.
     :raises AkkioSourceFileError: if the file is invalid, or has no rows and ``on_empty`` is ``fail``.

@@ -342,15 +342,14 @@ class Uploader:
             store.set(UPLOAD_KEY, asdict(upload))
 
 
-def validate_upload(task_id: str, values: Mapping[str, Any], parsers: Mapping[str, Callable[[str, Any], Any]]) -> None:
-    """Validate the parameters of an operator that uploads, as far as they are known when the DAG file is parsed.
+def validate_upload(task_id: str, values: Mapping[str, Any]) -> None:
+    """Validate the parameters of an :class:`UploadPlan`, as far as they are known when the DAG file is parsed.
 
     :param task_id: ID of the Airflow task.
     :param values: parameter name to value, such as ``vars(operator)``.
-    :param parsers: parsers of the parameters that are not in :class:`UploadPlan`.
     :raises AkkioParameterError: if a value is invalid.
     """
-    validate_literals(task_id, values, {**_PLAN_PARSERS, **parsers})
+    validate_literals(task_id, values, _PLAN_PARSERS)
     dataset_name, dataset_id = values["dataset_name"], values["dataset_id"]
     if is_literal(dataset_name) and is_literal(dataset_id):
         with naming_task(task_id):

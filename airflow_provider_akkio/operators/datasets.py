@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_akkio.api.parameters import parse_id, validate_literals
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._durable import with_callback
-from airflow_provider_akkio.operators._files import SOURCE_PARSERS, open_source
+from airflow_provider_akkio.operators._files import open_source, validate_source
 from airflow_provider_akkio.operators._upload import (
     UploadPlan,
     delete_stored_upload,
@@ -116,7 +116,8 @@ class AkkioUploadDatasetOperator(BaseOperator):
         self.sheet_name = sheet_name
         self.on_empty = on_empty
         self.akkio_conn_id = akkio_conn_id
-        validate_upload(self.task_id, vars(self), SOURCE_PARSERS)
+        validate_source(self.task_id, vars(self))
+        validate_upload(self.task_id, vars(self))
 
     def execute(self, context: Context) -> str:
         """Validate the file, and upload its rows."""

@@ -22,11 +22,11 @@ from airflow_provider_akkio.exceptions import AkkioModelRejectedError, AkkioPara
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID, AkkioHook
 from airflow_provider_akkio.operators._durable import delete_record, task_state_store, with_callback
 from airflow_provider_akkio.operators._files import (
-    SOURCE_PARSERS,
     check_output_name,
     open_source,
     parse_path,
     track_progress,
+    validate_source,
 )
 from airflow_provider_akkio.operators._predictor import Predictor, validate_predictor
 
@@ -148,9 +148,9 @@ class AkkioPredictOperator(BaseOperator):
                 "overwrite": parse_flag,
                 "akkio_conn_id": parse_id,
                 "output_path": check_output_name,
-                **SOURCE_PARSERS,
             },
         )
+        validate_source(self.task_id, vars(self))
         validate_predictor(self.task_id, vars(self))
 
     def execute(self, context: Context) -> str:

@@ -75,10 +75,13 @@ def parse_sql(name: str, value: Any) -> str:
 
 
 def parse_query_parameters(name: str, value: Any) -> Mapping[str, Any] | Sequence[Any] | None:
-    """Parse the parameters of a query: a mapping, a list, or ``None``."""
+    """Parse the parameters of a query: a mapping, a list, or ``None``, which a template may render as text."""
     if value is None or isinstance(value, Mapping | list | tuple):
         return value
-    raise AkkioParameterError(f"{name} must be None, a list or a mapping, not {printable(repr(value))}.")
+    if isinstance(value, str) and value.strip() in ("", "None"):
+        return None
+    # The value may be a secret.
+    raise AkkioParameterError(f"{name} must be None, a list or a mapping, not a value of type {type(value).__name__}.")
 
 
 QUERY_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_akkio.api.parameters import validate_literals
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
 from airflow_provider_akkio.operators._durable import with_callback
 from airflow_provider_akkio.operators._upload import (
@@ -103,7 +104,8 @@ class SqlToAkkioDatasetOperator(BaseOperator):
         self.on_empty = on_empty
         self.akkio_conn_id = akkio_conn_id
         self._stopper = Stopper()
-        validate_upload(self.task_id, vars(self), QUERY_PARSERS)
+        validate_literals(self.task_id, vars(self), QUERY_PARSERS)
+        validate_upload(self.task_id, vars(self))
 
     def execute(self, context: Context) -> str:
         """Run the query, and upload its rows."""

@@ -87,6 +87,12 @@ def test_row_that_does_not_map_field_names_is_rejected(row: Any) -> None:
         rows_to_text([row])
 
 
+@pytest.mark.parametrize("rows", [None, 1])
+def test_value_that_has_no_rows_is_rejected(rows: Any) -> None:
+    with pytest.raises(AkkioParameterError, match="rows must be mappings"):
+        rows_to_text(rows)
+
+
 def test_data_frame_becomes_rows() -> None:
     frame = pd.DataFrame(
         {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_akkio.api.parameters import parse_field_types
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError, AkkioUploadIncompleteError
 from airflow_provider_akkio.files.reader import ReadOptions, RowBatch, RowFile
 from airflow_provider_akkio.hooks.akkio import AkkioHook
@@ -179,6 +180,10 @@ def test_upload_of_a_type_for_an_unknown_field_sends_nothing(upload: Upload, gat
         {"dataset_name": "a", "encoding": "utf-9"},
         {"dataset_name": "a", "sheet_name": ["a"]},
         {"dataset_name": "a", "on_empty": "ignore"},
+        {"dataset_name": "a", "columns": ["a", "b"], "exclude_columns": "b"},
+        {"dataset_name": "a", "source_path": "a.parquet", "delimiter": ";"},
+        {"dataset_name": "a", "sheet_name": "leads"},
+        {"dataset_name": "a", "field_types": {1.5: "category"}},
     ],
 )
 def test_upload_rejects_invalid_literals_when_the_dag_is_parsed(run_dag: DagRunner, parameters: dict[str, Any]) -> None:
@@ -186,6 +191,13 @@ def test_upload_rejects_invalid_literals_when_the_dag_is_parsed(run_dag: DagRunn
     code = IMPORTS + call("AkkioUploadDatasetOperator", **(defaults | parameters))
     with pytest.raises(AkkioParameterError, match="Task 'upload'"), run_dag.parsed(code):
         pass
+
+
+@pytest.mark.parametrize(
+    ("rendered", "types"), [({2024: "category"}, {"2024": "category"}), ("None", {}), ("", {}), (None, {})]
+)
+def test_rendered_field_types_are_parsed(rendered: Any, types: dict[str, str]) -> None:
+    assert parse_field_types("field_types", rendered) == types
 
 
 def test_upload_reads_the_file_as_its_parameters_say(upload: Upload, gate: Gate, tmp_path: Path) -> None:
@@ -216,11 +228,12 @@ def test_upload_reads_the_file_as_its_parameters_say(upload: Upload, gate: Gate,
         ({"null_values": "NA"}, {"null_values": ("NA",)}),
         ({"null_values": None}, {"null_values": ()}),
         ({"delimiter": "\\t"}, {"delimiter": "\t"}),
-        ({"sheet_name": 2024}, {"sheet_name": "2024"}),
+        ({"source_path": "a.xlsx", "sheet_name": 2024}, {"sheet_name": "2024"}),
     ],
 )
 def test_rendered_read_options_are_parsed(parameters: dict[str, Any], options: dict[str, Any]) -> None:
-    task = AkkioUploadDatasetOperator(task_id="upload", source_path="a.csv", dataset_name="a", **parameters)
+    defaults = {"task_id": "upload", "source_path": "a.csv", "dataset_name": "a"}
+    task = AkkioUploadDatasetOperator(**(defaults | parameters))
     assert parse_read_options(vars(task)) == ReadOptions(**options)
 
 

@@ -236,6 +236,17 @@ def test_invalid_literals_fail_when_the_dag_is_parsed(run_dag: DagRunner, parame
         pass
 
 
+def test_invalid_query_parameters_are_not_repeated_in_the_error(upload: Upload, sqlite: Warehouse, gate: Gate) -> None:
+    failure = upload(parameters="{{ 'secret' }}", dataset_name="bad").failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "secret" not in str(failure)
+    assert gate.received == []
+
+
+def test_query_parameters_may_be_rendered_as_missing(upload: Upload, sqlite: Warehouse) -> None:
+    assert upload(parameters="{{ none }}", dataset_name="all").state == "success"
+
+
 def test_connection_without_a_database_is_rejected(upload: Upload, gate: Gate) -> None:
     failure = upload(sql_conn_id="akkio_default", dataset_name="bad").failure
     assert isinstance(failure, AkkioParameterError)
