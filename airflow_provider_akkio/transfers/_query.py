@@ -13,6 +13,7 @@ from airflow_provider_akkio.api.cells import cell_to_text
 from airflow_provider_akkio.api.parameters import parse_id
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioError, AkkioParameterError, AkkioSourceFileError
+from airflow_provider_akkio.files import MAX_ROW_SIZE
 from airflow_provider_akkio.files.options import ReadOptions
 from airflow_provider_akkio.operators import _files
 from airflow_provider_akkio.operators._files import parse_null_values, parse_on_empty
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ROWS_PER_FETCH = 1000
+_FIRST_ROWS = 10
+_MAX_ROWS_PER_FETCH = 1000
 _WITH_NAMED_CURSORS = ("psycopg", "psycopg2")
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
@@ -176,12 +178,19 @@ def _fetch(connection: Any, sql: str, parameters: Any) -> Iterator[tuple[list[st
         cursor.execute(*([sql] if parameters is None else [sql, parameters]))
         if cursor.description is None and not _has_named_cursors(connection):
             raise AkkioParameterError("sql must return rows, as SELECT does.")
-        rows = cursor.fetchmany(_ROWS_PER_FETCH)
+        rows = cursor.fetchmany(_FIRST_ROWS)
         # psycopg2 sets the description of a named cursor by the first fetch.
         columns = _column_names(cursor.description)
         while rows:
             yield columns, rows
-            rows = cursor.fetchmany(_ROWS_PER_FETCH)
+            rows = cursor.fetchmany(_rows_per_fetch(rows))
+
+
+def _rows_per_fetch(rows: Sequence[Any]) -> int:
+    """Return how many rows to fetch, so that about 4 MiB of text are in memory if they are as large as these."""
+    cells = (cell for row in rows for cell in (row.values() if isinstance(row, Mapping) else row))
+    size = sum(len(cell) for cell in cells if isinstance(cell, str))
+    return max(1, min(_MAX_ROWS_PER_FETCH, MAX_ROW_SIZE * len(rows) // max(size, 1)))
 
 
 def _open_cursor(connection: Any) -> Any:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -14,7 +15,7 @@ import pytest
 
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioSourceFileError, AkkioUploadIncompleteError
 from airflow_provider_akkio.sandbox import Sandbox
-from airflow_provider_akkio.transfers._query import Stopper, open_query
+from airflow_provider_akkio.transfers._query import Stopper, _fetch, open_query
 from airflow_provider_akkio.transfers._temporary import temporary_file
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, call
@@ -111,6 +112,19 @@ def test_null_values_apply_to_text_only(upload: Upload, warehouse: Warehouse, ga
 def test_postgresql_keeps_the_rows_on_the_server(upload: Upload, warehouse: Warehouse, gate: Gate) -> None:
     assert upload(sql="SELECT name FROM pg_cursors", dataset_name="cursors").state == "success"
     assert sent_rows(gate) == [[{"name": "akkio"}]]
+
+
+@pytest.mark.parametrize(("text_size", "most_rows"), [(1, 1000), (500_000, 10), (2_000_000, 10)])
+def test_fewer_rows_are_fetched_at_once_if_they_are_large(text_size: int, most_rows: int) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
+    sql = f"{numbers} SELECT i, substr(hex(zeroblob({text_size})), 1, {text_size}) AS text FROM n LIMIT 1500"
+    if text_size > 1:
+        sql = sql.replace("1500", "40")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        fetched = [rows for _, rows in _fetch(connection, sql, None)]
+    assert max(map(len, fetched)) == most_rows
+    assert [row[0] for rows in fetched for row in rows] == list(range(1, 1501 if text_size == 1 else 41))
+    assert max(sum(len(row[1]) for row in rows) for rows in fetched[1:]) <= 4 << 20
 
 
 def test_upload_reads_a_templated_file_and_passes_parameters(
