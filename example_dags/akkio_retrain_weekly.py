@@ -1,7 +1,7 @@
-"""The whole loop: rows in, a model trained on them, promoted if it is better, and predictions by the one in use.
+"""The whole loop: upload rows, train a model, promote it if it is better, and predict with the promoted model.
 
 The first DAG ends with an event of the asset that stands for the model in use, unless the new model is not better. The
-second DAG is scheduled by that event, and reads from it which model to ask. The first is started by hand;
+second DAG is scheduled by that event, and reads the model ID from it. The first is started by hand;
 ``schedule="@weekly"`` retrains on Sundays.
 """
 

@@ -28,7 +28,7 @@ WON = {"1.10": "yes", "1.9": "no", "2.0": "no", "beta": "no"}
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    """A table whose outcome depends on texts that must not be read as numbers."""
+    """A table whose outcome depends on texts that differ, unless a reader takes them for numbers."""
     numbers = range(ROWS)
     versions = [VERSIONS[number % 4] for number in numbers]
     zip_codes = [ZIP_CODES[number % 3] for number in numbers]

@@ -27,7 +27,7 @@ CLASS_KEYS = [
     "f1",
     "frequency",
 ]
-"""The keys of one class in ``stats``, in the order of Akkio's Training page."""
+"""The keys of one class in ``stats``, in the order in Akkio's Training page."""
 
 
 @pytest.fixture(scope="module", params=["breast_cancer", "wine", LEADS_ID])
