@@ -7,7 +7,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -90,14 +89,16 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
 
 
 def _trickling(start: bytes, repeated: bytes) -> Responder:
-    """Send a text every 50 ms for up to 20 s, until the client closes the connection."""
+    """Send a text every 50 ms for up to 20 s, until the client closes the connection or the server stops."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: Any) -> None:
+        is_stopping = handler.server.is_stopping
         handler.wfile.write(start)
         for _ in range(400):
             handler.wfile.write(repeated)
             handler.wfile.flush()
-            time.sleep(0.05)
+            if is_stopping.wait(0.05):
+                return
 
     return answer
 
@@ -152,6 +153,16 @@ def tunnel(to: str) -> Responder:
     return answer
 
 
+class _Server(ThreadingHTTPServer):
+    """A server whose responses can end when it stops."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_stopping = threading.Event()
+
+
 class ScriptedAkkio:
     """A server with one script per endpoint; the last response of a script is repeated.
 
@@ -201,8 +212,7 @@ class ScriptedAkkio:
         return [request for request in self.received if last_part(request.path) == endpoint]
 
     def _bind(self, port: int) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler(), bind_and_activate=False)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), self._handler(), bind_and_activate=False)
         self._server.server_bind()
         if self._tls is not None:
             self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
@@ -212,6 +222,7 @@ class ScriptedAkkio:
         self._thread.start()
 
     def _stop(self) -> None:
+        self._server.is_stopping.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

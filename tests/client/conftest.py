@@ -12,8 +12,15 @@ import pytest
 import trustme
 from cryptography import x509
 
-from tests.client.driving import Send, SendAll, asynchronous, blocking
+from tests.client.driving import Send, SendAll, asynchronous, blocking, wait_for_request_threads
 from tests.scripted import ScriptedAkkio
+
+
+@pytest.fixture(autouse=True)
+def _requests_end_with_their_test() -> Iterator[None]:
+    """Wait for the threads that the blocking client abandons: their sockets must not count against a later test."""
+    yield
+    wait_for_request_threads()
 
 
 @pytest.fixture(params=[blocking, asynchronous])

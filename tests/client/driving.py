@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,14 @@ def flow_of(requests: tuple[Request, ...]) -> Flow[Replies]:
 def blocking(config: ClientConfig, *requests: Request) -> Replies:
     with BlockingClient(config) as client:
         return client.run(flow_of(requests))
+
+
+def wait_for_request_threads() -> None:
+    """Wait until the threads of the blocking client's requests have ended."""
+    for thread in threading.enumerate():
+        if thread.name == "akkio-request":
+            thread.join(30)
+            assert not thread.is_alive(), "the request outlives its server"
 
 
 def asynchronous(config: ClientConfig, *requests: Request) -> Replies:
