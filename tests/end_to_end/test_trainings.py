@@ -30,7 +30,13 @@ def run(airflow: AirflowApi, dag_id: str) -> tuple[str, str, list[TaskView]]:
 
 def test_airflow_imports_every_example(airflow: AirflowApi) -> None:
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"akkio_train", "akkio_train_many", "akkio_train_and_wait_elsewhere", "akkio_retrain_weekly"}
+    assert names == {
+        "akkio_train",
+        "akkio_train_many",
+        "akkio_train_and_wait_elsewhere",
+        "akkio_retrain_weekly",
+        "akkio_from_database",
+    }
     assert airflow.import_errors() == []
 
 
