@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +108,29 @@ def test_json_of_pandas_rounds_and_respells_floats(
 def test_whole_floats_are_integers_in_excel(write: Callable[[pandas.DataFrame], Path], extension: str) -> None:
     expected = "42" if extension == ".xlsx" else "42.0"
     assert column_of(write(pandas.DataFrame({"a": [42.0]}))) == [expected]
+
+
+@EVERY_FORMAT
+@pytest.mark.filterwarnings("ignore:The default formatting of datetime")  # pandas 4 will write ISO 8601 to JSON
+def test_timestamps_depend_on_the_format(write: Callable[[pandas.DataFrame], Path], extension: str) -> None:
+    """pandas writes them to CSV with a space, and to JSON as milliseconds since 1970 (before pandas 4)."""
+    texts = {".parquet": "2024-01-31T10:30:00", ".xlsx": "2024-01-31T10:30:00"}
+    texts |= {".jsonl": "1706697000000", ".json": "1706697000000"}
+    [text] = column_of(write(pandas.DataFrame({"a": pandas.to_datetime(["2024-01-31 10:30"])})))
+    assert text == texts.get(extension, "2024-01-31 10:30:00")
+
+
+@EVERY_FORMAT
+def test_json_of_pandas_has_milliseconds_for_dates_and_no_infinities(
+    write: Callable[[pandas.DataFrame], Path], extension: str
+) -> None:
+    [row] = rows_of(write(pandas.DataFrame({"date": [date(2024, 1, 31)], "number": [float("inf")], "a": ["x"]})))
+    is_json = "json" in extension
+    assert row["date"] == ("1706659200000" if is_json else "2024-01-31")
+    assert row["number"] == (None if is_json else "inf")
+
+
+@EVERY_FORMAT
+def test_decimals_are_floats_in_excel(write: Callable[[pandas.DataFrame], Path], extension: str) -> None:
+    expected = "1.1" if extension == ".xlsx" else "1.10"
+    assert column_of(write(pandas.DataFrame({"a": [Decimal("1.10")]}))) == [expected]
