@@ -56,9 +56,12 @@ class V1Api:
         self._kind = kind
         self._url = requester.config.base_url.url(f"{kind}s", api_version=ApiVersion.V1)
 
-    def list(self) -> Flow[list[NamedResource]]:
-        """Return all entries of the account."""
-        return self._send_and_retry(self._get_request(), f"List of {self._kind}s", self._parse_list)
+    def _parse_list(self, body: Mapping[str, Any]) -> list[NamedResource]:
+        key = f"{self._kind}s"
+        entries = body.get(key)
+        if not isinstance(entries, list):
+            raise AkkioResponseError(f"Akkio's response has no {key!r}.")
+        return [NamedResource.from_json(entry) for entry in entries]
 
     def list_once(self, purpose: str) -> Flow[list[NamedResource]]:
         """Return the same as :meth:`list`, without retries.
@@ -66,6 +69,10 @@ class V1Api:
         :param purpose: what the list is for, as the beginning of messages.
         """
         return self._send(self._get_request(), purpose, self._parse_list)
+
+    def list(self) -> Flow[list[NamedResource]]:
+        """Return all entries of the account."""
+        return self._send_and_retry(self._get_request(), f"List of {self._kind}s", self._parse_list)
 
     def delete(self, resource_id: str) -> Flow[bool]:
         """Delete a dataset or model.
@@ -86,13 +93,6 @@ class V1Api:
                 raise
             return False
         return True
-
-    def _parse_list(self, body: Mapping[str, Any]) -> list[NamedResource]:
-        key = f"{self._kind}s"
-        entries = body.get(key)
-        if not isinstance(entries, list):
-            raise AkkioResponseError(f"Akkio's response has no {key!r}.")
-        return [NamedResource.from_json(entry) for entry in entries]
 
     def _get_request(self, resource_id: str | None = None) -> Request:
         query = "" if resource_id is None else f"?id={quote(resource_id, safe='')}"
