@@ -21,6 +21,11 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers.status import StatusReporter, XComStatusWriter
 from airflow_provider_akkio.version_compat import AIRFLOW_V_3_1_PLUS
 
+RETRY_DELAYS = (5.0, 15.0, 60.0, 180.0)
+"""Seconds after which a wait continues that an unexpected error has interrupted, such as a failing secrets backend."""
+
+_MIN_LOGGED_DIFFERENCE = 5.0
+
 
 class WaitOutcome(StrEnum):
     """How a wait ended."""
@@ -193,28 +198,38 @@ class TaskTrigger(BaseTrigger):
 
     async def _poll_until_done(self, writer: XComStatusWriter) -> TaskEvent:
         difference = self._clock_difference()
+        if abs(difference) > _MIN_LOGGED_DIFFERENCE:
+            self.log.info("The clock of the worker differs from Airflow's by %.0f s, which is corrected.", -difference)
         task = SubmittedTask(self.akkio_task_id, self.submitted_at + difference, self.duration, self.kind)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         reporter = StatusReporter(task, writer.push)
-        hook = AkkioHook(self.akkio_conn_id)
-        try:
-            state = await hook.arun(
-                lambda api: api.poll_until_done(task, deadline + difference, self.poll_interval, on_status=reporter)
-            )
-        except (AkkioTrainingTimeoutError, AkkioChatTimeoutError) as error:
-            is_execution_timeout = deadline < self.deadline
-            return self._event(WaitOutcome.EXECUTION_TIMEOUT if is_execution_timeout else WaitOutcome.FAILED, error)
-        except AkkioError as error:
-            return self._event(WaitOutcome.FAILED, error)
-        except Exception as error:  # any other error would reach the task without the ID
-            self.log.exception("The wait for %s failed unexpectedly.", task)
-            reason = f"{type(error).__name__}: {printable(str(error))}"
-            unexpected = AkkioError(
-                f"The wait for {task} failed unexpectedly ({reason}). "
-                f"{still_running_message(self.akkio_task_id, self.kind)}"
-            )
-            return self._event(WaitOutcome.FAILED, unexpected)
-        return self._event(WaitOutcome.SUCCEEDED, location=state.location)
+        retry_delays = iter(RETRY_DELAYS)
+        while True:
+            try:
+                state = await AkkioHook(self.akkio_conn_id).arun(
+                    lambda api: api.poll_until_done(task, deadline + difference, self.poll_interval, on_status=reporter)
+                )
+            except (AkkioTrainingTimeoutError, AkkioChatTimeoutError) as error:
+                is_execution_timeout = deadline < self.deadline
+                return self._event(WaitOutcome.EXECUTION_TIMEOUT if is_execution_timeout else WaitOutcome.FAILED, error)
+            except AkkioError as error:
+                return self._event(WaitOutcome.FAILED, error)
+            except (
+                Exception
+            ) as error:  # a training is paid for, and any other error would reach the task without the ID
+                reason = f"{type(error).__name__}: {printable(str(error))}"
+                delay = next(retry_delays, math.inf)
+                if time.time() + delay >= deadline + difference:
+                    self.log.exception("The wait for %s failed unexpectedly.", task)
+                    unexpected = AkkioError(
+                        f"The wait for {task} failed unexpectedly ({reason}). "
+                        f"{still_running_message(self.akkio_task_id, self.kind)}"
+                    )
+                    return self._event(WaitOutcome.FAILED, unexpected)
+                self.log.warning("The wait for %s was interrupted (%s); continuing in %.0f s.", task, reason, delay)
+                await asyncio.sleep(delay)
+            else:
+                return self._event(WaitOutcome.SUCCEEDED, location=state.location)
 
     def _clock_difference(self) -> float:
         """Return the seconds by which Airflow's clock is ahead of that of the worker which deferred; 0 if unknown.

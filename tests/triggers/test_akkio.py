@@ -9,8 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailedError
+from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.triggers import akkio
 from airflow_provider_akkio.triggers.akkio import (
     AkkioChatExploreTrigger,
     AkkioTrainTrigger,
@@ -55,8 +59,32 @@ def test_trigger_does_not_fetch_the_result(connected: ScriptedAkkio) -> None:
     assert connected.requests_to("result") == []
 
 
-def test_trigger_reports_an_unexpected_error_with_the_id_of_the_training() -> None:
-    [event] = events_of(trigger(akkio_conn_id="no_such_connection"))
+def test_trigger_continues_after_a_temporary_failure_to_read_the_connection(
+    connected: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(akkio, "RETRY_DELAYS", (0.01, 0.01))
+    read, failures = (
+        AkkioHook.aget_client_config,
+        iter([AirflowNotFoundException("no connection"), OSError("no vault")]),
+    )
+
+    async def read_at_the_third_attempt(hook: AkkioHook) -> ClientConfig:
+        for failure in failures:
+            raise failure
+        return await read(hook)
+
+    monkeypatch.setattr(AkkioHook, "aget_client_config", read_at_the_third_attempt)
+    connected.script("status", status("SUCCEEDED"))
+    assert [event.outcome for event in events_of(trigger())] == [WaitOutcome.SUCCEEDED]
+    assert "OSError: no vault" in logged()
+
+
+@pytest.mark.parametrize("limits", [{}, {"deadline": 0.0}, {"execution_deadline": 5.0}])
+def test_trigger_reports_an_unexpected_error_with_the_id_of_the_training(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, float]
+) -> None:
+    monkeypatch.setattr(akkio, "RETRY_DELAYS", (100.0,) if limits else (0.01,))
+    [event] = events_of(trigger(akkio_conn_id="no_such_connection", **limits))
     assert event.outcome is WaitOutcome.FAILED
     assert "AirflowNotFoundException" in event.message
     assert "AkkioTrainSensor(akkio_task_id='T1')" in event.message
