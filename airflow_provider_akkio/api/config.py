@@ -17,7 +17,7 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds for one request, from its start to the last byte of the response; at most half of them to connect."""
 
 MAX_TIMEOUT = 3600.0
-"""Maximum of ``timeout`` in seconds. A longer one would delay the end of a wait, and a huge one overflows in sockets."""
+"""Maximum of ``timeout`` in seconds. A longer one would delay the end of a wait; a huge one overflows in sockets."""
 
 DEFAULT_REQUESTS_PER_SECOND = 5.0
 """Akkio's limit for a whole account, over all endpoints and all machines."""
