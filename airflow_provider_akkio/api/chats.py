@@ -40,8 +40,10 @@ def parse_messages(name: str, value: Any) -> list[Message]:
             f"{name} must be a list of messages {{'role': 'user' or 'assistant', 'content': text}}, "
             f"not {printable(repr(value))}."
         )
+    if value[-1]["role"] != "user":
+        raise AkkioParameterError(f"{name} must end with a message of the role 'user', which is the prompt.")
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise AkkioParameterError(f"{name} must be JSON: {printable(str(error))}.") from None
     return [dict(message) for message in value]

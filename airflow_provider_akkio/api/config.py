@@ -16,6 +16,9 @@ AKKIO_HOST = "api.akkio.com"
 DEFAULT_TIMEOUT = 30.0
 """Seconds for one request, from its start to the last byte of the response; at most half of them to connect."""
 
+MAX_TIMEOUT = 3600.0
+"""Maximum of ``timeout`` in seconds. A longer one would delay the end of a wait; a huge one overflows in sockets."""
+
 DEFAULT_REQUESTS_PER_SECOND = 5.0
 """Akkio's limit for a whole account, over all endpoints and all machines."""
 
@@ -129,7 +132,7 @@ class ClientConfig:
     :param connection_id: ID of the Airflow connection, for messages.
     :param base_url: URL of the Akkio service.
     :param api_key: the API key. It is not in the ``repr``.
-    :param timeout: seconds for one request; default 30.
+    :param timeout: seconds for one request, at most :data:`MAX_TIMEOUT`; default 30.
     :param verify: whether to verify the server's certificate (default), or the path of a CA file or directory.
     :param requests_per_second: maximum requests per second of this process; default 5.
     """
@@ -165,7 +168,7 @@ class ClientConfig:
                 connection_id,
                 BaseUrl.from_connection(host, port, schema),
                 _parse_api_key(password),
-                _parse_positive(extra, "timeout", DEFAULT_TIMEOUT),
+                _parse_positive(extra, "timeout", DEFAULT_TIMEOUT, MAX_TIMEOUT),
                 _parse_verify(extra),
                 _parse_positive(extra, "requests_per_second", DEFAULT_REQUESTS_PER_SECOND),
             )
@@ -184,7 +187,7 @@ def _parse_api_key(password: str | None) -> str:
     return key
 
 
-def _parse_positive(extra: Any, name: str, default: float) -> float:
+def _parse_positive(extra: Any, name: str, default: float, maximum: float = math.inf) -> float:
     value = _extra_value(extra, name)
     if value is None:
         return default
@@ -192,8 +195,9 @@ def _parse_positive(extra: Any, name: str, default: float) -> float:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0 < number < math.inf:
-        raise AkkioConfigurationError(f"Extra {name!r} must be a number above 0, not {printable(repr(value))}.")
+    if not 0 < number <= maximum or math.isinf(number):
+        limit = "" if math.isinf(maximum) else f" and at most {maximum:g}"
+        raise AkkioConfigurationError(f"Extra {name!r} must be a number above 0{limit}, not {printable(repr(value))}.")
     return number
 
 

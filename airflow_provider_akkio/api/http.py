@@ -131,8 +131,8 @@ def authenticate(request: Request, config: ClientConfig) -> Request:
         return request
     if request.method is Method.GET:
         separator = "&" if "?" in request.url else "?"
-        return replace(request, url=f"{request.url}{separator}api_key={quote(config.api_key, safe='')}")
-    return replace(request, json={"api_key": config.api_key, **(request.json or {})})
+        return replace(request, url=_SecretText(f"{request.url}{separator}api_key={quote(config.api_key, safe='')}"))
+    return replace(request, json={"api_key": _SecretText(config.api_key), **(request.json or {})})
 
 
 def redact_key(response: Response | TransportError, key: str) -> Response | TransportError:
@@ -144,7 +144,7 @@ def redact_key(response: Response | TransportError, key: str) -> Response | Tran
 
 
 class _SecretText(str):
-    """Text whose ``repr`` is masked: the headers may be shown in an error or a debugger."""
+    """Text whose ``repr`` is masked: an error report or a debugger may show the headers and the request."""
 
     __slots__ = ()
 

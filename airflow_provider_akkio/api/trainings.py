@@ -153,13 +153,20 @@ class AkkioApi:
         documented_url = self._url(akkio_task_id, "result")
 
         def fetch() -> Flow[TrainingResult]:
+            invalid: AkkioResponseError | None = None
             try:
                 url = documented_url if location is None else self._base_url.resolve(location)
                 if url != documented_url:
                     return (yield from self._fetch_result(akkio_task_id, url))
             except (AkkioResponseError, AkkioRequestRejectedError, AkkioUntrustedUrlError) as error:
                 log.warning("Training %s: %s Fetching the result from the documented URL.", akkio_task_id, error)
-            return (yield from self._fetch_result(akkio_task_id, documented_url))
+                invalid = error if isinstance(error, AkkioResponseError) else None
+            try:
+                return (yield from self._fetch_result(akkio_task_id, documented_url))
+            except AkkioNotFoundError:
+                if invalid is None:
+                    raise
+                raise invalid from None  # the location may have the result at the next attempt
 
         return (yield from self._requester.read(fetch, deadline))
 
@@ -224,16 +231,27 @@ class AkkioApi:
     def test_connection(self) -> Flow[None]:
         """Check that Akkio is reachable and accepts the API key; nothing is started.
 
-        Polls a training that does not exist: no other documented request needs a key and changes nothing. Akkio may
-        respond with HTTP 404, or that the training is pending.
+        Polls a training that does not exist. Akkio responds that it is pending, or with HTTP 404. A 404 may be from any
+        other server, and an undocumented status, too. Then the list of datasets decides.
 
         :raises AkkioUnauthorizedError: if the key is wrong.
         :raises AkkioForbiddenError: if the key's organization has no access.
         :raises AkkioUnavailableError: if Akkio is unreachable, or the response is not from Akkio.
         """
+        purpose = "Testing the connection"
         request = Request(Method.GET, self._url("airflow-connection-test", "status"))
         with suppress(AkkioNotFoundError):
-            yield from self._requester.send(request, "Testing the connection", TaskState.from_json)
+            state = yield from self._requester.send(request, purpose, TaskState.from_json)
+            if state.known is not None:
+                return
+        try:
+            yield from self.datasets.list_once(purpose)
+        except AkkioNotFoundError as error:
+            raise AkkioResponseError(
+                f"{purpose}: HTTP 404 for the list of datasets, which Akkio has. {self._base_url.origin} is another "
+                f"server. Check the host of connection {self._requester.config.connection_id!r}.",
+                outcome_is_unknown=False,
+            ) from error
 
     def _poll_or_time_out(self, task: SubmittedTask, polled: _Polled, deadline: float, due_at: float) -> Flow[_Poll]:
         """Poll once, and request the result if the training is reported as waiting, but may have ended.

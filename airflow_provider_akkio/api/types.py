@@ -163,12 +163,16 @@ class TaskState:
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Parse the body of ``GET …/status``; ignore metadata of an unexpected type.
 
-        :raises AkkioResponseError: if the status is missing or invalid.
+        :raises AkkioResponseError: if the status is missing or invalid, or the body is an error of Akkio: an
+            undocumented status with a ``message``.
         """
         metadata = body.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
+        status = _required_text(body, "status")
+        if status not in _DOCUMENTED and not metadata and _text_or_none(body.get("message")):
+            raise AkkioResponseError("Akkio reports an error.")
         return cls(
-            status=_required_text(body, "status"),
+            status=status,
             estimate_seconds=_seconds_or_none(metadata.get("estimate_seconds")),
             location=_text_or_none(metadata.get("location")),
             error=_text_or_none(metadata.get("error")),

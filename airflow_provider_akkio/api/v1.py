@@ -20,7 +20,6 @@ from airflow_provider_akkio.api.requester import Requester, Value
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import (
     AkkioForbiddenError,
-    AkkioNotFoundError,
     AkkioRequestRejectedError,
     AkkioResponseError,
     AkkioUnauthorizedError,
@@ -57,17 +56,23 @@ class V1Api:
         self._kind = kind
         self._url = requester.config.base_url.url(f"{kind}s", api_version=ApiVersion.V1)
 
+    def _parse_list(self, body: Mapping[str, Any]) -> list[NamedResource]:
+        key = f"{self._kind}s"
+        entries = body.get(key)
+        if not isinstance(entries, list):
+            raise AkkioResponseError(f"Akkio's response has no {key!r}.")
+        return [NamedResource.from_json(entry) for entry in entries]
+
+    def list_once(self, purpose: str) -> Flow[list[NamedResource]]:
+        """Return the same as :meth:`list`, without retries.
+
+        :param purpose: what the list is for, as the beginning of messages.
+        """
+        return self._send(self._get_request(), purpose, self._parse_list)
+
     def list(self) -> Flow[list[NamedResource]]:
         """Return all entries of the account."""
-        key = f"{self._kind}s"
-
-        def parse(body: Mapping[str, Any]) -> list[NamedResource]:
-            entries = body.get(key)
-            if not isinstance(entries, list):
-                raise AkkioResponseError(f"Akkio's response has no {key!r}.")
-            return [NamedResource.from_json(entry) for entry in entries]
-
-        return self._send_and_retry(self._get_request(), f"List of {key}", parse)
+        return self._send_and_retry(self._get_request(), f"List of {self._kind}s", self._parse_list)
 
     def delete(self, resource_id: str) -> Flow[bool]:
         """Delete a dataset or model.
@@ -82,10 +87,8 @@ class V1Api:
             )
         except (AkkioUnauthorizedError, AkkioForbiddenError):
             raise
-        except AkkioNotFoundError:
-            return False
         except AkkioRequestRejectedError:
-            # Akkio does not document its response to an unknown ID, therefore the list decides.
+            # Akkio does not document its response to an unknown ID, and any server may send HTTP 404. The list decides.
             if any(entry.id == resource_id for entry in (yield from self.list())):
                 raise
             return False

@@ -50,7 +50,10 @@ Result = TypeVar("Result")
 Request = TypeVar("Request", bound="TaskRequest")
 
 DEFERRAL_MARGIN = 60.0
-"""Seconds between the trigger's deadline and Airflow's deferral timeout, so that the trigger's message wins."""
+"""Seconds between the trigger's deadline and Airflow's deferral timeout, so that the trigger's message wins.
+
+The trigger also needs the time of its last two requests, the status and the result, which start before the deadline.
+"""
 
 MIN_DEFERRAL = 8.0
 """Seconds after its deferral before which a task is not resumed.
@@ -317,7 +320,8 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             return None
         except AkkioUnavailableError as error:
             now = time.time()
-            delay = min(_result_retry_delay(now - task.submitted_at), deadlines.first - now)
+            # The attempt may have lasted longer than the wait may: a single request may take the connection's timeout.
+            delay = max(min(_result_retry_delay(now - task.submitted_at), deadlines.first - now), MIN_DEFERRAL)
             self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
             self._defer(context, hook, task, deadlines, resume_in=delay, succeeded=True, location=location)
 
@@ -380,7 +384,10 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         """Defer to the trigger, also bounded by ``execution_timeout``, to which Airflow does not bound a deferral."""
         from airflow_provider_akkio.triggers.akkio import AkkioChatExploreTrigger, AkkioTrainTrigger
 
+        # The operators have read the connection already: reading it again could fail while a training runs.
+        config = hook.client_config or hook.get_client_config()
         now = time.time()
+        deferral_timeout = max(0.0, deadlines.first - now) + resume_in + DEFERRAL_MARGIN + 2 * config.timeout
         trigger_class = AkkioTrainTrigger if self.kind is TaskKind.TRAINING else AkkioChatExploreTrigger
         self.defer(
             trigger=trigger_class(
@@ -390,6 +397,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
                 akkio_conn_id=hook.akkio_conn_id,
                 deferred_at=now,
                 resume_in=resume_in,
+                deferral_timeout=deferral_timeout,
                 execution_deadline=deadlines.execution,
                 duration=task.duration,
                 poll_interval=self.poll_interval,
@@ -399,7 +407,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
                 location=location,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, deadlines.first - now) + resume_in + DEFERRAL_MARGIN),
+            timeout=timedelta(seconds=deferral_timeout),
         )
 
 

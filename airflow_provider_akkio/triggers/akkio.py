@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
@@ -19,6 +20,11 @@ from airflow_provider_akkio.exceptions import AkkioChatTimeoutError, AkkioError,
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers.status import StatusReporter, XComStatusWriter
 from airflow_provider_akkio.version_compat import AIRFLOW_V_3_1_PLUS
+
+RETRY_DELAYS = (5.0, 15.0, 60.0, 180.0)
+"""Seconds after which a wait continues that an unexpected error has interrupted, such as a failing secrets backend."""
+
+_MIN_LOGGED_DIFFERENCE = 5.0
 
 
 class WaitOutcome(StrEnum):
@@ -89,16 +95,18 @@ class TaskEvent:
 class TaskTrigger(BaseTrigger):
     """Polls a training or chat until it is done, and fires one :class:`TaskEvent`.
 
-    The API key is not serialized: the trigger reads the connection in the triggerer. Times are wall-clock times,
-    because the trigger may continue in another process.
+    The API key is not serialized: the trigger reads the connection in the triggerer. Times are wall-clock times of the
+    worker, because the trigger may continue in another process. The trigger corrects them by the difference between the
+    worker's clock and Airflow's.
 
     :param akkio_task_id: ID of the training or chat.
     :param submitted_at: when it was submitted, in seconds since the epoch.
     :param deadline: until when to wait, in seconds since the epoch.
     :param akkio_conn_id: ID of the Airflow connection.
     :param deferred_at: when the task deferred, in seconds since the epoch; default unknown.
-    :param resume_in: seconds from ``deferred_at`` after which the task is resumed at the earliest, however much the
-        clocks of the worker and the triggerer differ; default 0.
+    :param resume_in: seconds from ``deferred_at`` after which the task is resumed at the earliest; default 0.
+    :param deferral_timeout: seconds from ``deferred_at`` after which Airflow ends the deferral; default unknown.
+        Airflow computes the same time with its own clock, which shows how much the worker's clock differs.
     :param execution_deadline: when the task's ``execution_timeout`` ends, in seconds since the epoch; default never.
     :param duration: seconds that Akkio was asked to spend on the training; default unknown.
     :param poll_interval: seconds between two polls; default the polling schedule of
@@ -121,6 +129,7 @@ class TaskTrigger(BaseTrigger):
         akkio_conn_id: str,
         deferred_at: float = 0.0,
         resume_in: float = 0.0,
+        deferral_timeout: float | None = None,
         execution_deadline: float | None = None,
         duration: float | None = None,
         poll_interval: float | None = None,
@@ -136,6 +145,7 @@ class TaskTrigger(BaseTrigger):
         self.akkio_conn_id = akkio_conn_id
         self.deferred_at = deferred_at
         self.resume_in = resume_in
+        self.deferral_timeout = deferral_timeout
         self.execution_deadline = execution_deadline
         self.duration = duration
         self.poll_interval = poll_interval
@@ -153,6 +163,7 @@ class TaskTrigger(BaseTrigger):
             "akkio_conn_id": self.akkio_conn_id,
             "deferred_at": self.deferred_at,
             "resume_in": self.resume_in,
+            "deferral_timeout": self.deferral_timeout,
             "execution_deadline": self.execution_deadline,
             "duration": self.duration,
             "poll_interval": self.poll_interval,
@@ -177,7 +188,7 @@ class TaskTrigger(BaseTrigger):
             event = await self._poll_until_done(writer)
             await writer.finish()
         if is_in_triggerer or self.succeeded:
-            remaining = self.deferred_at + self.resume_in - time.time()
+            remaining = self.deferred_at + self._clock_difference() + self.resume_in - time.time()
             await asyncio.sleep(min(max(0.0, remaining), self.resume_in))
         yield TriggerEvent(event.to_payload())
 
@@ -186,28 +197,51 @@ class TaskTrigger(BaseTrigger):
         self.log.warning(still_running_message(self.akkio_task_id, self.kind))
 
     async def _poll_until_done(self, writer: XComStatusWriter) -> TaskEvent:
-        task = SubmittedTask(self.akkio_task_id, self.submitted_at, self.duration, self.kind)
+        difference = self._clock_difference()
+        if abs(difference) > _MIN_LOGGED_DIFFERENCE:
+            self.log.info("The clock of the worker differs from Airflow's by %.0f s, which is corrected.", -difference)
+        task = SubmittedTask(self.akkio_task_id, self.submitted_at + difference, self.duration, self.kind)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         reporter = StatusReporter(task, writer.push)
-        hook = AkkioHook(self.akkio_conn_id)
-        try:
-            state = await hook.arun(
-                lambda api: api.poll_until_done(task, deadline, self.poll_interval, on_status=reporter)
-            )
-        except (AkkioTrainingTimeoutError, AkkioChatTimeoutError) as error:
-            is_execution_timeout = deadline < self.deadline
-            return self._event(WaitOutcome.EXECUTION_TIMEOUT if is_execution_timeout else WaitOutcome.FAILED, error)
-        except AkkioError as error:
-            return self._event(WaitOutcome.FAILED, error)
-        except Exception as error:  # any other error would reach the task without the ID
-            self.log.exception("The wait for %s failed unexpectedly.", task)
-            reason = f"{type(error).__name__}: {printable(str(error))}"
-            unexpected = AkkioError(
-                f"The wait for {task} failed unexpectedly ({reason}). "
-                f"{still_running_message(self.akkio_task_id, self.kind)}"
-            )
-            return self._event(WaitOutcome.FAILED, unexpected)
-        return self._event(WaitOutcome.SUCCEEDED, location=state.location)
+        retry_delays = iter(RETRY_DELAYS)
+        while True:
+            try:
+                state = await AkkioHook(self.akkio_conn_id).arun(
+                    lambda api: api.poll_until_done(task, deadline + difference, self.poll_interval, on_status=reporter)
+                )
+            except (AkkioTrainingTimeoutError, AkkioChatTimeoutError) as error:
+                is_execution_timeout = deadline < self.deadline
+                return self._event(WaitOutcome.EXECUTION_TIMEOUT if is_execution_timeout else WaitOutcome.FAILED, error)
+            except AkkioError as error:
+                return self._event(WaitOutcome.FAILED, error)
+            except (
+                Exception
+            ) as error:  # a training is paid for, and any other error would reach the task without the ID
+                reason = f"{type(error).__name__}: {printable(str(error))}"
+                delay = next(retry_delays, math.inf)
+                if time.time() + delay >= deadline + difference:
+                    self.log.exception("The wait for %s failed unexpectedly.", task)
+                    unexpected = AkkioError(
+                        f"The wait for {task} failed unexpectedly ({reason}). "
+                        f"{still_running_message(self.akkio_task_id, self.kind)}"
+                    )
+                    return self._event(WaitOutcome.FAILED, unexpected)
+                self.log.warning("The wait for %s was interrupted (%s); continuing in %.0f s.", task, reason, delay)
+                await asyncio.sleep(delay)
+            else:
+                return self._event(WaitOutcome.SUCCEEDED, location=state.location)
+
+    def _clock_difference(self) -> float:
+        """Return the seconds by which Airflow's clock is ahead of that of the worker which deferred; 0 if unknown.
+
+        Airflow gives a trigger the time at which it ends the deferral, by the clock of its API server.
+        """
+        timeout_after: datetime | None = getattr(self, "timeout_after", None)
+        if timeout_after is None or self.deferral_timeout is None:
+            return 0.0
+        if timeout_after.tzinfo is None:
+            timeout_after = timeout_after.replace(tzinfo=UTC)
+        return timeout_after.timestamp() - (self.deferred_at + self.deferral_timeout)
 
     def _event(self, outcome: WaitOutcome, error: AkkioError | None = None, location: str | None = None) -> TaskEvent:
         return TaskEvent(

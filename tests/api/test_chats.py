@@ -42,8 +42,8 @@ def get(driver: FlowDriver, location: str = LOCATION) -> Chat:
 
 class TestChatRequest:
     def test_body_has_akkios_names_and_only_given_values(self) -> None:
-        request = ChatRequest(project_id="P1", messages=(QUESTION, ANSWER), chat_context="leads", chat_instructions="")
-        assert request.to_json() == {"project_id": "P1", "messages": [QUESTION, ANSWER], "chatContext": "leads"}
+        request = ChatRequest(project_id="P1", messages=(ANSWER, QUESTION), chat_context="leads", chat_instructions="")
+        assert request.to_json() == {"project_id": "P1", "messages": [ANSWER, QUESTION], "chatContext": "leads"}
 
     @pytest.mark.parametrize(
         ("parameters", "name"),
@@ -59,6 +59,7 @@ class TestChatRequest:
                 for messages in (
                     *([], "How many rows?", None, QUESTION, ["How many rows?"], [{"content": "a"}]),
                     *([{**QUESTION, "role": "system"}], [{**QUESTION, "content": 7}], [{**QUESTION, "table": {1j}}]),
+                    *([QUESTION, ANSWER], [{**QUESTION, 1: "mixed"}]),
                 )
             ),
         ],

@@ -47,6 +47,12 @@ class TestClientConfig:
             with pytest.raises(AkkioConfigurationError, match=f"'akkio_default': Extra '{name}' must be"):
                 parse(extra={name: invalid})
 
+    @pytest.mark.parametrize("seconds", [3601, 1e10, 1e300])
+    def test_timeout_of_more_than_an_hour_is_an_error(self, seconds: float) -> None:
+        assert parse(extra={"timeout": 3600}).timeout == 3600.0
+        with pytest.raises(AkkioConfigurationError, match="'timeout' must be a number above 0 and at most 3600"):
+            parse(extra={"timeout": seconds})
+
     @pytest.mark.parametrize(
         ("given", "verify"),
         [

@@ -228,6 +228,17 @@ class TestPollUntilDone:
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert "'CELEBRATING'" in warning.getMessage()
 
+    def test_error_instead_of_a_status_ends_the_wait_with_its_message(self) -> None:
+        error = response({"status": "error", "message": "organization is suspended"})
+        driver = FlowDriver([status("IN_PROGRESS"), error])
+        with pytest.raises(AkkioResponseError, match=r"Status of training T1: .*organization is suspended"):
+            poll(driver, deadline=STARTED_AT + 86400)
+        assert driver.now < STARTED_AT + 600
+
+    def test_wait_survives_an_error_instead_of_a_status(self) -> None:
+        error = response({"status": "error", "message": "try again"})
+        assert poll(FlowDriver([*[error] * 9, status("SUCCEEDED", location="/x")])) == "/x"
+
     def test_timeout_names_the_last_status_and_the_sensor(self) -> None:
         driver = FlowDriver([status("PENDING"), NOT_FOUND, status("IN_PROGRESS")])
         with pytest.raises(AkkioTrainingTimeoutError, match=r"T1 .*within 1000 s .*IN_PROGRESS.*AkkioTrainSensor"):
@@ -421,6 +432,12 @@ class TestResult:
         assert driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere")).model_id == "M1"
         assert driver.sleeps == []
 
+    @pytest.mark.parametrize("invalid", [Response(200, b"<html>"), GATEWAY_404, Response(200, b"{", defect="was cut")])
+    def test_invalid_location_is_requested_again_if_only_it_can_have_the_result(self, invalid: Response) -> None:
+        driver = FlowDriver([invalid, NOT_FOUND, MODEL])
+        assert driver.run(lambda akkio: akkio.result("T1", "/models/train/T1/elsewhere")).model_id == "M1"
+        assert driver.paths == ["elsewhere", "result", "elsewhere"]
+
     @pytest.mark.parametrize(("deadline", "seconds"), [(None, 300), (STARTED_AT + 50, 50)])
     def test_result_is_retried_until_the_deadline(self, deadline: float | None, seconds: float) -> None:
         driver = FlowDriver([UNREACHABLE])
@@ -442,12 +459,30 @@ class TestResult:
 
 class TestTestConnection:
     @pytest.mark.parametrize(
-        "received", [NOT_FOUND, response({"status": "no such training"}, 404), status("PENDING"), status("SUBMITTED")]
+        ("received", "paths"),
+        [
+            *((received, ["status"]) for received in (status("PENDING"), status("SUBMITTED"))),
+            *(
+                (received, ["status", "datasets"])
+                for received in (NOT_FOUND, response({"status": "no such training"}, 404), status("WAITING"))
+            ),
+        ],
     )
-    def test_response_about_an_unknown_training_is_a_success(self, received: Response) -> None:
-        driver = FlowDriver([received])
+    def test_response_about_an_unknown_training_is_a_success(self, received: Response, paths: list[str]) -> None:
+        driver = FlowDriver([received, response({"status": "success", "datasets": []})])
         driver.run(lambda akkio: akkio.test_connection())
-        assert len(driver.requests) == 1
+        assert driver.paths == paths
+        assert set(driver.methods) == {"GET"}
+
+    @pytest.mark.parametrize(
+        "received", [response({"detail": "Not Found"}, 404), response({"status": "ok"}), response({"status": "UP"})]
+    )
+    def test_server_without_datasets_is_not_akkio(self, received: Response) -> None:
+        driver = FlowDriver([received, response({"detail": "Not Found"}, 404)])
+        with pytest.raises(
+            AkkioUnavailableError, match=r"another server\. Check the host of connection 'akkio_default'"
+        ):
+            driver.run(lambda akkio: akkio.test_connection())
 
     @pytest.mark.parametrize(
         "received",

@@ -154,16 +154,20 @@ class TestDelete:
 
     @pytest.mark.parametrize("responses", [[NOT_FOUND], [LOST, NOT_FOUND]])
     def test_delete_of_an_unknown_id_succeeds(self, kind: str, responses: list[Response]) -> None:
-        driver = FlowDriver(responses)
+        driver = FlowDriver([*responses, EMPTY])
         assert delete(kind, driver) is False
-        assert set(driver.methods) == {"DELETE"}
+        assert driver.methods == ["DELETE"] * len(responses) + ["GET"]
 
-    @pytest.mark.parametrize("status", [200, 400, 422])
+    def test_404_of_another_server_does_not_mean_deleted(self, kind: str) -> None:
+        with pytest.raises(AkkioNotFoundError, match="Not Found"):
+            delete(kind, FlowDriver([response({"detail": "Not Found"}, 404)]))
+
+    @pytest.mark.parametrize("status", [200, 400, 404, 422])
     def test_rejected_delete_succeeds_if_the_id_is_not_listed(self, kind: str, status: int) -> None:
         responses = [response({"status": "unknown"}, status), listed(kind, {"id": "X2", "name": "X1"})]
         assert delete(kind, FlowDriver(responses)) is False
 
-    @pytest.mark.parametrize("status", [200, 400, 422])
+    @pytest.mark.parametrize("status", [200, 400, 404, 422])
     def test_rejected_delete_fails_if_the_id_is_listed(self, kind: str, status: int) -> None:
         driver = FlowDriver([response({"status": "in use"}, status), listed(kind, {"id": "X1", "name": "mine"})])
         with pytest.raises(AkkioRequestRejectedError, match=f"Deleting {kind} 'X1': .*in use"):

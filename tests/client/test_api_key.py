@@ -52,6 +52,14 @@ def test_v1_request_without_parameters_has_the_key_in_its_query() -> None:
     assert sent.url == "https://api.akkio.com/v1/models?api_key=a%2Bkey%2Fwith%3Dall%26of%25it"
 
 
+@every_method
+@pytest.mark.parametrize("api_version", list(ApiVersion))
+def test_repr_of_a_request_does_not_show_the_key(method: Method, api_version: ApiVersion) -> None:
+    request = Request(method, "https://api.akkio.com/v1/models?id=M1", {"id": "M1"}, api_version=api_version)
+    sent = authenticate(request, client_config("https://api.akkio.com", api_key="the-key"))
+    assert "the-key" not in repr(sent)
+
+
 def test_key_is_not_sent_to_a_proxy(send: Send, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", akkio.url)
     akkio.script("akkio.invalid:443", Reply(403))

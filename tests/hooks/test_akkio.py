@@ -149,7 +149,7 @@ class TestTestConnection:
     @pytest.mark.parametrize(
         ("reply", "works", "message"),
         [
-            (Reply(404), True, "Akkio is reachable and accepts the API key."),
+            (Reply(404, {"detail": "Not Found"}), True, "Akkio is reachable and accepts the API key."),
             (status("PENDING"), True, "Akkio is reachable and accepts the API key."),
             (Reply(404, {"status": "missing or invalid API key"}), False, "Wrong API key."),
             (Reply(404, b"<html>another server"), False, "Akkio is unreachable."),
@@ -162,9 +162,17 @@ class TestTestConnection:
     )
     def test_reports_the_reason(self, connected: ScriptedAkkio, reply: Reply, works: bool, message: str) -> None:
         connected.script("status", reply)
+        connected.script("datasets", Reply(200, {"status": "success", "datasets": []}))
         tested, message_ = AkkioHook().test_connection()
         assert tested is works
         assert message_.startswith(message)
+
+    def test_detects_another_server(self, connected: ScriptedAkkio) -> None:
+        for endpoint in ("status", "datasets"):
+            connected.script(endpoint, Reply(404, {"detail": "Not Found"}))
+        tested, message = AkkioHook().test_connection()
+        assert not tested
+        assert "is another server. Check the host of connection 'akkio_default'" in message
 
     def test_sends_one_get_request(self, connected: ScriptedAkkio) -> None:
         connected.script("status", Reply(500))

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_akkio.api.types import SubmittedTask
 from airflow_provider_akkio.exceptions import (
     AkkioParameterError,
     AkkioResponseError,
     AkkioTrainingFailedError,
     AkkioTrainingTimeoutError,
+    AkkioUnavailableError,
 )
+from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.operators import _base
 from airflow_provider_akkio.sensors import akkio
+from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger
 from tests.airflow_runs import DagRunner, call
 from tests.scripted import Reply, ScriptedAkkio, accepted, result, status
 
@@ -66,6 +77,46 @@ def test_sensor_finds_the_result_of_a_training_that_akkio_reports_as_pending(
     run = run_dag(wait(way))
     assert run.xcoms("wait")["return_value"] == "M1"
     assert len(trained.requests_to("status")) == 1
+
+
+@pytest.mark.parametrize("request_timeout", [30.0, 600.0])
+def test_deferral_leaves_the_trigger_time_for_its_last_requests(
+    connected: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, request_timeout: float
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_AKKIO_DEFAULT"]) | {"extra": {"timeout": request_timeout}}
+    monkeypatch.setenv("AIRFLOW_CONN_AKKIO_DEFAULT", json.dumps(connection))
+    sensor = akkio.AkkioTrainSensor(task_id="wait", akkio_task_id="T1", timeout=100)
+    context: Any = {"ti": SimpleNamespace(try_number=1)}
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(context)
+    timeout, trigger = deferred.value.timeout, deferred.value.trigger
+    assert isinstance(timeout, timedelta)
+    assert isinstance(trigger, AkkioTrainTrigger)
+    assert timeout.total_seconds() == pytest.approx(trigger.deferral_timeout)
+    status_and_result = 2 * request_timeout
+    assert trigger.deferred_at + timeout.total_seconds() > trigger.deadline + status_and_result
+
+
+def test_task_is_not_resumed_too_early_if_fetching_the_result_has_taken_longer_than_the_wait_may(
+    connected: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+
+    def fail_slowly(*_: object) -> None:
+        nonlocal now
+        now += 700
+        raise AkkioUnavailableError("HTTP 502")
+
+    monkeypatch.setattr(_base, "time", SimpleNamespace(time=lambda: now))
+    sensor = akkio.AkkioTrainSensor(task_id="wait", akkio_task_id="T1")
+    monkeypatch.setattr(sensor, "request_result", fail_slowly)
+    context: Any = {"ti": SimpleNamespace(try_number=1)}
+    training = SubmittedTask("T1", now)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.finish(context, AkkioHook(), training, _base.Deadlines(now + 600, None), None)
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, AkkioTrainTrigger)
+    assert trigger.resume_in >= _base.MIN_DEFERRAL
 
 
 def test_sensor_waits_for_the_training_of_an_operator(run_dag: DagRunner, trained: ScriptedAkkio) -> None:

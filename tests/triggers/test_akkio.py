@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_akkio.api.config import ClientConfig
 from airflow_provider_akkio.exceptions import AkkioError, AkkioTrainingFailedError
+from airflow_provider_akkio.hooks.akkio import AkkioHook
+from airflow_provider_akkio.triggers import akkio
 from airflow_provider_akkio.triggers.akkio import (
     AkkioChatExploreTrigger,
     AkkioTrainTrigger,
@@ -54,8 +59,32 @@ def test_trigger_does_not_fetch_the_result(connected: ScriptedAkkio) -> None:
     assert connected.requests_to("result") == []
 
 
-def test_trigger_reports_an_unexpected_error_with_the_id_of_the_training() -> None:
-    [event] = events_of(trigger(akkio_conn_id="no_such_connection"))
+def test_trigger_continues_after_a_temporary_failure_to_read_the_connection(
+    connected: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(akkio, "RETRY_DELAYS", (0.01, 0.01))
+    read, failures = (
+        AkkioHook.aget_client_config,
+        iter([AirflowNotFoundException("no connection"), OSError("no vault")]),
+    )
+
+    async def read_at_the_third_attempt(hook: AkkioHook) -> ClientConfig:
+        for failure in failures:
+            raise failure
+        return await read(hook)
+
+    monkeypatch.setattr(AkkioHook, "aget_client_config", read_at_the_third_attempt)
+    connected.script("status", status("SUCCEEDED"))
+    assert [event.outcome for event in events_of(trigger())] == [WaitOutcome.SUCCEEDED]
+    assert "OSError: no vault" in logged()
+
+
+@pytest.mark.parametrize("limits", [{}, {"deadline": 0.0}, {"execution_deadline": 5.0}])
+def test_trigger_reports_an_unexpected_error_with_the_id_of_the_training(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, float]
+) -> None:
+    monkeypatch.setattr(akkio, "RETRY_DELAYS", (100.0,) if limits else (0.01,))
+    [event] = events_of(trigger(akkio_conn_id="no_such_connection", **limits))
     assert event.outcome is WaitOutcome.FAILED
     assert "AirflowNotFoundException" in event.message
     assert "AkkioTrainSensor(akkio_task_id='T1')" in event.message
@@ -94,6 +123,72 @@ def test_trigger_stops_at_the_first_deadline(
     assert "IN_PROGRESS" in event.message
 
 
+def deferred_by(worker_is_ahead_by: float, *, ago: float = 0.0, timeout: float, **arguments: Any) -> TaskTrigger:
+    """Return a trigger in a triggerer that a worker with another clock deferred some seconds ago."""
+    deferred_at = time.time() - ago
+    worker_now = deferred_at + worker_is_ahead_by
+    deferred = trigger(
+        submitted_at=worker_now,
+        deferred_at=worker_now,
+        deadline=worker_now + timeout,
+        deferral_timeout=90.0,
+        **arguments,
+    )
+    deferred.trigger_id = 1
+    deferred.timeout_after = datetime.fromtimestamp(deferred_at + 90.0, tz=UTC)  # type: ignore[attr-defined] # set by the triggerer
+    return deferred
+
+
+different_clocks = pytest.mark.parametrize(
+    "worker_is_ahead_by", [-600.0, 0.0, 600.0], ids=["worker's clock behind", "same clock", "worker's clock ahead"]
+)
+
+
+@different_clocks
+def test_trigger_waits_until_its_timeout_with_any_clock_of_the_worker(
+    connected: ScriptedAkkio, worker_is_ahead_by: float
+) -> None:
+    connected.script("status", status("IN_PROGRESS"))
+    waiting = deferred_by(worker_is_ahead_by, timeout=1.0)
+    started_at = time.monotonic()
+    [event] = events_of(waiting)
+    assert 0.9 < time.monotonic() - started_at < 30
+    assert event.outcome is WaitOutcome.FAILED
+    assert "did not end within 1 s" in event.message
+    assert (event.submitted_at, event.deadline) == (waiting.submitted_at, waiting.deadline)
+
+
+@different_clocks
+def test_trigger_respects_the_execution_timeout_with_any_clock_of_the_worker(
+    connected: ScriptedAkkio, worker_is_ahead_by: float
+) -> None:
+    connected.script("status", status("IN_PROGRESS"))
+    waiting = deferred_by(worker_is_ahead_by, timeout=60.0)
+    waiting.execution_deadline = waiting.deferred_at + 1.0
+    started_at = time.monotonic()
+    [event] = events_of(waiting)
+    assert 0.9 < time.monotonic() - started_at < 30
+    assert event.outcome is WaitOutcome.EXECUTION_TIMEOUT
+
+
+@different_clocks
+def test_trigger_does_not_wait_longer_after_a_restart_of_the_triggerer(
+    connected: ScriptedAkkio, worker_is_ahead_by: float
+) -> None:
+    connected.script("status", status("IN_PROGRESS"))
+    [event] = events_of(deferred_by(worker_is_ahead_by, ago=20.0, timeout=10.0))
+    assert event.outcome is WaitOutcome.FAILED
+    assert len(connected.received) == 1
+
+
+@different_clocks
+def test_trigger_of_any_clock_does_not_resume_too_early(connected: ScriptedAkkio, worker_is_ahead_by: float) -> None:
+    connected.script("status", status("SUCCEEDED"))
+    started_at = time.monotonic()
+    events_of(deferred_by(worker_is_ahead_by, timeout=60.0, resume_in=1.0))
+    assert 0.9 < time.monotonic() - started_at < 30
+
+
 @pytest.mark.parametrize("clock_difference", [0.0, 600.0], ids=["same clock", "worker's clock ahead"])
 def test_trigger_fires_after_resume_in_in_a_triggerer(connected: ScriptedAkkio, clock_difference: float) -> None:
     connected.script("status", status("SUCCEEDED"))
@@ -114,7 +209,7 @@ def test_trigger_of_a_finished_training_fires_after_resume_in_without_a_poll(con
 
 def test_trigger_serializes_all_arguments_and_no_key(connected: ScriptedAkkio) -> None:
     path, arguments = trigger(
-        execution_deadline=5.0, deferred_at=2.0, resume_in=3.0, push_status=True, succeeded=True
+        execution_deadline=5.0, deferred_at=2.0, resume_in=3.0, deferral_timeout=4.0, push_status=True, succeeded=True
     ).serialize()
     assert path == "airflow_provider_akkio.triggers.akkio.AkkioTrainTrigger"
     assert "the-key" not in json.dumps(arguments)
