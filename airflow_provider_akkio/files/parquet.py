@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from airflow_provider_akkio.api.cells import cell_to_text
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError, AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
 from airflow_provider_akkio.files.options import SELECTION_HINT, ReadOptions
-from airflow_provider_akkio.files.source import RowSource, check_row_size
+from airflow_provider_akkio.files.source import RowBatch, RowSource, check_row_size
 
 try:
     import pyarrow
@@ -25,9 +25,6 @@ except ImportError as error:
     raise AkkioParameterError(
         "Parquet files need pyarrow. Install airflow-provider-akkio[parquet] on the worker."
     ) from error
-
-if TYPE_CHECKING:
-    from airflow_provider_akkio.files.reader import RowBatch
 
 _BUFFER_SIZE = 256 * 1024
 _MAX_ROWS_IN_MEMORY = 1024

@@ -19,7 +19,7 @@ from airflow_provider_akkio.files.csv import CsvRows
 from airflow_provider_akkio.files.formats import FileFormat, compression_of, file_format
 from airflow_provider_akkio.files.json import JsonRows, parse_array, parse_lines
 from airflow_provider_akkio.files.options import ReadOptions
-from airflow_provider_akkio.files.source import RowSource, unsupported_value
+from airflow_provider_akkio.files.source import RowBatch, RowSource, unsupported_value
 from airflow_provider_akkio.files.text import BLOCK_SIZE, decode, decompress, reporting_damage, split_lines
 
 if TYPE_CHECKING:
@@ -58,18 +58,6 @@ class FileSummary:
     fields: tuple[str, ...]
     row_count: int
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class RowBatch:
-    """Consecutive rows of a file.
-
-    :param rows: the rows as they go to Akkio: field name to text, or to ``None`` for an empty cell.
-    :param cells: the same cells as the source stores them. The type depends on the format; see the format's module.
-    """
-
-    rows: list[dict[str, str | None]]
-    cells: list[Any]
 
 
 class RowFile:
