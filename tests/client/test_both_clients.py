@@ -32,6 +32,10 @@ from tests.scripted import (
     tunnel,
 )
 
+# When a timeout cuts off a connection, a library may leave the socket to the garbage collector, which warns in any
+# later test. The tests of the pool, of the sessions and of the trigger still fail for such a warning.
+pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
+
 
 @contextlib.contextmanager
 def at_most(seconds: float) -> Iterator[None]:
