@@ -83,12 +83,12 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
 
 
 def _trickling(start: bytes, repeated: bytes) -> Answering:
-    """Send a text every 50 ms for up to 20 s, until the client closes the connection or the server stops."""
+    """Send a text every 50 ms for up to 100 s, until the client closes the connection or the server stops."""
 
     def answer(handler: Any) -> None:
         is_stopping = handler.server.is_stopping
         handler.wfile.write(start)
-        for _ in range(400):
+        for _ in range(2000):
             handler.wfile.write(repeated)
             handler.wfile.flush()
             if is_stopping.wait(0.05):

@@ -70,7 +70,7 @@ def test_signal_interrupts_a_request(akkio: ScriptedAkkio) -> None:
 
 def test_client_stops_sending_while_four_responses_do_not_end(akkio: ScriptedAkkio) -> None:
     akkio.script("status", trickling_head)
-    replies = blocking(client_config(akkio.url, timeout=0.3), *[get(akkio.url)] * 5)
+    replies = blocking(client_config(akkio.url, timeout=1), *[get(akkio.url)] * 5)
     assert [isinstance(reply, TransportError) and reply.was_sent for reply in replies] == [True] * 4 + [False]
     assert len(akkio.received) == 4
 
