@@ -73,14 +73,14 @@ def _simulate_many(scenario: Scenario, duration: int, count: int, response_secon
 def _simulate(scenario: Scenario, duration: int, draw: random.Random, response_seconds: float) -> tuple[float, int]:
     """Return the seconds from the end of a training to its result, and the number of polls."""
     from airflow_provider_akkio.api.http import Sleep
-    from airflow_provider_akkio.api.trainings import AkkioApi
-    from airflow_provider_akkio.api.types import SubmittedTask
+    from airflow_provider_akkio.api.tasks import AkkioApi
+    from airflow_provider_akkio.api.types import AkkioTask
     from benchmarks.virtual_time import CONFIG, RESULT, poll_and_fetch, status_response
 
     seconds = duration * draw.uniform(1 - _JITTER, 1 + _JITTER)
     estimate = None if scenario.draw_estimate is None else seconds * scenario.draw_estimate(draw)
     now, polls, reply = _SUBMITTED_AT, 0, None
-    training = SubmittedTask("T1", now, duration if scenario.has_duration else None)
+    training = AkkioTask("T1", now, duration if scenario.has_duration else None)
     flow = poll_and_fetch(AkkioApi(CONFIG, clock=lambda: now), training, now + _DAY)
     while True:
         try:

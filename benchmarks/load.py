@@ -48,7 +48,7 @@ class _Simulation:
 
     async def train(self, number: int) -> None:
         """Run one training."""
-        from airflow_provider_akkio.api.types import SubmittedTask
+        from airflow_provider_akkio.api.types import AkkioTask
         from benchmarks.virtual_time import RESULT, RUNNING, SUCCEEDED
 
         clock = self.account.clock
@@ -60,7 +60,7 @@ class _Simulation:
                 return RESULT
             return SUCCEEDED if clock() >= ends_at else RUNNING
 
-        training = SubmittedTask(f"T{number}", submitted_at)
+        training = AkkioTask(f"T{number}", submitted_at)
         await self.account.poll_and_fetch(training, submitted_at + _DAY, respond)
         self.detected.append((ends_at, clock()))
 

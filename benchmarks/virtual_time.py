@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
 from airflow_provider_akkio.api.http import Flow, Request, Response, Sleep
-from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.api.types import SubmittedTask, TrainingResult
+from airflow_provider_akkio.api.tasks import AkkioApi
+from airflow_provider_akkio.api.types import AkkioTask, TrainingResult
 from airflow_provider_akkio.client.rate_limit import RateLimiter, RequestQueue
 
 START = 1e6
@@ -78,7 +78,7 @@ RUNNING, SUCCEEDED = status_response("IN_PROGRESS"), status_response("SUCCEEDED"
 RESULT = _json_response({"model_id": "M1", "stats": [], "field_importance": {}, "data_story": []})
 
 
-def poll_and_fetch(api: AkkioApi, training: SubmittedTask, deadline: float) -> Flow[TrainingResult]:
+def poll_and_fetch(api: AkkioApi, training: AkkioTask, deadline: float) -> Flow[TrainingResult]:
     """Poll until a training is done and fetch its result: all requests of a training after its submission."""
     state = yield from api.poll_until_done(training, deadline)
     return (yield from api.result(training.akkio_task_id, state.location, deadline))
@@ -97,7 +97,7 @@ class VirtualAccount:
         self._polling = 0
 
     async def poll_and_fetch(
-        self, training: SubmittedTask, deadline: float, respond: Callable[[Request], Response]
+        self, training: AkkioTask, deadline: float, respond: Callable[[Request], Response]
     ) -> None:
         """Poll a training until it is done and fetch its result.
 

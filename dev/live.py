@@ -25,9 +25,9 @@ from airflow_provider_akkio.api.config import AKKIO_HOST, ClientConfig
 from airflow_provider_akkio.api.http import Flow, Outcome, Response
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.statistics import main_metric, parse_statistics
+from airflow_provider_akkio.api.tasks import AkkioApi
 from airflow_provider_akkio.api.text import printable, redact
-from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.api.types import Duration, FieldType, SubmittedTask
+from airflow_provider_akkio.api.types import AkkioTask, Duration, FieldType
 from airflow_provider_akkio.client.blocking import BlockingClient
 from airflow_provider_akkio.exceptions import (
     AkkioConfigurationError,
@@ -388,7 +388,7 @@ def _delete_datasets(api: AkkioApi, name: str) -> Flow[None]:
             yield from api.datasets.delete(entry.id)
 
 
-def _delete_model_of(api: AkkioApi, training: SubmittedTask) -> Flow[None]:
+def _delete_model_of(api: AkkioApi, training: AkkioTask) -> Flow[None]:
     """Delete the model of a training; first wait for it, because Akkio has no call to cancel a training."""
     try:
         state = yield from api.poll_until_done(training, time.time() + _INTERRUPTED_TRAINING_SECONDS)

@@ -18,7 +18,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_akkio.api.types import STATUS_KEY
-from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
+from airflow_provider_akkio.triggers.status import AkkioStatusUpdate
 from dev.versions import AIRFLOW, Part
 
 _HEADER = """
@@ -90,9 +90,9 @@ class FinishedRun:
         keys = self._xcom_keys(task_id, map_index)
         return essential_xcoms({key: self._xcom(task_id, map_index, key) for key in keys})
 
-    def status_update(self, task_id: str, map_index: int = -1) -> TrainingStatusUpdate | None:
+    def status_update(self, task_id: str, map_index: int = -1) -> AkkioStatusUpdate | None:
         """Return the XCom ``akkio_status`` of a task."""
-        return TrainingStatusUpdate.from_json(self._xcom(task_id, map_index, STATUS_KEY))
+        return AkkioStatusUpdate.from_json(self._xcom(task_id, map_index, STATUS_KEY))
 
     def _xcom(self, task_id: str, map_index: int, key: str) -> Any:
         return self._task_instance(task_id, map_index).xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)

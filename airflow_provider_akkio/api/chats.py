@@ -13,7 +13,7 @@ from airflow_provider_akkio.api.http import Flow, Method, Request
 from airflow_provider_akkio.api.parameters import parse_optional_text
 from airflow_provider_akkio.api.requester import Requester
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import SubmittedTask, TaskKind, required_id
+from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskKind, required_id
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class ChatRequest:
     """A second submission is harmless: it trains no model."""
 
     duration: ClassVar[None] = None
-    kind: ClassVar[TaskKind] = TaskKind.CHAT
+    kind: ClassVar[AkkioTaskKind] = AkkioTaskKind.CHAT
 
     project_id: Any = field(default=None, metadata={"parse": parse_optional_text, "key": "project_id"})
     dataset_id: Any = field(default=None, metadata={"parse": parse_optional_text, "key": "dataset_id"})
@@ -118,11 +118,11 @@ class ChatApi:
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
 
-    def submit(self, request: ChatRequest) -> Flow[SubmittedTask]:
+    def submit(self, request: ChatRequest) -> Flow[AkkioTask]:
         """Submit a chat; retry up to five times, and for up to an hour while Akkio limits the rate."""
 
-        def parse(body: Mapping[str, Any]) -> SubmittedTask:
-            return SubmittedTask(required_id(body, "task_id"), self._requester.clock(), kind=TaskKind.CHAT)
+        def parse(body: Mapping[str, Any]) -> AkkioTask:
+            return AkkioTask(required_id(body, "task_id"), self._requester.clock(), kind=AkkioTaskKind.CHAT)
 
         project, dataset = request.project_id, request.dataset_id
         subject = f"project {project!r}" if dataset is None else f"dataset {dataset!r}"

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
 
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import Duration, FieldType, TaskKind
+from airflow_provider_akkio.api.types import AkkioTaskKind, Duration, FieldType
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 MAX_SECONDS = 366 * 86400.0
@@ -189,7 +189,7 @@ class TrainRequest:
     :param force: train (and bill) a new model even if one with the same parameters exists; default no.
     """
 
-    kind: ClassVar[TaskKind] = TaskKind.TRAINING
+    kind: ClassVar[AkkioTaskKind] = AkkioTaskKind.TRAINING
 
     dataset_id: str = field(metadata={"parse": parse_id})
     predict_fields: Any = field(default=None, metadata={"parse": _parse_predict_fields})

@@ -28,17 +28,17 @@ NOT_SUBMITTED_AGAIN = (
 )
 
 
-class TaskKind(StrEnum):
+class AkkioTaskKind(StrEnum):
     """What a task of Akkio does. The value is the word for messages."""
 
     TRAINING = "training"
     CHAT = "chat"
 
 
-def still_running_message(akkio_task_id: str, kind: TaskKind = TaskKind.TRAINING) -> str:
+def still_running_message(akkio_task_id: str, kind: AkkioTaskKind = AkkioTaskKind.TRAINING) -> str:
     """Return the end of a message about a training or chat that this Airflow task no longer waits for."""
     running = f"{kind.title()} {akkio_task_id} may still be running at Akkio, which has no call to cancel it."
-    if kind is TaskKind.TRAINING:
+    if kind is AkkioTaskKind.TRAINING:
         sensor = f"AkkioTrainSensor(akkio_task_id={akkio_task_id!r})"
         return f"{running} To wait for it and fetch its result, use {sensor}."
     return f"{running} To wait for an answer, clear the Airflow task."
@@ -53,7 +53,7 @@ class Duration(IntEnum):
     PRODUCTION = 1800
 
 
-class TaskStatus(StrEnum):
+class AkkioTaskStatus(StrEnum):
     """Every status that the Training page or the OpenAPI document names."""
 
     PENDING = "PENDING"
@@ -66,12 +66,12 @@ class TaskStatus(StrEnum):
     @property
     def is_waiting(self) -> bool:
         """Whether Akkio has not started the task yet."""
-        return self in (TaskStatus.PENDING, TaskStatus.SUBMITTED)
+        return self in (AkkioTaskStatus.PENDING, AkkioTaskStatus.SUBMITTED)
 
     @property
     def is_failed(self) -> bool:
         """Whether the task ended without a result."""
-        return self in (TaskStatus.FAILED, TaskStatus.UNKNOWN_TIMEOUT)
+        return self in (AkkioTaskStatus.FAILED, AkkioTaskStatus.UNKNOWN_TIMEOUT)
 
 
 class FieldType(StrEnum):
@@ -96,11 +96,11 @@ class FieldType(StrEnum):
         return self in (FieldType.INTEGER, FieldType.FLOAT)
 
 
-_DOCUMENTED = dict(TaskStatus.__members__)
+_DOCUMENTED = dict(AkkioTaskStatus.__members__)
 
 
 @dataclass(frozen=True, slots=True)
-class SubmittedTask:
+class AkkioTask:
     """A training or chat that Akkio accepted.
 
     :param akkio_task_id: Akkio's task ID.
@@ -113,7 +113,7 @@ class SubmittedTask:
     akkio_task_id: str
     submitted_at: float
     duration: float | None = None
-    kind: TaskKind = TaskKind.TRAINING
+    kind: AkkioTaskKind = AkkioTaskKind.TRAINING
 
     def __str__(self) -> str:
         return f"{self.kind} {self.akkio_task_id}"
@@ -126,11 +126,11 @@ class SubmittedTask:
     @property
     def is_submission_known(self) -> bool:
         """Whether ``submitted_at`` is when Akkio accepted the task: not if another program submitted a training."""
-        return self.duration is not None or self.kind is TaskKind.CHAT
+        return self.duration is not None or self.kind is AkkioTaskKind.CHAT
 
 
 @dataclass(frozen=True, slots=True)
-class TaskState:
+class AkkioTaskState:
     """Akkio's response to one poll.
 
     :param status: the status as Akkio sent it, including an undocumented one.
@@ -145,7 +145,7 @@ class TaskState:
     error: str | None = None
 
     @property
-    def known(self) -> TaskStatus | None:
+    def known(self) -> AkkioTaskStatus | None:
         """The status, if it is a documented one."""
         return _DOCUMENTED.get(self.status)
 
@@ -179,7 +179,7 @@ class TaskState:
         )
 
 
-UNKNOWN_STATE = TaskState("unknown")
+UNKNOWN_STATE = AkkioTaskState("unknown")
 """The state of a task while Akkio is unavailable."""
 
 

@@ -28,7 +28,7 @@ from airflow_provider_akkio.api.http import (
     request_headers,
 )
 from airflow_provider_akkio.api.requester import NO_METRICS, Metrics
-from airflow_provider_akkio.api.trainings import AkkioApi
+from airflow_provider_akkio.api.tasks import AkkioApi
 from airflow_provider_akkio.client.rate_limit import MAX_CONNECTIONS, RequestQueue, get_rate_limiter
 from airflow_provider_akkio.client.tls import proxy_for, ssl_context_for, warn_if_unverified
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_akkio.api.http import Flow, Outcome
     from airflow_provider_akkio.api.parameters import TrainRequest
     from airflow_provider_akkio.api.requester import MetricName
-    from airflow_provider_akkio.api.trainings import AkkioApi, OnStatus
-    from airflow_provider_akkio.api.types import SubmittedTask, TaskState, TrainingResult
+    from airflow_provider_akkio.api.tasks import AkkioApi, OnStatus
+    from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskState, TrainingResult
     from airflow_provider_akkio.api.v1 import NamedResource
     from airflow_provider_akkio.client.asynchronous import AsynchronousClient
     from airflow_provider_akkio.client.blocking import BlockingClient
@@ -116,7 +116,7 @@ class AkkioHook(BaseHook):
             return False, str(error)
         return True, "Akkio is reachable and accepts the API key."
 
-    def submit_training(self, request: TrainRequest) -> SubmittedTask:
+    def submit_training(self, request: TrainRequest) -> AkkioTask:
         """Submit a training.
 
         A failed request is retried up to five times if no training can have started, or if ``force=False`` makes a
@@ -130,11 +130,11 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.submit(request))
 
-    async def asubmit_training(self, request: TrainRequest) -> SubmittedTask:
+    async def asubmit_training(self, request: TrainRequest) -> AkkioTask:
         """Submit a training; see :meth:`submit_training`."""
         return await self.arun(lambda api: api.submit(request))
 
-    def get_training_status(self, akkio_task_id: str) -> TaskState:
+    def get_training_status(self, akkio_task_id: str) -> AkkioTaskState:
         """Return the state of a training; while Akkio is unavailable, retry for five minutes.
 
         :param akkio_task_id: ID of the training.
@@ -143,7 +143,7 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.status(parse_id("akkio_task_id", akkio_task_id)))
 
-    async def aget_training_status(self, akkio_task_id: str) -> TaskState:
+    async def aget_training_status(self, akkio_task_id: str) -> AkkioTaskState:
         """Return the state of a training; see :meth:`get_training_status`."""
         return await self.arun(lambda api: api.status(parse_id("akkio_task_id", akkio_task_id)))
 
@@ -170,12 +170,12 @@ class AkkioHook(BaseHook):
 
     def poll_until_done(
         self,
-        task: SubmittedTask,
+        task: AkkioTask,
         *,
         timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> TaskState:
+    ) -> AkkioTaskState:
         """Poll a training or chat until it has succeeded.
 
         :param task: the training or chat, as :meth:`submit_training` or :meth:`submit_chat` returned it.
@@ -195,17 +195,17 @@ class AkkioHook(BaseHook):
 
     async def apoll_until_done(
         self,
-        task: SubmittedTask,
+        task: AkkioTask,
         *,
         timeout: float = MAX_TRAINING_SECONDS,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> TaskState:
+    ) -> AkkioTaskState:
         """Poll a training or chat until it has succeeded; see :meth:`poll_until_done`."""
         deadline = task.submitted_at + timeout
         return await self.arun(lambda api: api.poll_until_done(task, deadline, poll_interval, on_status))
 
-    def get_resumable_state(self, task: SubmittedTask) -> TaskState | None:
+    def get_resumable_state(self, task: AkkioTask) -> AkkioTaskState | None:
         """Return the state of a training or chat that was submitted earlier.
 
         :param task: the training or chat.
@@ -216,11 +216,11 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.get_resumable_state(task))
 
-    async def aget_resumable_state(self, task: SubmittedTask) -> TaskState | None:
+    async def aget_resumable_state(self, task: AkkioTask) -> AkkioTaskState | None:
         """Return the state of a training or chat; see :meth:`get_resumable_state`."""
         return await self.arun(lambda api: api.get_resumable_state(task))
 
-    def submit_chat(self, request: ChatRequest) -> SubmittedTask:
+    def submit_chat(self, request: ChatRequest) -> AkkioTask:
         """Submit a question to Chat Explore; retry as :meth:`submit_training` does with ``force=False``.
 
         :param request: what to ask.
@@ -230,7 +230,7 @@ class AkkioHook(BaseHook):
         """
         return self.run(lambda api: api.chats.submit(request))
 
-    async def asubmit_chat(self, request: ChatRequest) -> SubmittedTask:
+    async def asubmit_chat(self, request: ChatRequest) -> AkkioTask:
         """Submit a question to Chat Explore; see :meth:`submit_chat`."""
         return await self.arun(lambda api: api.chats.submit(request))
 
@@ -376,7 +376,7 @@ class AkkioHook(BaseHook):
         return BlockingClient(self.get_client_config(), AirflowMetrics(self.akkio_conn_id))
 
     def run(self, start: Callable[[AkkioApi], Flow[Outcome]]) -> Outcome:
-        """Run one flow of :class:`~airflow_provider_akkio.api.trainings.AkkioApi` to its end.
+        """Run one flow of :class:`~airflow_provider_akkio.api.tasks.AkkioApi` to its end.
 
         :param start: starts the flow, such as ``lambda api: api.models.list()``.
         :return: what the flow returns.

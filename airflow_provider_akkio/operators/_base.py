@@ -22,9 +22,9 @@ from airflow_provider_akkio.api.requester import MAX_RETRY_SECONDS
 from airflow_provider_akkio.api.types import (
     ERROR_KEY,
     STATUS_KEY,
-    SubmittedTask,
-    TaskKind,
-    TaskStatus,
+    AkkioTask,
+    AkkioTaskKind,
+    AkkioTaskStatus,
     still_running_message,
 )
 from airflow_provider_akkio.exceptions import (
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_akkio.api.trainings import OnStatus
-    from airflow_provider_akkio.api.types import TaskState, TrainingResult
-    from airflow_provider_akkio.operators._durable import TaskRequest
-    from airflow_provider_akkio.triggers.akkio import TaskEvent
+    from airflow_provider_akkio.api.tasks import OnStatus
+    from airflow_provider_akkio.api.types import AkkioTaskState, TrainingResult
+    from airflow_provider_akkio.operators._durable import AkkioTaskRequest
+    from airflow_provider_akkio.triggers.akkio import AkkioTaskEvent
 
 Result = TypeVar("Result")
-Request = TypeVar("Request", bound="TaskRequest")
+Request = TypeVar("Request", bound="AkkioTaskRequest")
 
 DEFERRAL_MARGIN = 60.0
 """Seconds between the trigger's deadline and Airflow's deferral timeout, so that the trigger's message wins.
@@ -68,7 +68,7 @@ RESULT_RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class CurrentTask(Generic[Result]):
+class CurrentAkkioTask(Generic[Result]):
     """The training or chat of the running process.
 
     :param hook: the hook that the operator uses.
@@ -98,7 +98,7 @@ class Deadlines:
         return self.timeout if self.execution is None else min(self.timeout, self.execution)
 
 
-class TaskWaitOperator(BaseOperator, Generic[Result]):
+class AkkioTaskOperator(BaseOperator, Generic[Result]):
     """Base class of operators that wait for a training or chat.
 
     :param akkio_conn_id: ID of the Airflow connection.
@@ -106,9 +106,9 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
     :param poll_interval: seconds between two polls; ``None`` uses the polling schedule.
     """
 
-    kind: ClassVar[TaskKind]
+    kind: ClassVar[AkkioTaskKind]
 
-    current_task: CurrentTask[Result] | None = None
+    current_task: CurrentAkkioTask[Result] | None = None
     """For :meth:`on_kill` and OpenLineage, which Airflow calls without arguments."""
 
     def __init__(self, *, akkio_conn_id: str, deferrable: bool, poll_interval: float | None, **kwargs: Any) -> None:
@@ -119,9 +119,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             self.poll_interval = None if poll_interval is None else parse_seconds("poll_interval", poll_interval)
 
     @abstractmethod
-    def request_result(
-        self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float
-    ) -> Result:
+    def request_result(self, hook: AkkioHook, task: AkkioTask, location: str | None, last_attempt_at: float) -> Result:
         """Request the result of a task that succeeded.
 
         :param hook: the operator's hook.
@@ -141,9 +139,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         :return: the operator's return value.
         """
 
-    def fetch_result(
-        self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float
-    ) -> Result:
+    def fetch_result(self, hook: AkkioHook, task: AkkioTask, location: str | None, last_attempt_at: float) -> Result:
         """Return what :meth:`request_result` returns; its parameters are the same.
 
         :raises AkkioUnavailableError: if the result could not be fetched; the message says that the task succeeded.
@@ -160,10 +156,10 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         context: Context,
         hook: AkkioHook,
         request: Request,
-        submit: Callable[[Request], SubmittedTask],
+        submit: Callable[[Request], AkkioTask],
         *,
         durable: bool,
-    ) -> tuple[SubmittedTask, TaskState | None]:
+    ) -> tuple[AkkioTask, AkkioTaskState | None]:
         """Submit a request, or reattach to what a previous attempt submitted; push ``akkio_task_id`` to XCom.
 
         :param context: the task's context.
@@ -173,10 +169,10 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         :param durable: whether to reattach.
         :return: the training or chat, and its state if a previous attempt submitted it.
         """
-        self.current_task = CurrentTask(hook)
+        self.current_task = CurrentAkkioTask(hook)
         fingerprint = fingerprint_of(request, hook.akkio_conn_id)
         store = RecordStore(context, durable=durable)
-        state: TaskState | None = None
+        state: AkkioTaskState | None = None
         decision = decide(store.load(), request, fingerprint, hook.get_resumable_state, time.time())
         match decision:
             case Submit():
@@ -189,14 +185,14 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
                 task, state = decision.task, decision.state
             case Fail():
                 raise decision.error
-        self.current_task = CurrentTask(hook, task.akkio_task_id)
+        self.current_task = CurrentAkkioTask(hook, task.akkio_task_id)
         store.save(fingerprint, task)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="akkio_task_id", value=task.akkio_task_id)
         return task, state
 
     def wait_or_finish(
-        self, context: Context, hook: AkkioHook, task: SubmittedTask, state: TaskState | None, timeout: float
+        self, context: Context, hook: AkkioHook, task: AkkioTask, state: AkkioTaskState | None, timeout: float
     ) -> str:
         """Wait for what :meth:`submit_or_reattach` returned, unless it has succeeded, and push its result.
 
@@ -209,7 +205,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         """
         wait_started_at = task.submitted_at if state is None else time.time()
         deadlines = self.deadlines(context, wait_started_at + timeout)
-        if state is not None and state.known is TaskStatus.SUCCEEDED:
+        if state is not None and state.known is AkkioTaskStatus.SUCCEEDED:
             self.status_reporter(context, task)(state)
             return self.finish(context, hook, task, deadlines, state.location)
         return self.wait_until_done(context, hook, task, deadlines)
@@ -221,23 +217,23 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         :param event: the payload of the trigger's event.
         :return: the operator's return value.
         """
-        from airflow_provider_akkio.triggers.akkio import TaskEvent, WaitOutcome
+        from airflow_provider_akkio.triggers.akkio import AkkioTaskEvent, WaitOutcome
 
         with self.pushing_errors(context):
-            ended = TaskEvent.from_payload(event)
+            ended = AkkioTaskEvent.from_payload(event)
             is_old = _is_of_previous_attempt(context, ended)
             if is_old:
                 delete_xcom(context, ERROR_KEY)  # Airflow clears no XComs before it resumes a task
             if not (is_old and _may_start_over(context, ended)):
                 hook = self.make_hook()
-                self.current_task = CurrentTask(hook, ended.akkio_task_id)
+                self.current_task = CurrentAkkioTask(hook, ended.akkio_task_id)
                 if ended.outcome is WaitOutcome.EXECUTION_TIMEOUT:
                     reason = f"execution_timeout ended the wait. {ended.message}"
                     self.push(context, ERROR_KEY, reason)
                     raise AirflowTaskTimeout(reason)
                 if ended.outcome is WaitOutcome.FAILED:
                     raise ended.to_exception()
-                task = SubmittedTask(ended.akkio_task_id, ended.submitted_at, ended.duration, self.kind)
+                task = AkkioTask(ended.akkio_task_id, ended.submitted_at, ended.duration, self.kind)
                 deadlines = Deadlines(ended.deadline, ended.execution_deadline)
                 return self.finish(context, hook, task, deadlines, ended.location)
         self.log.info("Starting over: Airflow resumed this attempt with the event of attempt %s.", ended.try_number)
@@ -250,7 +246,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         """
         return AkkioHook(parse_id("akkio_conn_id", self.akkio_conn_id))
 
-    def wait_until_done(self, context: Context, hook: AkkioHook, task: SubmittedTask, deadlines: Deadlines) -> str:
+    def wait_until_done(self, context: Context, hook: AkkioHook, task: AkkioTask, deadlines: Deadlines) -> str:
         """Wait until a training or chat is done, in the triggerer or in this worker, and push its result.
 
         :param context: the task's context.
@@ -263,7 +259,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         :raises AkkioChatFailedError: if Akkio reports that the chat failed.
         :raises AkkioChatTimeoutError: if the chat is not done in time.
         """
-        self.current_task = CurrentTask(hook, task.akkio_task_id)
+        self.current_task = CurrentAkkioTask(hook, task.akkio_task_id)
         if self.deferrable:
             self._defer(context, hook, task, deadlines, resume_in=MIN_DEFERRAL)
         on_status = self.status_reporter(context, task)
@@ -274,7 +270,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         self,
         context: Context,
         hook: AkkioHook,
-        task: SubmittedTask,
+        task: AkkioTask,
         deadlines: Deadlines,
         location: str | None,
     ) -> str:
@@ -290,7 +286,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         :param location: where the result is, according to Akkio; ``None`` if it sent none.
         :return: the operator's return value.
         """
-        self.current_task = CurrentTask(hook, task.akkio_task_id)
+        self.current_task = CurrentAkkioTask(hook, task.akkio_task_id)
         may_defer = self.deferrable and time.time() + MAX_RETRY_SECONDS < deadlines.first
         result = self._fetch_result_or_defer(context, hook, task, deadlines, location) if may_defer else None
         if result is None:
@@ -304,7 +300,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         self,
         context: Context,
         hook: AkkioHook,
-        task: SubmittedTask,
+        task: AkkioTask,
         deadlines: Deadlines,
         location: str | None,
     ) -> Result | None:
@@ -325,7 +321,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
             self.log.warning("%s The task defers again, and retries in %.0f s.", error, delay)
             self._defer(context, hook, task, deadlines, resume_in=delay, succeeded=True, location=location)
 
-    def status_reporter(self, context: Context, task: SubmittedTask) -> OnStatus:
+    def status_reporter(self, context: Context, task: AkkioTask) -> OnStatus:
         """Return a callback for polls that pushes ``akkio_status`` to XCom."""
         from airflow_provider_akkio.triggers.status import StatusReporter
 
@@ -374,7 +370,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         self,
         context: Context,
         hook: AkkioHook,
-        task: SubmittedTask,
+        task: AkkioTask,
         deadlines: Deadlines,
         *,
         resume_in: float,
@@ -388,7 +384,7 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         config = hook.client_config or hook.get_client_config()
         now = time.time()
         deferral_timeout = max(0.0, deadlines.first - now) + resume_in + DEFERRAL_MARGIN + 2 * config.timeout
-        trigger_class = AkkioTrainTrigger if self.kind is TaskKind.TRAINING else AkkioChatExploreTrigger
+        trigger_class = AkkioTrainTrigger if self.kind is AkkioTaskKind.TRAINING else AkkioChatExploreTrigger
         self.defer(
             trigger=trigger_class(
                 akkio_task_id=task.akkio_task_id,
@@ -411,14 +407,14 @@ class TaskWaitOperator(BaseOperator, Generic[Result]):
         )
 
 
-class TrainingWaitOperator(TaskWaitOperator["TrainingResult"]):
-    """Base class of operators that wait for a training; see :class:`TaskWaitOperator`."""
+class AkkioTrainingOperator(AkkioTaskOperator["TrainingResult"]):
+    """Base class of operators that wait for a training; see :class:`AkkioTaskOperator`."""
 
     operator_extra_links = TRAINING_LINKS
-    kind = TaskKind.TRAINING
+    kind = AkkioTaskKind.TRAINING
 
     def request_result(
-        self, hook: AkkioHook, task: SubmittedTask, location: str | None, last_attempt_at: float
+        self, hook: AkkioHook, task: AkkioTask, location: str | None, last_attempt_at: float
     ) -> TrainingResult:
         """Fetch the model."""
         return hook.get_training_result(task.akkio_task_id, location, last_attempt_at)
@@ -457,7 +453,7 @@ class TrainingWaitOperator(TaskWaitOperator["TrainingResult"]):
         """
         from airflow_provider_akkio.api.statistics import log_model
 
-        self.current_task = CurrentTask(hook, akkio_task_id, result)
+        self.current_task = CurrentAkkioTask(hook, akkio_task_id, result)
         if self.do_xcom_push:
             for key, value in result.to_xcoms().items():
                 context["ti"].xcom_push(key=key, value=value)
@@ -478,12 +474,12 @@ def delete_xcom(context: Context, key: str) -> None:
     XCom.delete(key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
-def _is_of_previous_attempt(context: Context, event: TaskEvent) -> bool:
+def _is_of_previous_attempt(context: Context, event: AkkioTaskEvent) -> bool:
     """Return whether Airflow 3.0 or 3.1 resumed a task with an old event (apache/airflow#56704)."""
     return AIRFLOW_V_3_0_PLUS and event.try_number is not None and event.try_number < context["ti"].try_number
 
 
-def _may_start_over(context: Context, event: TaskEvent) -> bool:
+def _may_start_over(context: Context, event: AkkioTaskEvent) -> bool:
     """Return whether the attempt may submit again: not after a success, and not beyond the task's ``retries``.
 
     The scheduler can increase the number of a task that it has lost without another attempt.
@@ -494,8 +490,8 @@ def _may_start_over(context: Context, event: TaskEvent) -> bool:
     return not is_final and context["ti"].try_number <= context["ti"].max_tries + 1
 
 
-def _how_to_fetch_later(task: SubmittedTask) -> str:
-    if task.kind is TaskKind.TRAINING:
+def _how_to_fetch_later(task: AkkioTask) -> str:
+    if task.kind is AkkioTaskKind.TRAINING:
         return f"AkkioTrainSensor(akkio_task_id={task.akkio_task_id!r}) fetches it later."
     return "To fetch it later, clear the Airflow task."
 

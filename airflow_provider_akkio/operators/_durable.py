@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
     NOT_SUBMITTED_AGAIN,
-    SubmittedTask,
-    TaskState,
+    AkkioTask,
+    AkkioTaskState,
     still_running_message,
 )
 from airflow_provider_akkio.exceptions import AkkioError, AkkioNotFoundError, AkkioSubmissionUnknownError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TaskRequest: TypeAlias = "TrainRequest | ChatRequest"
+AkkioTaskRequest: TypeAlias = "TrainRequest | ChatRequest"
 
 RECORD_KEY = "akkio_task"
 """Key of the record in the task state store."""
@@ -87,8 +87,8 @@ class Reattach:
     :param state: its state at Akkio now.
     """
 
-    task: SubmittedTask
-    state: TaskState
+    task: AkkioTask
+    state: AkkioTaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +104,16 @@ class Fail:
 Decision: TypeAlias = Submit | Reattach | Fail
 
 
-def fingerprint_of(request: TaskRequest, akkio_conn_id: str) -> str:
+def fingerprint_of(request: AkkioTaskRequest, akkio_conn_id: str) -> str:
     """Return a digest that changes with every parameter that Akkio receives, and with the connection."""
     return hashlib.sha256(json.dumps([akkio_conn_id, request.to_json()], sort_keys=True).encode()).hexdigest()
 
 
 def decide(
     stored: Any,
-    request: TaskRequest,
+    request: AkkioTaskRequest,
     fingerprint: str,
-    look_up: Callable[[SubmittedTask], TaskState | None],
+    look_up: Callable[[AkkioTask], AkkioTaskState | None],
     now: float,
 ) -> Decision:
     """Decide what an attempt does about the training or chat of the previous attempt.
@@ -122,7 +122,7 @@ def decide(
     :param request: the request of this attempt.
     :param fingerprint: the fingerprint of ``request``.
     :param look_up: returns its current state, or ``None`` if it can no longer bring a result; see
-        :meth:`~airflow_provider_akkio.api.trainings.AkkioApi.get_resumable_state`.
+        :meth:`~airflow_provider_akkio.api.tasks.AkkioApi.get_resumable_state`.
     :param now: the current time, in seconds since the epoch.
     """
     try:
@@ -144,13 +144,13 @@ def decide(
         return Fail(
             AkkioSubmissionUnknownError(f"The previous attempt stopped during its submission. {NOT_SUBMITTED_AGAIN}")
         )
-    task = SubmittedTask(record.akkio_task_id, record.submitted_at, request.duration, request.kind)
+    task = AkkioTask(record.akkio_task_id, record.submitted_at, request.duration, request.kind)
     return _decide_on_task(task, look_up, force=request.force, now=now)
 
 
 def _decide_on_task(
-    task: SubmittedTask,
-    look_up: Callable[[SubmittedTask], TaskState | None],
+    task: AkkioTask,
+    look_up: Callable[[AkkioTask], AkkioTaskState | None],
     *,
     force: bool,
     now: float,
@@ -207,7 +207,7 @@ class RecordStore:
             _delete(self._store, RECORD_KEY)
             raise
 
-    def save(self, fingerprint: str, task: SubmittedTask) -> None:
+    def save(self, fingerprint: str, task: AkkioTask) -> None:
         """Store a submitted training or chat.
 
         A failing store is logged and does not fail the Airflow task: a training is running and will be billed.

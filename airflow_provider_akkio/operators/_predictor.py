@@ -18,7 +18,7 @@ from airflow_provider_akkio.exceptions import AkkioParameterError
 
 if TYPE_CHECKING:
     from airflow_provider_akkio.api.http import Flow
-    from airflow_provider_akkio.api.trainings import AkkioApi
+    from airflow_provider_akkio.api.tasks import AkkioApi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,10 @@ from airflow_provider_akkio.api.parameters import (
     parse_seconds,
     validate_literals,
 )
-from airflow_provider_akkio.api.types import TaskKind
+from airflow_provider_akkio.api.types import AkkioTaskKind
 from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
-from airflow_provider_akkio.operators._base import CurrentTask, TaskWaitOperator
+from airflow_provider_akkio.operators._base import AkkioTaskOperator, CurrentAkkioTask
 from airflow_provider_akkio.operators._durable import delete_on_failure, delete_on_success, with_callback
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_akkio.api.types import SubmittedTask
+    from airflow_provider_akkio.api.types import AkkioTask
     from airflow_provider_akkio.hooks.akkio import AkkioHook
 
 
-class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
+class AkkioChatExploreOperator(AkkioTaskOperator[Chat]):
     """Ask Chat Explore a question about a dataset or project, and wait for the answer without occupying a worker.
 
     A task retry reattaches to the chat that a previous attempt submitted with the same parameters. This needs Airflow
@@ -82,7 +82,7 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
         "chat_instructions",
         "akkio_conn_id",
     )
-    kind = TaskKind.CHAT
+    kind = AkkioTaskKind.CHAT
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
     def request_result(
         self,
         hook: AkkioHook,
-        task: SubmittedTask,  # noqa: ARG002 - only the location has the ID of the chat
+        task: AkkioTask,  # noqa: ARG002 - only the location has the ID of the chat
         location: str | None,
         last_attempt_at: float,
     ) -> Chat:
@@ -144,7 +144,7 @@ class AkkioChatExploreOperator(TaskWaitOperator[Chat]):
 
     def push_result(self, context: Context, hook: AkkioHook, akkio_task_id: str, result: Chat) -> str:
         """Push the messages to XCom, and return the text of the last one."""
-        self.current_task = CurrentTask(hook, akkio_task_id, result)
+        self.current_task = CurrentAkkioTask(hook, akkio_task_id, result)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="chat_id", value=result.id)
             context["ti"].xcom_push(key="messages", value=result.messages)

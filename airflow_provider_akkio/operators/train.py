@@ -19,14 +19,14 @@ from airflow_provider_akkio.api.parameters import (
 )
 from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
-from airflow_provider_akkio.operators._base import TrainingWaitOperator
+from airflow_provider_akkio.operators._base import AkkioTrainingOperator
 from airflow_provider_akkio.operators._durable import delete_on_failure, delete_on_success, with_callback
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AkkioTrainOperator(TrainingWaitOperator):
+class AkkioTrainOperator(AkkioTrainingOperator):
     """Train a model on a dataset, and wait for it without occupying a worker.
 
     A task retry reattaches to the training that a previous attempt submitted with the same parameters, unless Akkio

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_akkio.api.parameters import naming_task, parse_id, parse_seconds, validate_literals
-from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, SubmittedTask, still_running_message
+from airflow_provider_akkio.api.types import MAX_TRAINING_SECONDS, AkkioTask, still_running_message
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioResponseError,
@@ -26,7 +26,7 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
 )
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
-from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, TrainingWaitOperator
+from airflow_provider_akkio.operators._base import RESULT_RETRY_SECONDS, AkkioTrainingOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _TIMEOUTS = (AkkioTrainingTimeoutError, AirflowSensorTimeout, AirflowTaskTimeout)
 
 
-class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
+class AkkioTrainSensor(AkkioTrainingOperator, BaseSensorOperator):
     """Wait for a training that another task submitted, without occupying a worker by default.
 
     XComs: ``akkio_status`` during the wait; at the end ``model_id``, ``stats``, ``field_importance`` and ``data_story``
@@ -127,8 +127,8 @@ class AkkioTrainSensor(TrainingWaitOperator, BaseSensorOperator):
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self.push_result(context, hook, akkio_task_id, result))
 
-    def _training(self) -> SubmittedTask:
-        return SubmittedTask(parse_id("akkio_task_id", self.akkio_task_id), time.time())
+    def _training(self) -> AkkioTask:
+        return AkkioTask(parse_id("akkio_task_id", self.akkio_task_id), time.time())
 
     @contextmanager
     def _soft_failing(self) -> Iterator[None]:

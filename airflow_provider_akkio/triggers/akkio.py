@@ -15,7 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_akkio import exceptions
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import SubmittedTask, TaskKind, still_running_message
+from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskKind, still_running_message
 from airflow_provider_akkio.exceptions import AkkioChatTimeoutError, AkkioError, AkkioTrainingTimeoutError
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers.status import StatusReporter, XComStatusWriter
@@ -36,7 +36,7 @@ class WaitOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskEvent:
+class AkkioTaskEvent:
     """What the trigger reports to the task that it resumes.
 
     The result is not part of it: Airflow logs each event and stores it in the database. The resumed task fetches it.
@@ -92,8 +92,8 @@ class TaskEvent:
         return AkkioError(self.message)
 
 
-class TaskTrigger(BaseTrigger):
-    """Polls a training or chat until it is done, and fires one :class:`TaskEvent`.
+class AkkioTaskTrigger(BaseTrigger):
+    """Polls a training or chat until it is done, and fires one :class:`AkkioTaskEvent`.
 
     The API key is not serialized: the trigger reads the connection in the triggerer. Times are wall-clock times of the
     worker, because the trigger may continue in another process. The trigger corrects them by the difference between the
@@ -118,7 +118,7 @@ class TaskTrigger(BaseTrigger):
     :param location: where the result is, if ``succeeded`` and Akkio sent a location.
     """
 
-    kind: ClassVar[TaskKind]
+    kind: ClassVar[AkkioTaskKind]
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class TaskTrigger(BaseTrigger):
         """Render nothing: the arguments were rendered before the task deferred."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until the training or chat is done, and yield the payload of one :class:`TaskEvent`."""
+        """Poll until the training or chat is done, and yield the payload of one :class:`AkkioTaskEvent`."""
         # The trigger has no ID under ``airflow dags test``, which runs it in the task's process.
         is_in_triggerer = self.trigger_id is not None
         if self.succeeded:
@@ -196,11 +196,11 @@ class TaskTrigger(BaseTrigger):
         """Log that the training or chat continues: Akkio has no call to cancel it."""
         self.log.warning(still_running_message(self.akkio_task_id, self.kind))
 
-    async def _poll_until_done(self, writer: XComStatusWriter) -> TaskEvent:
+    async def _poll_until_done(self, writer: XComStatusWriter) -> AkkioTaskEvent:
         difference = self._clock_difference()
         if abs(difference) > _MIN_LOGGED_DIFFERENCE:
             self.log.info("The clock of the worker differs from Airflow's by %.0f s, which is corrected.", -difference)
-        task = SubmittedTask(self.akkio_task_id, self.submitted_at + difference, self.duration, self.kind)
+        task = AkkioTask(self.akkio_task_id, self.submitted_at + difference, self.duration, self.kind)
         deadline = min(self.deadline, self.execution_deadline or math.inf)
         reporter = StatusReporter(task, writer.push)
         retry_delays = iter(RETRY_DELAYS)
@@ -243,8 +243,10 @@ class TaskTrigger(BaseTrigger):
             timeout_after = timeout_after.replace(tzinfo=UTC)
         return timeout_after.timestamp() - (self.deferred_at + self.deferral_timeout)
 
-    def _event(self, outcome: WaitOutcome, error: AkkioError | None = None, location: str | None = None) -> TaskEvent:
-        return TaskEvent(
+    def _event(
+        self, outcome: WaitOutcome, error: AkkioError | None = None, location: str | None = None
+    ) -> AkkioTaskEvent:
+        return AkkioTaskEvent(
             akkio_task_id=self.akkio_task_id,
             outcome=outcome,
             submitted_at=self.submitted_at,
@@ -258,13 +260,13 @@ class TaskTrigger(BaseTrigger):
         )
 
 
-class AkkioTrainTrigger(TaskTrigger):
-    """Polls a training; see :class:`TaskTrigger`."""
+class AkkioTrainTrigger(AkkioTaskTrigger):
+    """Polls a training; see :class:`AkkioTaskTrigger`."""
 
-    kind = TaskKind.TRAINING
+    kind = AkkioTaskKind.TRAINING
 
 
-class AkkioChatExploreTrigger(TaskTrigger):
-    """Polls a chat; see :class:`TaskTrigger`."""
+class AkkioChatExploreTrigger(AkkioTaskTrigger):
+    """Polls a chat; see :class:`AkkioTaskTrigger`."""
 
-    kind = TaskKind.CHAT
+    kind = AkkioTaskKind.CHAT

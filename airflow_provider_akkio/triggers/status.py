@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_akkio.api.types import STATUS_KEY
 
 if TYPE_CHECKING:
-    from airflow_provider_akkio.api.types import SubmittedTask, TaskState
+    from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskState
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="akkio-status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingStatusUpdate:
+class AkkioStatusUpdate:
     """The value of the XCom ``akkio_status``.
 
     :param status: the status as Akkio sent it.
@@ -69,16 +69,16 @@ class StatusReporter:
 
     def __init__(
         self,
-        task: SubmittedTask,
+        task: AkkioTask,
         push: Callable[[dict[str, Any]], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._submitted_at = task.submitted_at if task.is_submission_known else None
         self._push = push
         self._clock = clock
-        self._last: TrainingStatusUpdate | None = None
+        self._last: AkkioStatusUpdate | None = None
 
-    def __call__(self, state: TaskState) -> None:
+    def __call__(self, state: AkkioTaskState) -> None:
         """Take the response to a poll."""
         last = self._last
         estimate = None if last is None else last.estimate_seconds
@@ -87,7 +87,7 @@ class StatusReporter:
         if last is not None and last.status == state.status:
             update = replace(last, estimate_seconds=estimate)
         else:
-            update = TrainingStatusUpdate(
+            update = AkkioStatusUpdate(
                 status=state.status,
                 since=self._clock(),
                 estimate_seconds=estimate,

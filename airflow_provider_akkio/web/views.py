@@ -12,9 +12,9 @@ import pendulum
 
 from airflow_provider_akkio.api.statistics import ModelMetric, ModelSummary, main_metric
 from airflow_provider_akkio.api.text import printable
-from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, Duration, TaskState, TaskStatus
+from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY, AkkioTaskState, AkkioTaskStatus, Duration
 from airflow_provider_akkio.operators._links import task_path
-from airflow_provider_akkio.triggers.status import TrainingStatusUpdate
+from airflow_provider_akkio.triggers.status import AkkioStatusUpdate
 from airflow_provider_akkio.web.records import MAX_RUNS, TaskDetails, TrainingTask
 
 _FAILED = ("failed", "up_for_retry")
@@ -173,7 +173,7 @@ class TrainingView:
         """
         phase = Phase.of(task)
         xcoms = task.xcoms if task.has_started else {}
-        status = TrainingStatusUpdate.from_json(xcoms.get(STATUS_KEY))
+        status = AkkioStatusUpdate.from_json(xcoms.get(STATUS_KEY))
         parameters = {name: task.rendered[name] for name in _PARAMETERS if name in task.rendered}
         akkio_task_id = xcoms.get("akkio_task_id") or task.rendered.get("akkio_task_id")
         # A task can also fail after it pushed its model, for example in a callback.
@@ -226,7 +226,7 @@ def format_time(time: datetime | None) -> str:
     return "" if time is None else pendulum.instance(time).in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss [UTC]")
 
 
-def _sentence(task: TaskDetails, phase: Phase, status: TrainingStatusUpdate | None) -> str:
+def _sentence(task: TaskDetails, phase: Phase, status: AkkioStatusUpdate | None) -> str:
     match phase:
         case Phase.WAITING:
             return f"The task has not started; its state is {task.state or 'not scheduled'}."
@@ -243,7 +243,7 @@ def _sentence(task: TaskDetails, phase: Phase, status: TrainingStatusUpdate | No
             return "The task pushed no model: it does not wait for completion or push XComs, or a user marked it."
 
 
-def _training_sentence(task: TaskDetails, status: TrainingStatusUpdate | None) -> str:
+def _training_sentence(task: TaskDetails, status: AkkioStatusUpdate | None) -> str:
     if _has_finished(status):
         return "Akkio finished the training; the task fetches the result next."
     if status is not None and (submitted_at := _from_epoch(status.submitted_at)) is not None:
@@ -251,9 +251,9 @@ def _training_sentence(task: TaskDetails, status: TrainingStatusUpdate | None) -
     return f"The task is {task.state}."
 
 
-def _has_finished(status: TrainingStatusUpdate | None) -> bool:
-    known = None if status is None else TaskState(status.status).known
-    return known is not None and (known is TaskStatus.SUCCEEDED or known.is_failed)
+def _has_finished(status: AkkioStatusUpdate | None) -> bool:
+    known = None if status is None else AkkioTaskState(status.status).known
+    return known is not None and (known is AkkioTaskStatus.SUCCEEDED or known.is_failed)
 
 
 def _reason(task: TaskDetails, phase: Phase, error: Any) -> Reason | None:
@@ -269,7 +269,7 @@ def _reason(task: TaskDetails, phase: Phase, error: Any) -> Reason | None:
 
 
 def _facts(
-    task: TaskDetails, parameters: Mapping[str, Any], status: TrainingStatusUpdate | None
+    task: TaskDetails, parameters: Mapping[str, Any], status: AkkioStatusUpdate | None
 ) -> Iterator[tuple[str, Any]]:
     for name, label in _PARAMETERS.items():
         if (value := parameters.get(name)) not in _UNSET:
@@ -283,7 +283,7 @@ def _facts(
         yield from ((label, format_time(time)) for label, time in times if time)
 
 
-def _progress(parameters: Mapping[str, Any], status: TrainingStatusUpdate | None, now: datetime) -> Progress | None:
+def _progress(parameters: Mapping[str, Any], status: AkkioStatusUpdate | None, now: datetime) -> Progress | None:
     """Return the elapsed time; ``None`` if the time of the submission is unknown, as in a sensor."""
     if status is None or (submitted_at := _from_epoch(status.submitted_at)) is None or _has_finished(status):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_akkio.api.config import BaseUrl, ClientConfig
 from airflow_provider_akkio.api.http import Flow, Outcome, Request, Response, Sleep, TransportError
 from airflow_provider_akkio.api.requester import MetricName
-from airflow_provider_akkio.api.trainings import AkkioApi
+from airflow_provider_akkio.api.tasks import AkkioApi
 
 CONFIG = ClientConfig("akkio_default", BaseUrl("https://api.akkio.com"), "an-api-key")
 STARTED_AT = 1_000_000.0

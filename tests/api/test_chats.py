@@ -8,7 +8,7 @@ import pytest
 from airflow_provider_akkio.api.chats import Chat, ChatRequest
 from airflow_provider_akkio.api.http import Response
 from airflow_provider_akkio.api.requester import MAX_COMPLETE_SECONDS, MetricName
-from airflow_provider_akkio.api.types import UNKNOWN_STATE, SubmittedTask, TaskKind, TaskState
+from airflow_provider_akkio.api.types import UNKNOWN_STATE, AkkioTask, AkkioTaskKind, AkkioTaskState
 from airflow_provider_akkio.exceptions import (
     AkkioChatFailedError,
     AkkioChatTimeoutError,
@@ -22,17 +22,17 @@ from tests.api.driving import LOST, NOT_FOUND, STARTED_AT, UNREACHABLE, FlowDriv
 QUESTION = {"role": "user", "content": "How many rows?"}
 ANSWER = {"role": "assistant", "content": "Two.", "images": ["aGk="], "table": [{"rows": 2}], "other": 1}
 REQUEST = ChatRequest(dataset_id="D1", messages=[QUESTION])
-CHAT = SubmittedTask("T1", STARTED_AT, kind=TaskKind.CHAT)
+CHAT = AkkioTask("T1", STARTED_AT, kind=AkkioTaskKind.CHAT)
 LOCATION = "/api/v1/chat-explore/chats/C1"
 DEADLINE = STARTED_AT + 1000
 MESSAGES = response({"messages": [QUESTION, ANSWER]})
 
 
-def poll(driver: FlowDriver, chat: SubmittedTask = CHAT) -> TaskState:
+def poll(driver: FlowDriver, chat: AkkioTask = CHAT) -> AkkioTaskState:
     return driver.run(lambda akkio: akkio.poll_until_done(chat, DEADLINE))
 
 
-def look_up(driver: FlowDriver, chat: SubmittedTask = CHAT) -> TaskState | None:
+def look_up(driver: FlowDriver, chat: AkkioTask = CHAT) -> AkkioTaskState | None:
     return driver.run(lambda akkio: akkio.get_resumable_state(chat))
 
 
@@ -74,7 +74,7 @@ class TestSubmit:
     def test_submission_is_retried_because_a_second_one_is_harmless(self, outcome: Response) -> None:
         driver = FlowDriver([outcome, response({"task_id": "T1"}, 201)])
         chat = driver.run(lambda akkio: akkio.chats.submit(REQUEST))
-        assert chat == SubmittedTask("T1", driver.now, kind=TaskKind.CHAT)
+        assert chat == AkkioTask("T1", driver.now, kind=AkkioTaskKind.CHAT)
         assert driver.requests[1].url == "https://api.akkio.com/api/v1/chat-explore/new"
         assert driver.requests[1].json == REQUEST.to_json()
 

@@ -21,13 +21,13 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from yarl import URL
 
-from airflow_provider_akkio.api import chats, requester, trainings
+from airflow_provider_akkio.api import chats, requester, tasks
 from airflow_provider_akkio.api.chats import Chat, ChatRequest
 from airflow_provider_akkio.api.http import Method, Request, Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.requester import NO_METRICS, Requester, parse_response
-from airflow_provider_akkio.api.trainings import AkkioApi
-from airflow_provider_akkio.api.types import SubmittedTask, TaskState, TrainingResult
+from airflow_provider_akkio.api.tasks import AkkioApi
+from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskState, TrainingResult
 from airflow_provider_akkio.exceptions import (
     AkkioError,
     AkkioForbiddenError,
@@ -172,7 +172,7 @@ def test_client_without_a_response_is_a_type_error() -> None:
         FlowDriver([]).run(lambda akkio: akkio.test_connection())
 
 
-TRAINING = SubmittedTask("T1", STARTED_AT)
+TRAINING = AkkioTask("T1", STARTED_AT)
 DEADLINE = STARTED_AT + 200
 ANSWER = {"role": "assistant", "content": "42"}
 GOOD = response({"task_id": "T1", "status": "SUCCEEDED", "model_id": "M1", "messages": [ANSWER]})
@@ -181,13 +181,13 @@ CHAT_REQUEST = ChatRequest(dataset_id="D1", messages=[{"role": "user", "content"
 FORCED = TrainRequest(dataset_id="D1", force=True)
 
 FLOWS: dict[str, tuple[Callable[[AkkioApi], Any], tuple[type, ...]]] = {
-    "submit": (lambda akkio: akkio.submit(REQUEST), (SubmittedTask,)),
-    "submit with force": (lambda akkio: akkio.submit(FORCED), (SubmittedTask,)),
-    "status": (lambda akkio: akkio.status("T1", DEADLINE), (TaskState,)),
+    "submit": (lambda akkio: akkio.submit(REQUEST), (AkkioTask,)),
+    "submit with force": (lambda akkio: akkio.submit(FORCED), (AkkioTask,)),
+    "status": (lambda akkio: akkio.status("T1", DEADLINE), (AkkioTaskState,)),
     "result": (lambda akkio: akkio.result("T1", deadline=DEADLINE), (TrainingResult,)),
-    "poll_until_done": (lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE), (TaskState,)),
-    "get_resumable_state": (lambda akkio: akkio.get_resumable_state(TRAINING), (TaskState, NoneType)),
-    "submit a chat": (lambda akkio: akkio.chats.submit(CHAT_REQUEST), (SubmittedTask,)),
+    "poll_until_done": (lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE), (AkkioTaskState,)),
+    "get_resumable_state": (lambda akkio: akkio.get_resumable_state(TRAINING), (AkkioTaskState, NoneType)),
+    "submit a chat": (lambda akkio: akkio.chats.submit(CHAT_REQUEST), (AkkioTask,)),
     "get a chat": (lambda akkio: akkio.chats.get("C1", DEADLINE), (Chat,)),
     "test_connection": (lambda akkio: akkio.test_connection(), (NoneType,)),
 }
@@ -267,7 +267,7 @@ def _readable_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check log messages instead of having pytest store them: there are thousands."""
     log = logging.Logger("readable", logging.INFO)
     log.addHandler(ReadableLog())
-    for module in (chats, requester, trainings):
+    for module in (chats, requester, tasks):
         monkeypatch.setattr(module, "log", log)
 
 

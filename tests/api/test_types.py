@@ -5,39 +5,39 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.api.types import TaskState, TaskStatus, TrainingResult, required_id
+from airflow_provider_akkio.api.types import AkkioTaskState, AkkioTaskStatus, TrainingResult, required_id
 from airflow_provider_akkio.exceptions import AkkioResponseError
 
 
 class TestTrainingState:
     def test_unknown_fields_are_ignored(self) -> None:
         body = {"status": "SUCCEEDED", "metadata": {"type": "SUCCEEDED", "location": "/x", "new": 1}, "newer": 2}
-        assert TaskState.from_json(body) == TaskState("SUCCEEDED", location="/x")
+        assert AkkioTaskState.from_json(body) == AkkioTaskState("SUCCEEDED", location="/x")
 
     @pytest.mark.parametrize("metadata", [None, [], "text", {"estimate_seconds": None, "location": 7, "error": []}])
     def test_invalid_metadata_is_ignored(self, metadata: Any) -> None:
-        assert TaskState.from_json({"status": "PENDING", "metadata": metadata}) == TaskState("PENDING")
+        assert AkkioTaskState.from_json({"status": "PENDING", "metadata": metadata}) == AkkioTaskState("PENDING")
 
     @pytest.mark.parametrize(
         ("given", "parsed"),
         [(12, 12.0), (0.5, 0.5), (-1, None), (True, None), ("9", None), (10**400, None), (math.inf, None)],
     )
     def test_invalid_estimate_is_ignored(self, given: Any, parsed: float | None) -> None:
-        state = TaskState.from_json({"status": "IN_PROGRESS", "metadata": {"estimate_seconds": given}})
+        state = AkkioTaskState.from_json({"status": "IN_PROGRESS", "metadata": {"estimate_seconds": given}})
         assert state.estimate_seconds == parsed
 
     @pytest.mark.parametrize("body", [{}, {"status": None}, {"status": ""}, {"status": 3}, {"status": "x" * 201}])
     def test_missing_or_invalid_status_is_an_error(self, body: dict[str, Any]) -> None:
         with pytest.raises(AkkioResponseError, match="'status'"):
-            TaskState.from_json(body)
+            AkkioTaskState.from_json(body)
 
     def test_undocumented_status_is_passed_through(self) -> None:
-        state = TaskState.from_json({"status": "CELEBRATING"})
+        state = AkkioTaskState.from_json({"status": "CELEBRATING"})
         assert (state.status, state.known, state.is_waiting, state.is_failed) == ("CELEBRATING", None, False, False)
 
     def test_every_documented_status_is_waiting_or_failed_or_neither(self) -> None:
-        states = [TaskState(status) for status in TaskStatus]
-        assert [state.known for state in states] == list(TaskStatus)
+        states = [AkkioTaskState(status) for status in AkkioTaskStatus]
+        assert [state.known for state in states] == list(AkkioTaskStatus)
         assert [state.status for state in states if state.is_waiting] == ["PENDING", "SUBMITTED"]
         assert [state.status for state in states if state.is_failed] == ["FAILED", "UNKNOWN_TIMEOUT"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from airflow_provider_akkio.api.types import TaskStatus
+from airflow_provider_akkio.api.types import AkkioTaskStatus
 from tests.scripted import Reply, Responder, ScriptedAkkio, last_part, status
 
 ESTIMATE_SECONDS = 40.0
@@ -37,7 +37,7 @@ class Gate(ScriptedAkkio):
 
     def _next(self, path: str) -> Responder:
         if self._is_holding and last_part(path) == "status":
-            return status(TaskStatus.IN_PROGRESS, estimate_seconds=ESTIMATE_SECONDS)
+            return status(AkkioTaskStatus.IN_PROGRESS, estimate_seconds=ESTIMATE_SECONDS)
         return self._forward
 
     def _forward(self, handler: Any) -> None:

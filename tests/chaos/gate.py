@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import requests
 
-from airflow_provider_akkio.api.types import TaskStatus
+from airflow_provider_akkio.api.types import AkkioTaskStatus
 from airflow_provider_akkio.sandbox import Sandbox
 from tests.scripted import Reply, Responder, ScriptedAkkio, last_part, reset, status, trickle
 
@@ -113,7 +113,7 @@ class Gate(ScriptedAkkio):
         if handler.path.endswith("/new") and response.ok:
             self.accepted.append(response.json()["task_id"])
         if self.is_held and b'"SUCCEEDED"' in response.content:
-            return status(TaskStatus.IN_PROGRESS)
+            return status(AkkioTaskStatus.IN_PROGRESS)
         return Reply(response.status_code, response.content)
 
     def _send(self, method: str, path: str, key: str, body: bytes) -> requests.Response:

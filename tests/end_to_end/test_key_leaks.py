@@ -229,7 +229,7 @@ def test_recording_contains_the_requests_of_workers(recording: Recording) -> Non
 def test_recording_contains_the_requests_of_the_triggerer(recording: Recording) -> None:
     log = recording.text(f"file logs/dag_id={DAG}/run_id=run/task_id=deferred/attempt=1.log.trigger")
     assert "aiohttp" in debug_lines(log, "asyncio")
-    assert "TaskState" in debug_lines(log, "airflow_provider_akkio")
+    assert "AkkioTaskState" in debug_lines(log, "airflow_provider_akkio")
 
 
 @since("3.1")

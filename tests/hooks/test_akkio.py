@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_akkio.api.datasets import DatasetField
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.types import SubmittedTask, TaskState, TrainingResult
+from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskState, TrainingResult
 from airflow_provider_akkio.api.v1 import NamedResource
 from airflow_provider_akkio.exceptions import (
     AkkioConfigurationError,
@@ -62,13 +62,13 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
 def test_submit_training_returns_the_accepted_training(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("new", accepted("T7"))
     training = hook.submit_training(REQUEST)
-    assert training == SubmittedTask("T7", training.submitted_at, REQUEST.duration)
+    assert training == AkkioTask("T7", training.submitted_at, REQUEST.duration)
     assert connected.received[0].body == REQUEST.to_json()
 
 
 def test_get_training_status_returns_a_state(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("IN_PROGRESS", estimate_seconds=3))
-    assert hook.get_training_status("T1") == TaskState("IN_PROGRESS", estimate_seconds=3.0)
+    assert hook.get_training_status("T1") == AkkioTaskState("IN_PROGRESS", estimate_seconds=3.0)
 
 
 def test_get_training_result_returns_a_result(hook: Any, connected: ScriptedAkkio) -> None:
@@ -82,18 +82,18 @@ def test_poll_until_done_returns_the_final_state(hook: Any, connected: ScriptedA
     connected.script("new", accepted("T1"))
     connected.script("status", status("PENDING"), status("SUCCEEDED"))
     training = hook.submit_training(REQUEST)
-    assert hook.poll_until_done(training, timeout=60, poll_interval=0.05) == TaskState("SUCCEEDED")
+    assert hook.poll_until_done(training, timeout=60, poll_interval=0.05) == AkkioTaskState("SUCCEEDED")
 
 
 def test_poll_until_done_raises_for_a_failed_training(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("FAILED", error="too few rows"))
     with pytest.raises(AkkioTrainingFailedError, match="too few rows"):
-        hook.poll_until_done(SubmittedTask("T1", 0.0))
+        hook.poll_until_done(AkkioTask("T1", 0.0))
 
 
 def test_poll_until_done_counts_its_timeout_from_the_submission(hook: Any, connected: ScriptedAkkio) -> None:
     connected.script("status", status("IN_PROGRESS"))
-    training = SubmittedTask("T1", time.time() - 100)
+    training = AkkioTask("T1", time.time() - 100)
     with pytest.raises(AkkioTrainingTimeoutError, match=r"within 50 s.*IN_PROGRESS"):
         hook.poll_until_done(training, timeout=50)
     assert len(connected.received) == 1
@@ -102,8 +102,8 @@ def test_poll_until_done_counts_its_timeout_from_the_submission(hook: Any, conne
 def test_get_resumable_state_returns_none_for_a_failed_training(connected: ScriptedAkkio) -> None:
     hook = AkkioHook()
     connected.script("status", status("IN_PROGRESS"), status("FAILED"))
-    training = SubmittedTask("T1", time.time())
-    assert hook.get_resumable_state(training) == TaskState("IN_PROGRESS")
+    training = AkkioTask("T1", time.time())
+    assert hook.get_resumable_state(training) == AkkioTaskState("IN_PROGRESS")
     assert hook.get_resumable_state(training) is None
 
 

@@ -15,9 +15,9 @@ from tests.versions import since
 
 POLL_UNTIL_DONE = """
 import time
-from airflow_provider_akkio.api.types import SubmittedTask
+from airflow_provider_akkio.api.types import AkkioTask
 from airflow_provider_akkio.hooks.akkio import AkkioHook
-training = SubmittedTask("T1", time.time() - 100, duration=10)
+training = AkkioTask("T1", time.time() - 100, duration=10)
 AkkioHook().poll_until_done(training, timeout=200, poll_interval=0.01)
 """
 # Airflow 3.2 configures its metrics with this import, which its workers and its triggerer do for the first arguments.

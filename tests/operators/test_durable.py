@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_akkio.api.parameters import TrainRequest
-from airflow_provider_akkio.api.types import SubmittedTask, TaskState
+from airflow_provider_akkio.api.types import AkkioTask, AkkioTaskState
 from airflow_provider_akkio.exceptions import (
     AkkioNotFoundError,
     AkkioSubmissionUnknownError,
@@ -34,8 +34,8 @@ from tests.scripted import ScriptedAkkio, accepted, result, status
 
 REQUEST = TrainRequest(dataset_id="D1", predict_fields="x")
 FORCED = TrainRequest(dataset_id="D1", predict_fields="x", force=True)
-TRAINING = SubmittedTask("T1", 1_000_000.0, duration=10)
-RUNNING = TaskState("IN_PROGRESS")
+TRAINING = AkkioTask("T1", 1_000_000.0, duration=10)
+RUNNING = AkkioTaskState("IN_PROGRESS")
 
 
 class Store(dict[str, Any]):
@@ -87,14 +87,14 @@ def record(
 
 def decide_on(
     stored: Any,
-    found: TaskState | Exception | None = RUNNING,
+    found: AkkioTaskState | Exception | None = RUNNING,
     request: TrainRequest = REQUEST,
     *,
     age: float = 60,
 ) -> Any:
     """Return the decision for a stored record, where Akkio's look-up returns or raises ``found``."""
 
-    def look_up(training: SubmittedTask) -> TaskState | None:
+    def look_up(training: AkkioTask) -> AkkioTaskState | None:
         assert training == TRAINING
         if isinstance(found, Exception):
             raise found
@@ -108,8 +108,8 @@ def test_first_attempt_submits() -> None:
     assert decide_on(None) == Submit()
 
 
-@pytest.mark.parametrize("state", [RUNNING, TaskState("SUCCEEDED"), TaskState("not known")])
-def test_retry_reattaches_to_a_training_that_can_bring_a_model(state: TaskState) -> None:
+@pytest.mark.parametrize("state", [RUNNING, AkkioTaskState("SUCCEEDED"), AkkioTaskState("not known")])
+def test_retry_reattaches_to_a_training_that_can_bring_a_model(state: AkkioTaskState) -> None:
     assert decide_on(record(), state) == Reattach(TRAINING, state)
 
 
@@ -253,7 +253,7 @@ def trained(connected: ScriptedAkkio) -> ScriptedAkkio:
 def store_with_training(age: float) -> Store:
     """Return a store with the record of a training that a previous attempt of :func:`execute` submitted."""
     store = Store()
-    training = SubmittedTask("T1", time.time() - age)
+    training = AkkioTask("T1", time.time() - age)
     record_store(store).save(fingerprint_of(REQUEST, "akkio_default"), training)
     store.events.clear()
     return store

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_akkio.api.types import SubmittedTask
+from airflow_provider_akkio.api.types import AkkioTask
 from airflow_provider_akkio.exceptions import (
     AkkioParameterError,
     AkkioResponseError,
@@ -111,7 +111,7 @@ def test_task_is_not_resumed_too_early_if_fetching_the_result_has_taken_longer_t
     sensor = akkio.AkkioTrainSensor(task_id="wait", akkio_task_id="T1")
     monkeypatch.setattr(sensor, "request_result", fail_slowly)
     context: Any = {"ti": SimpleNamespace(try_number=1)}
-    training = SubmittedTask("T1", now)
+    training = AkkioTask("T1", now)
     with pytest.raises(TaskDeferred) as deferred:
         sensor.finish(context, AkkioHook(), training, _base.Deadlines(now + 600, None), None)
     trigger = deferred.value.trigger

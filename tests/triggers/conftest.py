@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_akkio.triggers.akkio import TaskEvent, TaskTrigger
+from airflow_provider_akkio.triggers.akkio import AkkioTaskEvent, AkkioTaskTrigger
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.scripted import ScriptedAkkio
 
@@ -58,7 +58,7 @@ def run_in_task(run_dag: DagRunner, connected: ScriptedAkkio) -> RunInTask:
     return run
 
 
-def run_as_triggerer(trigger: TaskTrigger, context: dict[str, Any]) -> list[TaskEvent]:
+def run_as_triggerer(trigger: AkkioTaskTrigger, context: dict[str, Any]) -> list[AkkioTaskEvent]:
     """Run a trigger to its end with the attributes that a triggerer sets, and return its events."""
     ti = context["ti"]
     names = ("id", "dag_id", "task_id", "run_id", "map_index", "try_number")
@@ -67,10 +67,10 @@ def run_as_triggerer(trigger: TaskTrigger, context: dict[str, Any]) -> list[Task
     return events_of(trigger)
 
 
-def events_of(trigger: TaskTrigger) -> list[TaskEvent]:
+def events_of(trigger: AkkioTaskTrigger) -> list[AkkioTaskEvent]:
     """Run a trigger to its end, and return its events."""
 
-    async def collect() -> list[TaskEvent]:
-        return [TaskEvent.from_payload(event.payload) async for event in trigger.run()]
+    async def collect() -> list[AkkioTaskEvent]:
+        return [AkkioTaskEvent.from_payload(event.payload) async for event in trigger.run()]
 
     return asyncio.run(collect())

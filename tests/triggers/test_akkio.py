@@ -17,9 +17,9 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.triggers import akkio
 from airflow_provider_akkio.triggers.akkio import (
     AkkioChatExploreTrigger,
+    AkkioTaskEvent,
+    AkkioTaskTrigger,
     AkkioTrainTrigger,
-    TaskEvent,
-    TaskTrigger,
     WaitOutcome,
 )
 from tests.conftest import Logged
@@ -27,21 +27,21 @@ from tests.scripted import Reply, ScriptedAkkio, status
 from tests.triggers.conftest import events_of
 
 
-def trigger(trigger_class: type[TaskTrigger] = AkkioTrainTrigger, **arguments: Any) -> TaskTrigger:
+def trigger(trigger_class: type[AkkioTaskTrigger] = AkkioTrainTrigger, **arguments: Any) -> AkkioTaskTrigger:
     now = time.time()
     defaults = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
     return trigger_class(**{**defaults, "poll_interval": 0.05, **arguments})
 
 
-def event_of(outcome: WaitOutcome, **fields: Any) -> TaskEvent:
-    return TaskEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
+def event_of(outcome: WaitOutcome, **fields: Any) -> AkkioTaskEvent:
+    return AkkioTaskEvent(akkio_task_id="T1", outcome=outcome, submitted_at=1.0, deadline=2.0, **fields)
 
 
 def test_trigger_fires_one_event_with_the_location_of_the_result(connected: ScriptedAkkio) -> None:
     connected.script("status", status("PENDING"), status("SUCCEEDED", location="/x/result"))
     waiting = trigger(submitted_at=5.0, deadline=time.time() + 60, duration=10, try_number=2)
     assert events_of(waiting) == [
-        TaskEvent(
+        AkkioTaskEvent(
             akkio_task_id="T1",
             outcome=WaitOutcome.SUCCEEDED,
             submitted_at=5.0,
@@ -123,7 +123,7 @@ def test_trigger_stops_at_the_first_deadline(
     assert "IN_PROGRESS" in event.message
 
 
-def deferred_by(worker_is_ahead_by: float, *, ago: float = 0.0, timeout: float, **arguments: Any) -> TaskTrigger:
+def deferred_by(worker_is_ahead_by: float, *, ago: float = 0.0, timeout: float, **arguments: Any) -> AkkioTaskTrigger:
     """Return a trigger in a triggerer that a worker with another clock deferred some seconds ago."""
     deferred_at = time.time() - ago
     worker_now = deferred_at + worker_is_ahead_by
@@ -242,12 +242,12 @@ def test_killed_trigger_logs_that_the_training_continues(logged: Logged) -> None
 )
 def test_unknown_event_raises(payload: Any) -> None:
     with pytest.raises(AkkioError, match="Unknown trigger event"):
-        TaskEvent.from_payload(payload)
+        AkkioTaskEvent.from_payload(payload)
 
 
 def test_event_with_unknown_keys_is_accepted() -> None:
     event = event_of(WaitOutcome.SUCCEEDED, location="/x")
-    assert TaskEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
+    assert AkkioTaskEvent.from_payload(event.to_payload() | {"seconds": 7}) == event
 
 
 @pytest.mark.parametrize("name", ["NoSuchError", "annotations", "AirflowException", ""])

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import XCom
 
-from airflow_provider_akkio.api.types import STATUS_KEY, SubmittedTask, TaskState
+from airflow_provider_akkio.api.types import STATUS_KEY, AkkioTask, AkkioTaskState
 from airflow_provider_akkio.triggers import status as status_module
 from airflow_provider_akkio.triggers.akkio import AkkioTrainTrigger, WaitOutcome
-from airflow_provider_akkio.triggers.status import StatusReporter, TrainingStatusUpdate, XComStatusWriter
+from airflow_provider_akkio.triggers.status import AkkioStatusUpdate, StatusReporter, XComStatusWriter
 from dev.versions import Part
 from tests.scripted import ScriptedAkkio, status
 from tests.triggers.conftest import RunInTask, events_of, run_as_triggerer
@@ -24,38 +24,38 @@ from tests.versions import lacks, needs
 TASK_INSTANCE = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 
 
-def reported(*states: TaskState, duration: float | None = 60) -> list[TrainingStatusUpdate | None]:
+def reported(*states: AkkioTaskState, duration: float | None = 60) -> list[AkkioStatusUpdate | None]:
     """Return what is pushed for some poll responses, the first one second after the submission."""
     pushed: list[dict[str, Any]] = []
-    training = SubmittedTask("T1", submitted_at=1000.0, duration=duration)
+    training = AkkioTask("T1", submitted_at=1000.0, duration=duration)
     reporter = StatusReporter(training, pushed.append, clock=iter(range(1001, 2000)).__next__)
     for state in states:
         reporter(state)
-    return [TrainingStatusUpdate.from_json(value) for value in pushed]
+    return [AkkioStatusUpdate.from_json(value) for value in pushed]
 
 
 def test_reporter_pushes_each_status_once_with_its_first_time() -> None:
-    states = [TaskState(name) for name in ("SUBMITTED", "SUBMITTED", "IN_PROGRESS", "IN_PROGRESS", "odd")]
+    states = [AkkioTaskState(name) for name in ("SUBMITTED", "SUBMITTED", "IN_PROGRESS", "IN_PROGRESS", "odd")]
     assert reported(*states) == [
-        TrainingStatusUpdate(status="SUBMITTED", since=1001, submitted_at=1000.0),
-        TrainingStatusUpdate(status="IN_PROGRESS", since=1002, submitted_at=1000.0),
-        TrainingStatusUpdate(status="odd", since=1003, submitted_at=1000.0),
+        AkkioStatusUpdate(status="SUBMITTED", since=1001, submitted_at=1000.0),
+        AkkioStatusUpdate(status="IN_PROGRESS", since=1002, submitted_at=1000.0),
+        AkkioStatusUpdate(status="odd", since=1003, submitted_at=1000.0),
     ]
 
 
 def test_reporter_pushes_an_estimate_that_changes_by_more_than_a_tenth() -> None:
     estimates = [None, 60.0, 65.0, 54.5, None, 67.0, 0.0, 0.0]
-    updates = reported(*(TaskState("IN_PROGRESS", estimate) for estimate in estimates))
+    updates = reported(*(AkkioTaskState("IN_PROGRESS", estimate) for estimate in estimates))
     assert [update and update.estimate_seconds for update in updates] == [None, 60.0, 67.0, 0.0]
 
 
 def test_reporter_keeps_the_last_estimate() -> None:
-    updates = reported(TaskState("IN_PROGRESS", 60.0), TaskState("SUCCEEDED"))
+    updates = reported(AkkioTaskState("IN_PROGRESS", 60.0), AkkioTaskState("SUCCEEDED"))
     assert [update and update.estimate_seconds for update in updates] == [60.0, 60.0]
 
 
 def test_reporter_omits_the_submission_time_of_another_tasks_training() -> None:
-    assert reported(TaskState("PENDING"), duration=None) == [TrainingStatusUpdate(status="PENDING", since=1001)]
+    assert reported(AkkioTaskState("PENDING"), duration=None) == [AkkioStatusUpdate(status="PENDING", since=1001)]
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_reporter_omits_the_submission_time_of_another_tasks_training() -> None:
     ],
 )
 def test_invalid_update_is_ignored(entry: Any) -> None:
-    assert TrainingStatusUpdate.from_json(entry) is None
+    assert AkkioStatusUpdate.from_json(entry) is None
 
 
 def test_update_with_unknown_keys_is_accepted() -> None:
-    update = TrainingStatusUpdate.from_json({"status": "x", "since": 1.0, "more": [1]})
-    assert update == TrainingStatusUpdate(status="x", since=1.0)
+    update = AkkioStatusUpdate.from_json({"status": "x", "since": 1.0, "more": [1]})
+    assert update == AkkioStatusUpdate(status="x", since=1.0)
 
 
 def waiting_trigger(**arguments: Any) -> AkkioTrainTrigger:

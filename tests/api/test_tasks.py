@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_akkio.api.http import Response, TransportError
 from airflow_provider_akkio.api.parameters import TrainRequest
 from airflow_provider_akkio.api.requester import MetricName
-from airflow_provider_akkio.api.types import UNKNOWN_STATE, SubmittedTask, TaskState
+from airflow_provider_akkio.api.types import UNKNOWN_STATE, AkkioTask, AkkioTaskState
 from airflow_provider_akkio.exceptions import (
     AkkioForbiddenError,
     AkkioNotFoundError,
@@ -34,7 +34,7 @@ from tests.api.driving import (
     status,
 )
 
-TRAINING = SubmittedTask("T1", STARTED_AT)
+TRAINING = AkkioTask("T1", STARTED_AT)
 FRESH = replace(TRAINING, duration=10)
 DEADLINE = STARTED_AT + 1000
 ACCEPTED = response({"task_id": "T1"}, 201)
@@ -56,7 +56,7 @@ UNKNOWN_OUTCOMES = [
 ]
 
 
-def submit(driver: FlowDriver, **parameters: object) -> SubmittedTask:
+def submit(driver: FlowDriver, **parameters: object) -> AkkioTask:
     request = TrainRequest(dataset_id="D1", **parameters)
     return driver.run(lambda akkio: akkio.submit(request))
 
@@ -65,7 +65,7 @@ def poll(
     driver: FlowDriver,
     deadline: float = DEADLINE,
     poll_interval: float | None = None,
-    training: SubmittedTask = TRAINING,
+    training: AkkioTask = TRAINING,
 ) -> str | None:
     return driver.run(lambda akkio: akkio.poll_until_done(training, deadline, poll_interval)).location
 
@@ -86,7 +86,7 @@ class TestSubmit:
     @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
     def test_unknown_outcome_is_retried_without_force(self, outcome: Response) -> None:
         driver = FlowDriver([outcome, ACCEPTED])
-        assert submit(driver, force=False) == SubmittedTask("T1", driver.now, 10)
+        assert submit(driver, force=False) == AkkioTask("T1", driver.now, 10)
         assert len(driver.requests) == 2
 
     @pytest.mark.parametrize("outcome", UNKNOWN_OUTCOMES)
@@ -155,7 +155,7 @@ class TestPollUntilDone:
         [(FRESH, 0.5, [1.5]), (FRESH, -600.0, [2.0]), (FRESH, 2.0, []), (FRESH, 500.0, []), (TRAINING, 0.5, [])],
     )
     def test_first_poll_waits_only_after_an_own_and_recent_submission(
-        self, training: SubmittedTask, now: float, sleeps: list[float]
+        self, training: AkkioTask, now: float, sleeps: list[float]
     ) -> None:
         driver = FlowDriver([status("SUCCEEDED")], now=STARTED_AT + now)
         poll(driver, training=training)
@@ -211,7 +211,7 @@ class TestPollUntilDone:
         assert driver.sleeps == [0.5] * 5
 
     def test_on_status_is_called_after_each_poll(self) -> None:
-        states: list[TaskState] = []
+        states: list[AkkioTaskState] = []
         driver = FlowDriver([status("PENDING"), NOT_FOUND, LOST, status("IN_PROGRESS"), status("SUCCEEDED")])
         driver.run(lambda akkio: akkio.poll_until_done(TRAINING, DEADLINE, on_status=states.append))
         assert [state.status for state in states] == ["PENDING", "IN_PROGRESS", "SUCCEEDED"]
@@ -509,7 +509,9 @@ class TestTestConnection:
             FlowDriver([received]).run(lambda akkio: akkio.test_connection())
 
 
-def resumable_state(*responses: Response | TransportError, after: float = 60.0) -> tuple[TaskState | None, list[str]]:
+def resumable_state(
+    *responses: Response | TransportError, after: float = 60.0
+) -> tuple[AkkioTaskState | None, list[str]]:
     driver = FlowDriver(responses, now=STARTED_AT + after)
     return driver.run(lambda akkio: akkio.get_resumable_state(TRAINING)), driver.paths
 
@@ -518,26 +520,28 @@ class TestGetResumableState:
     @pytest.mark.parametrize(
         ("received", "state"),
         [
-            (status("IN_PROGRESS", estimate_seconds=60), TaskState("IN_PROGRESS", 60.0)),
-            (status("SUCCEEDED", location="/x"), TaskState("SUCCEEDED", location="/x")),
-            (status("RESTING"), TaskState("RESTING")),
+            (status("IN_PROGRESS", estimate_seconds=60), AkkioTaskState("IN_PROGRESS", 60.0)),
+            (status("SUCCEEDED", location="/x"), AkkioTaskState("SUCCEEDED", location="/x")),
+            (status("RESTING"), AkkioTaskState("RESTING")),
             (status("FAILED"), None),
             (status("UNKNOWN_TIMEOUT"), None),
         ],
     )
-    def test_state_is_the_status_unless_the_training_failed(self, received: Response, state: TaskState | None) -> None:
+    def test_state_is_the_status_unless_the_training_failed(
+        self, received: Response, state: AkkioTaskState | None
+    ) -> None:
         assert resumable_state(received) == (state, ["status"])
 
     @pytest.mark.parametrize("gone", [NOT_FOUND, status("PENDING"), status("SUBMITTED")])
     def test_result_is_looked_up_if_the_status_may_be_deleted(self, gone: Response) -> None:
-        assert resumable_state(gone, MODEL) == (TaskState("SUCCEEDED"), ["status", "result"])
+        assert resumable_state(gone, MODEL) == (AkkioTaskState("SUCCEEDED"), ["status", "result"])
 
     def test_unknown_training_is_not_found(self) -> None:
         with pytest.raises(AkkioNotFoundError, match="neither a status nor a result of training T1"):
             resumable_state(NOT_FOUND, NOT_FOUND)
 
     def test_training_that_is_pending_for_over_a_day_is_lost(self) -> None:
-        assert resumable_state(status("PENDING"), NOT_FOUND, after=86_000)[0] == TaskState("PENDING")
+        assert resumable_state(status("PENDING"), NOT_FOUND, after=86_000)[0] == AkkioTaskState("PENDING")
         assert resumable_state(status("PENDING"), NOT_FOUND, after=87_000)[0] is None
 
     @pytest.mark.parametrize(
@@ -585,7 +589,7 @@ class TestMetrics:
         }
 
     @pytest.mark.parametrize("training", [TRAINING, FRESH])
-    def test_failure_is_not_timed(self, training: SubmittedTask) -> None:
+    def test_failure_is_not_timed(self, training: AkkioTask) -> None:
         driver = FlowDriver([status("FAILED")])
         with pytest.raises(AkkioTrainingFailedError):
             poll(driver, training=training)

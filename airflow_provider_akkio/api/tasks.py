@@ -1,4 +1,6 @@
-"""All operations as flows; this module has those about trainings, and the polling loop of trainings and chats.
+"""The tasks of Akkio: trainings, and the polling loop that trainings and chats share.
+
+``AkkioApi`` also has the operations of the other modules of this folder, all as flows.
 
 The retry rules:
 
@@ -32,10 +34,10 @@ from airflow_provider_akkio.api.types import (
     MAX_TRAINING_SECONDS,
     NOT_SUBMITTED_AGAIN,
     UNKNOWN_STATE,
-    SubmittedTask,
-    TaskKind,
-    TaskState,
-    TaskStatus,
+    AkkioTask,
+    AkkioTaskKind,
+    AkkioTaskState,
+    AkkioTaskStatus,
     TrainingResult,
     required_id,
     still_running_message,
@@ -56,7 +58,7 @@ from airflow_provider_akkio.exceptions import (
 
 log = logging.getLogger(__name__)
 
-OnStatus: TypeAlias = Callable[[TaskState], None]
+OnStatus: TypeAlias = Callable[[AkkioTaskState], None]
 """Called with the state after each poll."""
 
 
@@ -87,14 +89,14 @@ class AkkioApi:
         self.models = ModelApi(self._requester)
         self.chats = ChatApi(self._requester)
 
-    def submit(self, request: TrainRequest) -> Flow[SubmittedTask]:
+    def submit(self, request: TrainRequest) -> Flow[AkkioTask]:
         """Submit a training; retry up to five times, and for up to an hour while Akkio limits the rate.
 
         :raises AkkioSubmissionUnknownError: if ``force`` is set and Akkio may have started a training.
         """
 
-        def parse(body: Mapping[str, Any]) -> SubmittedTask:
-            return SubmittedTask(required_id(body, "task_id"), self._clock(), request.duration)
+        def parse(body: Mapping[str, Any]) -> AkkioTask:
+            return AkkioTask(required_id(body, "task_id"), self._clock(), request.duration)
 
         def would_pay_twice(error: AkkioUnavailableError) -> bool:
             return bool(request.force) and error.outcome_is_unknown and not error.is_throttled
@@ -123,8 +125,8 @@ class AkkioApi:
         akkio_task_id: str,
         deadline: float | None = None,
         due_at: float = 0.0,
-        kind: TaskKind = TaskKind.TRAINING,
-    ) -> Flow[TaskState]:
+        kind: AkkioTaskKind = AkkioTaskKind.TRAINING,
+    ) -> Flow[AkkioTaskState]:
         """Poll a training or chat once; retry while Akkio is unavailable.
 
         :param deadline: time of the last attempt, in seconds since the epoch; default in five minutes.
@@ -132,7 +134,7 @@ class AkkioApi:
         :param kind: whether it is a training (default) or a chat.
         :raises AkkioNotFoundError: if Akkio does not know it, or not any more.
         """
-        is_training = kind is TaskKind.TRAINING
+        is_training = kind is AkkioTaskKind.TRAINING
         url = self._url(akkio_task_id, "status") if is_training else self.chats.status_url(akkio_task_id)
         purpose = f"Status of {kind} {akkio_task_id}"
         request = Request(Method.GET, url, due_at=due_at)
@@ -172,11 +174,11 @@ class AkkioApi:
 
     def poll_until_done(
         self,
-        task: SubmittedTask,
+        task: AkkioTask,
         deadline: float,
         poll_interval: float | None = None,
         on_status: OnStatus | None = None,
-    ) -> Flow[TaskState]:
+    ) -> Flow[AkkioTaskState]:
         """Poll a training or chat until it has succeeded.
 
         :param deadline: time of the last poll, in seconds since the epoch.
@@ -199,7 +201,7 @@ class AkkioApi:
             _log_change(task, polled, state)
             if on_status is not None:
                 on_status(state)
-            if state.known is TaskStatus.SUCCEEDED:
+            if state.known is AkkioTaskStatus.SUCCEEDED:
                 self._record_durations(task, polled, now)
                 return state
             if state.is_failed:
@@ -210,7 +212,7 @@ class AkkioApi:
             due_at = min(now + (poll_interval or self._seconds_until_next_poll(task, polled, now)), deadline)
             yield Sleep(max(0.0, due_at - self._clock()))
 
-    def get_resumable_state(self, task: SubmittedTask) -> Flow[TaskState | None]:
+    def get_resumable_state(self, task: AkkioTask) -> Flow[AkkioTaskState | None]:
         """Return the state of a task that a previous attempt submitted, without retries.
 
         Akkio deletes a status after a day and may then report the task as pending. It keeps the result of a training.
@@ -222,7 +224,7 @@ class AkkioApi:
         try:
             state = yield from self._status_or_result(task, deadline=self._clock())
             if state.is_waiting and (yield from self._has_result(task)):
-                return TaskState(TaskStatus.SUCCEEDED)
+                return AkkioTaskState(AkkioTaskStatus.SUCCEEDED)
         except AkkioUnavailableError:
             return UNKNOWN_STATE
         is_lost = state.is_waiting and self._clock() - task.submitted_at > MAX_TRAINING_SECONDS
@@ -241,7 +243,7 @@ class AkkioApi:
         purpose = "Testing the connection"
         request = Request(Method.GET, self._url("airflow-connection-test", "status"))
         with suppress(AkkioNotFoundError):
-            state = yield from self._requester.send(request, purpose, TaskState.from_json)
+            state = yield from self._requester.send(request, purpose, AkkioTaskState.from_json)
             if state.known is not None:
                 return
         try:
@@ -253,7 +255,7 @@ class AkkioApi:
                 outcome_is_unknown=False,
             ) from error
 
-    def _poll_or_time_out(self, task: SubmittedTask, polled: _Polled, deadline: float, due_at: float) -> Flow[_Poll]:
+    def _poll_or_time_out(self, task: AkkioTask, polled: _Polled, deadline: float, due_at: float) -> Flow[_Poll]:
         """Poll once, and request the result if the training is reported as waiting, but may have ended.
 
         :raises AkkioTrainingTimeoutError: if the last poll failed.
@@ -271,9 +273,11 @@ class AkkioApi:
             has_result = yield from self._has_result(task)
         except (AkkioRequestRejectedError, AkkioUnavailableError, AkkioUntrustedUrlError):
             return _Poll(state, now)
-        return _Poll(TaskState(TaskStatus.SUCCEEDED) if has_result else state, now, has_no_result=not has_result)
+        return _Poll(
+            AkkioTaskState(AkkioTaskStatus.SUCCEEDED) if has_result else state, now, has_no_result=not has_result
+        )
 
-    def _seconds_until_next_poll(self, task: SubmittedTask, polled: _Polled, now: float) -> float:
+    def _seconds_until_next_poll(self, task: AkkioTask, polled: _Polled, now: float) -> float:
         state = polled.state
         started_at = None if state.is_waiting else polled.waiting_at
         return seconds_until_next_poll(
@@ -284,7 +288,7 @@ class AkkioApi:
             seconds_per_round=self._seconds_per_round(),
         )
 
-    def _record_durations(self, task: SubmittedTask, polled: _Polled, now: float) -> None:
+    def _record_durations(self, task: AkkioTask, polled: _Polled, now: float) -> None:
         if task.duration is not None:  # a chat, or a training whose submission is unknown, has no duration
             unfinished_at = task.submitted_at if polled.unfinished_at is None else polled.unfinished_at
             self._metrics.timing(MetricName.TRAINING_SECONDS, now - task.submitted_at)
@@ -293,10 +297,10 @@ class AkkioApi:
     def _url(self, akkio_task_id: str, endpoint: str) -> str:
         return self._base_url.url("models", "train", akkio_task_id, endpoint)
 
-    def _poll(self, purpose: str, request: Request) -> Flow[TaskState]:
+    def _poll(self, purpose: str, request: Request) -> Flow[AkkioTaskState]:
         self._metrics.increment(MetricName.POLLS)
         try:
-            return (yield from self._requester.send(request, purpose, TaskState.from_json))
+            return (yield from self._requester.send(request, purpose, AkkioTaskState.from_json))
         except AkkioUnavailableError:
             self._metrics.increment(MetricName.POLL_ERRORS)
             raise
@@ -305,7 +309,7 @@ class AkkioApi:
         purpose = f"Result of training {akkio_task_id}"
         return self._requester.send(Request(Method.GET, url), purpose, TrainingResult.from_json)
 
-    def _status_or_result(self, task: SubmittedTask, deadline: float, due_at: float = 0.0) -> Flow[TaskState]:
+    def _status_or_result(self, task: AkkioTask, deadline: float, due_at: float = 0.0) -> Flow[AkkioTaskState]:
         """Poll; if the status is gone, look for the result: Akkio keeps statuses for 24 hours, results for longer.
 
         The result of a chat has another ID, which only its status has.
@@ -314,7 +318,7 @@ class AkkioApi:
         try:
             return (yield from self.status(akkio_task_id, deadline, due_at, task.kind))
         except AkkioNotFoundError as error:
-            if task.kind is TaskKind.CHAT:
+            if task.kind is AkkioTaskKind.CHAT:
                 raise AkkioNotFoundError(
                     f"Akkio does not know {task} (HTTP 404). It belongs to another account, or it ended more than 24 "
                     "hours ago. Check the connection, or clear the Airflow task to submit a new chat."
@@ -327,11 +331,11 @@ class AkkioApi:
                 "another account, or it ended without a model more than 24 hours ago. Check the connection, or clear "
                 "the task to train again."
             ) from error
-        return TaskState(TaskStatus.SUCCEEDED)
+        return AkkioTaskState(AkkioTaskStatus.SUCCEEDED)
 
-    def _has_result(self, task: SubmittedTask) -> Flow[bool]:
+    def _has_result(self, task: AkkioTask) -> Flow[bool]:
         """Return whether Akkio has the result of a training; without retries."""
-        if task.kind is TaskKind.CHAT:
+        if task.kind is AkkioTaskKind.CHAT:
             return False
         try:
             yield from self._fetch_result(task.akkio_task_id, self._url(task.akkio_task_id, "result"))
@@ -349,7 +353,7 @@ class _Poll:
     :param has_no_result: whether Akkio has also said that there is no result.
     """
 
-    state: TaskState
+    state: AkkioTaskState
     at: float
     has_no_result: bool = False
 
@@ -365,7 +369,7 @@ class _Polled:
     :param undocumented: the undocumented statuses.
     """
 
-    state: TaskState = UNKNOWN_STATE
+    state: AkkioTaskState = UNKNOWN_STATE
     unfinished_at: float | None = None
     waiting_at: float | None = None
     has_no_result: bool = False
@@ -384,7 +388,7 @@ class _Polled:
         )
 
 
-def _seconds_until_first_poll(task: SubmittedTask, now: float, deadline: float) -> float:
+def _seconds_until_first_poll(task: AkkioTask, now: float, deadline: float) -> float:
     """Return the delay of the first poll; 0 for a task that may have been submitted long ago."""
     elapsed = now - task.submitted_at
     if not task.is_submission_known or elapsed >= FIRST_POLL:
@@ -392,17 +396,17 @@ def _seconds_until_first_poll(task: SubmittedTask, now: float, deadline: float) 
     return max(0.0, min(seconds_until_next_poll(elapsed), deadline - now))
 
 
-def _may_have_ended(task: SubmittedTask, polled: _Polled, state: TaskState, *, is_last_poll: bool) -> bool:
+def _may_have_ended(task: AkkioTask, polled: _Polled, state: AkkioTaskState, *, is_last_poll: bool) -> bool:
     """Whether Akkio reports a training as waiting that may have ended.
 
     Akkio reports an unknown ID as pending, also that of a training whose status it has deleted. That is possible if
     the training was running before, or if it is unknown when it was submitted. The last poll leaves no other chance.
     """
     is_unknown = not task.is_submission_known and not polled.has_no_result
-    return state.is_waiting and (is_unknown or is_last_poll or polled.state.known is TaskStatus.IN_PROGRESS)
+    return state.is_waiting and (is_unknown or is_last_poll or polled.state.known is AkkioTaskStatus.IN_PROGRESS)
 
 
-def _log_change(task: SubmittedTask, polled: _Polled, state: TaskState) -> None:
+def _log_change(task: AkkioTask, polled: _Polled, state: AkkioTaskState) -> None:
     if log.isEnabledFor(logging.DEBUG):
         log.debug("Polled %s: %s", task, printable(str(state)))
     if state.known is None:
@@ -413,16 +417,16 @@ def _log_change(task: SubmittedTask, polled: _Polled, state: TaskState) -> None:
         log.info("%s: %s%s", task.title, state.status, estimate)
 
 
-def _failure(task: SubmittedTask, state: TaskState) -> AkkioError:
-    error_class = AkkioTrainingFailedError if task.kind is TaskKind.TRAINING else AkkioChatFailedError
+def _failure(task: AkkioTask, state: AkkioTaskState) -> AkkioError:
+    error_class = AkkioTrainingFailedError if task.kind is AkkioTaskKind.TRAINING else AkkioChatFailedError
     reason = printable(state.error or "") or "Akkio gave no reason"
     return error_class(
         f"{task.title} ended with status {state.status}: {reason.rstrip('.')}. Check its dataset and parameters."
     )
 
 
-def _timeout(task: SubmittedTask, deadline: float, last: TaskState, reason: str = "") -> AkkioError:
-    error_class = AkkioTrainingTimeoutError if task.kind is TaskKind.TRAINING else AkkioChatTimeoutError
+def _timeout(task: AkkioTask, deadline: float, last: AkkioTaskState, reason: str = "") -> AkkioError:
+    error_class = AkkioTrainingTimeoutError if task.kind is AkkioTaskKind.TRAINING else AkkioChatTimeoutError
     seconds = max(0.0, deadline - task.submitted_at)
     return error_class(
         f"{task.title} did not end within {round(seconds, 3 if seconds < 10 else 0):g} s (last status: "
