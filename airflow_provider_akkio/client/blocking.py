@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +37,20 @@ from airflow_provider_akkio.exceptions import AkkioUntrustedUrlError
 
 _CHUNK_BYTES = 64 * 1024
 _MAX_ABANDONED = 4
+
+
+def _redact_query(record: logging.LogRecord) -> bool:
+    """Redact the API key that a v1 ``GET`` carries in its query."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            re.sub(r"(?<=[?&]api_key=)[^&\s]*", "***", value) if isinstance(value, str) else value
+            for value in record.args
+        )
+    return True
+
+
+# urllib3 logs each URL at DEBUG, and Airflow masks secrets only in the logs of tasks.
+logging.getLogger("urllib3.connectionpool").addFilter(_redact_query)
 
 
 class BlockingClient:

@@ -451,7 +451,7 @@ class AirflowMetrics:
 
 def _mask(api_key: str) -> None:
     mask_secret(api_key)
-    # The v1 calls carry the key in the query of a GET, and urllib3 logs that URL at DEBUG.
+    # The v1 calls carry the key in the query of a GET, and libraries may log that URL.
     if (in_url := quote(api_key, safe="")) != api_key:
         mask_secret(in_url)
 

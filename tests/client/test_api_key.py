@@ -88,7 +88,6 @@ def keys() -> Keys:
 def find_key(keys: Keys, caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
     """Find the key in outcomes, in errors with their tracebacks, and in everything that was logged."""
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.INFO, "urllib3")  # AkkioHook masks its URLs; see tests/hooks
 
     def find(*outcomes: object) -> list[str]:
         texts = [caplog.text, *(str(record.__dict__) for record in caplog.records)]
