@@ -15,12 +15,12 @@ from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
 from airflow_provider_akkio.transfers._query import Stopper, open_query
 from tests.airflow_runs import RunTask
-from tests.transfers.conftest import OpenWarehouse, Warehouse, open_warehouse, postgresql
+from tests.transfers.conftest import DRIVERS, OpenWarehouse, Warehouse, open_warehouse, postgresql
 
 __all__ = ["open_warehouse", "postgresql"]  # fixtures
 
 ROWS = 120
-DATABASES = ("sqlite", "psycopg")
+DATABASES = ("sqlite", DRIVERS[0])
 VERSIONS = ["beta", "1.9", "2.0", "1.10"]
 ZIP_CODES = ["01067", "1067", "80331"]
 WON = {"1.10": "yes", "1.9": "no", "2.0": "no", "beta": "no"}

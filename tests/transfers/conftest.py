@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from airflow.providers.postgres.hooks import postgres as postgres_provider
 
 from dev.database import Database, embedded_database
 from tests.airflow_runs import FinishedRun, RunTask
@@ -70,6 +71,9 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 OpenWarehouse = Callable[[str, str], Warehouse]
 
+DRIVERS = ("psycopg", "psycopg2") if getattr(postgres_provider, "USE_PSYCOPG3", False) else ("psycopg2",)
+"""The drivers of PostgreSQL that the provider can use with this Airflow, its default first."""
+
 
 @pytest.fixture
 def open_warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenWarehouse:
@@ -86,9 +90,7 @@ def open_warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: 
             server.server.psql(f"CREATE DATABASE {name}")
             url = server.url("psycopg2").replace("/airflow?", f"/{name}?")
             fields = {"conn_type": "postgres", "host": server.socket_folder, "login": "postgres", "schema": name}
-            monkeypatch.setattr(
-                "airflow.providers.postgres.hooks.postgres.USE_PSYCOPG3", kind == "psycopg", raising=False
-            )
+            monkeypatch.setattr(postgres_provider, "USE_PSYCOPG3", kind == "psycopg", raising=False)
             warehouse = Warehouse(kind, connection_id, url)
         monkeypatch.setenv(f"AIRFLOW_CONN_{connection_id.upper()}", json.dumps(fields))
         return warehouse
@@ -96,7 +98,7 @@ def open_warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: 
     return open_
 
 
-@pytest.fixture(params=["psycopg", "psycopg2", "sqlite"])
+@pytest.fixture(params=[*DRIVERS, "sqlite"])
 def warehouse(request: pytest.FixtureRequest, open_warehouse: OpenWarehouse) -> Warehouse:
     """A database with the table ``leads``, for each driver; connection ``warehouse``."""
     return with_leads(open_warehouse(request.param, "warehouse"))
@@ -111,7 +113,7 @@ def sqlite(open_warehouse: OpenWarehouse) -> Warehouse:
 @pytest.fixture
 def postgres(open_warehouse: OpenWarehouse) -> Warehouse:
     """A PostgreSQL database with the table ``leads``; connection ``warehouse``."""
-    return with_leads(open_warehouse("psycopg", "warehouse"))
+    return with_leads(open_warehouse(DRIVERS[0], "warehouse"))
 
 
 def with_leads(warehouse: Warehouse) -> Warehouse:

@@ -12,7 +12,7 @@ from airflow_provider_akkio.transfers import _table
 from tests.airflow_runs import DagRunner, FinishedRun, RunTask, call
 from tests.chaos.gate import Fault, Gate
 from tests.scripted import Reply
-from tests.transfers.conftest import OpenWarehouse, Warehouse
+from tests.transfers.conftest import DRIVERS, OpenWarehouse, Warehouse
 
 ROWS = 12
 QUERY = "SELECT id, even FROM numbers ORDER BY id"
@@ -215,7 +215,7 @@ def test_missing_column_of_the_predictions_is_reported_after_one_request(
 def test_name_that_postgresql_would_cut_off_is_rejected_before_the_first_request(
     predict: Predict, sqlite: Warehouse, open_warehouse: OpenWarehouse, gate: Gate, too_long: dict[str, str]
 ) -> None:
-    output = open_warehouse("psycopg", "reports")
+    output = open_warehouse(DRIVERS[0], "reports")
     failure = predict(output_conn_id="reports", **too_long).failure
     assert isinstance(failure, AkkioParameterError)
     assert "64 bytes" in str(failure) or "70 bytes" in str(failure)

@@ -20,7 +20,7 @@ from airflow_provider_akkio.transfers._temporary import temporary_file
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, call
 from tests.chaos.gate import ERROR, Fault, Gate
-from tests.transfers.conftest import QUERY, ROWS, Upload, Warehouse
+from tests.transfers.conftest import DRIVERS, QUERY, ROWS, Upload, Warehouse
 from tests.versions import needs
 
 THIRD_BATCH = 2
@@ -108,7 +108,7 @@ def test_null_values_apply_to_text_only(upload: Upload, warehouse: Warehouse, ga
     assert sent_rows(gate) == [[{"number": "1", "text": None, "other": None, "day": "2026-01-02"}]]
 
 
-@pytest.mark.parametrize("warehouse", ["psycopg", "psycopg2"], indirect=True)
+@pytest.mark.parametrize("warehouse", DRIVERS, indirect=True)
 def test_postgresql_keeps_the_rows_on_the_server(upload: Upload, warehouse: Warehouse, gate: Gate) -> None:
     assert upload(sql="SELECT name FROM pg_cursors", dataset_name="cursors").state == "success"
     assert sent_rows(gate) == [[{"name": "akkio"}]]
