@@ -186,6 +186,37 @@ def test_columns_of_postgresql_differ_in_case(predict: Predict, postgres: Wareho
     assert gate.received == []
 
 
+@pytest.mark.usefixtures("postgres")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sql": 'SELECT id, even, even AS "EVEN" FROM numbers'}, "'even' and 'EVEN' differ only in upper and lower"),
+        ({"run_column": "Even"}, "Set run_column to another name"),
+    ],
+    ids=["two columns", "run column"],
+)
+def test_names_that_are_equal_in_the_table_are_rejected_before_the_first_request(
+    predict: Predict, open_warehouse: OpenWarehouse, gate: Gate, changes: dict[str, str], message: str
+) -> None:
+    output = open_warehouse("sqlite", "reports")
+    failure = predict(output_conn_id="reports", **changes).failure
+    assert isinstance(failure, AkkioParameterError)
+    assert message in str(failure)
+    assert gate.received == []
+    assert output.tables() == []
+    assert predict(**changes).state == "success"
+
+
+def test_prediction_with_the_name_of_a_column_is_rejected_after_one_request(
+    predict: Predict, sqlite: Warehouse, gate: Gate
+) -> None:
+    failure = predict(sql="SELECT even, 'old' AS ANSWER FROM numbers").failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "'ANSWER' and 'answer' differ only in upper and lower case" in str(failure)
+    assert len(gate.requests_to("models")) == 1
+    assert "predictions" not in sqlite.tables()
+
+
 def test_columns_of_sqlite_are_equal_in_case(predict: Predict, sqlite: Warehouse) -> None:
     sqlite.execute(TYPED)
     assert predict(sql='SELECT ID, even AS "even" FROM numbers').state == "success"
