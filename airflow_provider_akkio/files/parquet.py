@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, BinaryIO, NamedTuple
 
-from airflow_provider_akkio.api.cells import cell_to_text
+from airflow_provider_akkio.api.cells import cell_to_text, is_exact_as_float
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError, AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
@@ -289,22 +289,20 @@ def _text_table(rows: list[dict[str, str | None]]) -> Any:
 def _type_of(values: Sequence[Any]) -> Any:
     present = [value for value in values if value is not None]
     # A column without values becomes text, which can store later values of any type.
-    is_numeric = bool(present) and not any(isinstance(value, str) for value in present)
+    is_numeric = bool(present) and all(map(_is_number, present))
     return pyarrow.float64() if is_numeric else pyarrow.string()
 
 
 def _predicted_array(name: str, type_: Any, values: Sequence[Any]) -> Any:
     if type_ == pyarrow.string():
         return pyarrow.array([None if value is None else str(value) for value in values], type_)
-    if any(isinstance(value, str) for value in values):
+    if not all(value is None or _is_number(value) for value in values):
         raise AkkioResponseError(
-            f"Akkio's predictions in '{printable(name)}' are numbers in the first rows, but text in later rows."
+            f"Akkio's predictions in '{printable(name)}' are numbers in the first rows, but in later rows text, or "
+            "integers with more digits than a float has. Write CSV or JSON Lines instead."
         )
-    return pyarrow.array([_to_float(value) for value in values], type_)
+    return pyarrow.array([None if value is None else float(value) for value in values], type_)
 
 
-def _to_float(value: float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return None
+def _is_number(value: str | float) -> bool:
+    return not isinstance(value, str) and is_exact_as_float(value)

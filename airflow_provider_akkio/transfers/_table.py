@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_akkio.api.cells import is_exact_as_float
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioError, AkkioParameterError
 
@@ -45,7 +46,7 @@ class PredictedRows:
 
     :param file: the rows in JSON Lines; all have the same columns.
     :param columns: the names of all columns.
-    :param number_columns: the columns that contain only numbers and nulls.
+    :param number_columns: the columns that contain only nulls, and numbers that a float can be without losing digits.
     """
 
     file: TemporaryFile
@@ -61,7 +62,7 @@ class PredictedRows:
         for row in _read(file):
             columns |= dict.fromkeys(row)
             for column, value in row.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
+                if isinstance(value, int | float) and not isinstance(value, bool) and is_exact_as_float(value):
                     numbers.add(column)
                 elif value is not None:
                     others.add(column)

@@ -176,7 +176,9 @@ def test_nested_predictions_are_json_in_flat_formats(people: Path) -> None:
     ("predictions", "values"),
     [
         ([0.5, float("nan")], [0.5, None]),
-        ([10**400, 1], [None, 1.0]),
+        ([10**400, 1], [f"1{'0' * 400}", "1"]),
+        ([123456789012345678, 0.5], ["123456789012345678", "0.5"]),
+        ([2**53, 123456789012345680], [2.0**53, 123456789012345680.0]),
         ([None, 0.5], [None, "0.5"]),
         (["x", 1], ["x", "1"]),
     ],
@@ -188,9 +190,10 @@ def test_first_batch_defines_the_parquet_type_of_predictions(
     assert read_parquet(content).column("p").to_pylist() == values
 
 
-def test_parquet_rejects_text_after_numbers(people: Path) -> None:
-    with pytest.raises(AkkioResponseError, match="'p' are numbers in the first rows, but text"):
-        write(people, "b.parquet", [{"p": 1}, {"p": "x"}], batch_size=1)
+@pytest.mark.parametrize("later", ["x", 10**400, 123456789012345678])
+def test_parquet_rejects_values_that_are_no_floats_after_numbers(people: Path, later: str | int) -> None:
+    with pytest.raises(AkkioResponseError, match="'p' are numbers in the first rows, but in later rows text"):
+        write(people, "b.parquet", [{"p": 1}, {"p": later}], batch_size=1)
 
 
 def test_gzip_output_is_reproducible(people: Path) -> None:

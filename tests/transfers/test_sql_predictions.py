@@ -280,6 +280,20 @@ def test_long_name_of_a_prediction_is_rejected_after_one_request(
     assert "predictions" not in postgres.tables()
 
 
+@pytest.mark.parametrize(
+    ("score", "cell"),
+    [(2**53, 2.0**53), (123456789012345678, "123456789012345678"), (10**400, f"1{'0' * 400}")],
+    ids=["float", "18 digits", "401 digits"],
+)
+def test_integers_that_are_no_floats_are_written_as_text(
+    predict: Predict, warehouse: Warehouse, gate: Gate, score: int, cell: float | str
+) -> None:
+    gate.script("models", Reply(body={"status": "success", "predictions": [{"score": 0.5}, {"score": score}]}))
+    assert predict(sql="SELECT id FROM numbers WHERE id < 2").state == "success"
+    half = str(0.5) if isinstance(cell, str) else 0.5
+    assert warehouse.rows("SELECT score FROM predictions ORDER BY id") == [(half,), (cell,)]
+
+
 def test_error_of_the_database_does_not_contain_the_rows(predict: Predict, sqlite: Warehouse) -> None:
     sqlite.execute(TYPED.replace("id INTEGER", "id INTEGER CHECK (id < 7)"))
     message = str(predict(sql="SELECT id, even || 'Secret' AS even FROM numbers").failure)
