@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from airflow_provider_akkio.api.cells import cell_to_text, is_exact_as_float
 from airflow_provider_akkio.api.text import printable
@@ -17,6 +17,9 @@ from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponse
 from airflow_provider_akkio.files import MAX_ROW_SIZE
 from airflow_provider_akkio.files.options import SELECTION_HINT, ReadOptions
 from airflow_provider_akkio.files.source import RowBatch, RowSource, check_row_size
+
+if TYPE_CHECKING:
+    from airflow_provider_akkio.files.writer import OutputColumns
 
 try:
     import pyarrow
@@ -242,20 +245,22 @@ class ParquetOutput:
         self._file = file
         self._keep_cells = keep_cells
         self._schema: Any = None
+        self._types: list[Any] = []
         self._writer: Any = None
         self._pending: list[Any] = []
 
-    def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
+    def write(self, columns: OutputColumns, batch: RowBatch, predicted: list[list[Any]]) -> None:
         """Write a batch. The first batch defines the types of the prediction columns."""
         source = _arrow_table(batch.cells) if self._keep_cells else _text_table(batch.rows)
-        names, values = columns[source.num_columns :], list(zip(*predicted, strict=True))
+        names, values = columns.names[source.num_columns :], list(zip(*predicted, strict=True))
         if self._writer is None:
-            fields = [pyarrow.field(name, _type_of(column)) for name, column in zip(names, values, strict=True)]
-            self._schema = pyarrow.schema([*source.schema, *fields])
+            self._types = list(map(_type_of, values))
+            fields = map(pyarrow.field, names, self._types)
+            self._schema = pyarrow.schema(columns.select([*source.schema, *fields]))
             self._writer = parquet.ParquetWriter(self._file, self._schema)
-        types_ = self._schema.types[source.num_columns :]
-        arrays = [_predicted_array(*column) for column in zip(names, types_, values, strict=True)]
-        self._pending.append(pyarrow.Table.from_arrays([*source.columns, *arrays], schema=self._schema))
+        arrays = [_predicted_array(*column) for column in zip(names, self._types, values, strict=True)]
+        written = columns.select([*source.columns, *arrays])
+        self._pending.append(pyarrow.Table.from_arrays(written, schema=self._schema))
         if (
             sum(table.num_rows for table in self._pending) >= _ROW_GROUP_ROWS
             or sum(table.nbytes for table in self._pending) >= _ROW_GROUP_BYTES

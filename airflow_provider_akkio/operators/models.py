@@ -52,7 +52,8 @@ class AkkioPredictOperator(BaseOperator):
     ``parquet``). The source may also be JSON (``.json``) or Excel (``.xlsx``; extra ``excel``). The operator validates
     the whole source before the first request. It sends every cell as text, and a missing value as null. The output has
     the columns that were sent, then those of Akkio: the predicted field and the probability of each class. A column
-    that exists in both gets the suffix ``(predicted)``.
+    that exists in both gets the suffix ``(predicted)``. With ``transforms_only``, the transformed columns replace those
+    of the same name, and new ones follow.
 
     The output appears only when it is complete. Task retries are safe, because predictions change nothing at Akkio.
     Before Airflow 3.3, set ``overwrite=True`` if a retry must succeed after a worker died just after the rename.
@@ -169,7 +170,9 @@ class AkkioPredictOperator(BaseOperator):
         with (
             hook.open_client() as client,
             atomic_write(output, token, previous_tokens) as file,
-            open_prediction_writer(file, output.name, source, summary) as writer,
+            open_prediction_writer(
+                file, output.name, source, summary, replaces_columns=predictor.transforms_only
+            ) as writer,
         ):
             batches = source.batches(batch_size, expected=summary)
             what = f"Predictions of {predictor}"

@@ -26,10 +26,17 @@ SCORES = [{"win": "yes", "p": 0.75}, {"win": "no"}]
 
 
 def write(
-    source: Path, name: str, predictions: Iterable[Any], batch_size: int = 2, options: ReadOptions = ALL_COLUMNS
+    source: Path,
+    name: str,
+    predictions: Iterable[Any],
+    *,
+    batch_size: int = 2,
+    options: ReadOptions = ALL_COLUMNS,
+    replaces_columns: bool = False,
 ) -> bytes:
     row_file, file, remaining = RowFile(source, options), io.BytesIO(), iter(predictions)
-    with open_prediction_writer(file, name, row_file, row_file.inspect()) as writer:
+    summary = row_file.inspect()
+    with open_prediction_writer(file, name, row_file, summary, replaces_columns=replaces_columns) as writer:
         for batch in row_file.batches(batch_size):
             writer.write(batch, [next(remaining) for _ in batch.rows])
     assert not file.closed
@@ -142,6 +149,25 @@ def test_parquet_from_csv_has_text_columns(people: Path) -> None:
 def test_column_that_exists_in_the_source_is_marked_as_predicted(people: Path) -> None:
     header = write(people, "b.csv", [{"x": 1, "y": 2}] * 2).decode().splitlines()[0]
     assert header == "id,näme,x,x (predicted),y"
+
+
+@ALL_OUTPUTS
+@pytest.mark.parametrize("source", ["a.csv", "a.jsonl", "a.parquet"])
+def test_transformed_columns_replace_those_of_the_source(
+    make_file: FileMaker, tmp_path: Path, source: str, name: str
+) -> None:
+    path = tmp_path / source
+    if source == "a.parquet":
+        write_parquet(path, {"id": [7, 8], "age": [1, 2], "city": ["Bern", "Basel"]})
+    else:
+        text = {"a.csv": "id,age,city\n7,1,Bern\n8,2,Basel\n"}.get(source)
+        path.write_text(text or '{"id":7,"age":1,"city":"Bern"}\n{"id":8,"age":2,"city":"Basel"}\n')
+    transformed = [{"city": "BERN", "age": 0.5, "age squared": 0.25}, {"city": None, "age": "x", "age squared": 4}]
+    content = write(path, name, transformed, replaces_columns=True)
+    rows = rows_of(make_file(name, content))
+    assert [list(row) for row in rows] == [["id", "age", "city", "age squared"]] * 2
+    assert [[*row.values()][:3] for row in rows] == [["7", "0.5", "BERN"], ["8", "x", None]]
+    assert [float(row["age squared"]) for row in rows] == [0.25, 4]
 
 
 @ALL_OUTPUTS
