@@ -166,7 +166,7 @@ def _rows_within_limit(row_size: int) -> int:
 
 
 def _longest_text(column: Any) -> int:
-    """Return the size of the longest text in the dictionary of a column; 0 if there is none."""
+    """Return the size of the longest text in the dictionary of a column; 0 without a dictionary."""
     if not types.is_dictionary(column.type) or "string" not in str(column.type.value_type):
         return 0
     return compute.max(compute.binary_length(column.dictionary)).as_py() or 0

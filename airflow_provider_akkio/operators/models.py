@@ -77,9 +77,10 @@ class AkkioPredictOperator(BaseOperator):
     :param on_empty: ``fail`` (default) or ``skip`` the task if the file has no rows.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid, or the output exists.
-    :raises AkkioSourceFileError: if the source is invalid; the operator has sent nothing.
+    :raises AkkioSourceFileError: if the source is invalid, before anything is sent; if it changes during the
+        predictions; or if the output would have two columns with the same name, after the first request.
     :raises AkkioPredictionMismatchError: if Akkio returns more or fewer predictions than rows.
-    :raises AkkioNotFoundError: if the model does not exist.
+    :raises AkkioNotFoundError: if the model or deployment does not exist.
     """
 
     template_fields: Sequence[str] = (

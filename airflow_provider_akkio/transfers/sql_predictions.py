@@ -60,8 +60,9 @@ class SqlToAkkioPredictionOperator(BaseOperator):
     :param on_empty: ``fail`` (default) or ``skip`` the task if the query returns no rows; the table stays as it is.
     :param akkio_conn_id: ID of the Airflow connection to Akkio; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid, the provider ``common-sql`` is missing, or the table cannot
-        receive the rows.
-    :raises AkkioSourceFileError: if a row is invalid; the operator has sent nothing.
+        receive the rows, before anything is sent; or if it cannot receive the predictions, after the first request.
+    :raises AkkioSourceFileError: if a row is invalid, before anything is sent; or if the table would have two columns
+        with the same name, after the first request.
     :raises AkkioPredictionMismatchError: if Akkio returns more or fewer predictions than rows.
     :raises AkkioNotFoundError: if the model or deployment does not exist.
     """
