@@ -3,8 +3,8 @@
 ::
 
     AkkioError
-    ├── AkkioParameterError            invalid parameter; nothing was sent            [no retry] (ValueError)
-    ├── AkkioSourceFileError           invalid row in a file; nothing was sent        [no retry] (ValueError)
+    ├── AkkioParameterError            invalid parameter                              [no retry] (ValueError)
+    ├── AkkioSourceFileError           invalid file or query result                   [no retry] (ValueError)
     ├── AkkioConfigurationError        invalid Airflow connection                     [no retry]
     ├── AkkioRequestRejectedError      HTTP 4xx: Akkio rejected the request           [no retry]
     │   ├── AkkioUnauthorizedError     HTTP 401: missing or invalid API key
@@ -15,7 +15,7 @@
     ├── AkkioUnavailableError          no connection, HTTP 429 or HTTP 5xx
     │   └── AkkioResponseError         the response is not what Akkio documents
     ├── AkkioSubmissionUnknownError    a training may have been started               [no retry]
-    ├── AkkioUploadIncompleteError     rows were added; the rest cannot be added safely [no retry]
+    ├── AkkioUploadIncompleteError     sending the rest of the rows could add some twice [no retry]
     ├── AkkioPredictionMismatchError   the predictions do not match the rows
     ├── AkkioModelRejectedError        the new model is not better than the champion  [no retry]
     ├── AkkioTrainingFailedError       Akkio reports that the training failed
@@ -37,11 +37,18 @@ class AkkioError(AirflowException):
 
 
 class AkkioParameterError(AkkioError, AirflowFailException, ValueError):
-    """A parameter is invalid. Raised when the DAG is parsed, or after rendering and before any request."""
+    """A parameter is invalid. Raised when the DAG is parsed, or after rendering and before any request to Akkio.
+
+    One check needs a prediction: whether a table can receive the columns of the predictions.
+    """
 
 
 class AkkioSourceFileError(AkkioError, AirflowFailException, ValueError):
-    """A file cannot be uploaded or used for predictions. The message names the file and, if known, the line."""
+    """A file or query result cannot be uploaded or used for predictions. The message names it and, if known, the line.
+
+    All rows are validated before any request. If the file changes afterwards, some rows may have been sent. If a
+    prediction cannot be named without a clash with a column, the first rows were sent for predictions.
+    """
 
 
 class AkkioConfigurationError(AkkioError, AirflowFailException):

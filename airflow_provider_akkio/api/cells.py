@@ -18,6 +18,8 @@ from uuid import UUID
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
+_MAX_EXACT_INTEGER = 2**53
+
 
 @singledispatch
 def cell_to_text(value: Any) -> str | None:
@@ -73,6 +75,18 @@ def _(value: Decimal) -> str | None:
 @cell_to_text.register
 def _(value: date | time) -> str | None:
     return None if str(value) == "NaT" else value.isoformat()
+
+
+def is_exact_as_float(number: int | float) -> bool:
+    """Return whether a number keeps its digits as a float; integers with more than 15 digits may not."""
+    if isinstance(number, float) or abs(number) <= _MAX_EXACT_INTEGER:
+        return True
+    try:
+        nearest = float(number)
+    except OverflowError:
+        return False
+    # JavaScript writes 2**70 as 1180591620717411300000: the digits of the shortest text, then zeros.
+    return number in (int(nearest), Decimal(float.__repr__(nearest)))
 
 
 def _numpy_scalar_to_text(value: Any) -> str | None:

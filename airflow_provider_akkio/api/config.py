@@ -14,7 +14,10 @@ from airflow_provider_akkio.exceptions import AkkioConfigurationError, AkkioUntr
 
 AKKIO_HOST = "api.akkio.com"
 DEFAULT_TIMEOUT = 30.0
-"""Seconds for one request, from its start to the last byte of the response; at most half of them to connect."""
+"""Seconds for one request, from its start to the last byte of the response; at most half of them to connect.
+
+Some requests may take longer: see :attr:`~airflow_provider_akkio.api.http.Request.min_timeout`.
+"""
 
 MAX_TIMEOUT = 3600.0
 """Maximum of ``timeout`` in seconds. A longer one would delay the end of a wait; a huge one overflows in sockets."""
@@ -132,7 +135,8 @@ class ClientConfig:
     :param connection_id: ID of the Airflow connection, for messages.
     :param base_url: URL of the Akkio service.
     :param api_key: the API key. It is not in the ``repr``.
-    :param timeout: seconds for one request, at most :data:`MAX_TIMEOUT`; default 30.
+    :param timeout: seconds for one request without rows, at most :data:`MAX_TIMEOUT`; default 30. A request with rows
+        may take 120 seconds, or ``timeout`` if it is longer.
     :param verify: whether to verify the server's certificate (default), or the path of a CA file or directory.
     :param requests_per_second: maximum requests per second of this process; default 5.
     """

@@ -22,6 +22,9 @@ STATUS_KEY = "akkio_status"
 ERROR_KEY = "akkio_error"
 """XCom key of the message of the exception that failed the task."""
 
+KIND_KEY = "akkio_task_kind"
+"""XCom key of the kind of a chat. The pages of trainings recognize chats by it, also those of subclasses."""
+
 NOT_SUBMITTED_AGAIN = (
     "It is unknown whether Akkio started the training. It was not submitted again, because force=True would start "
     "(and bill) a second one. Look for the model in Akkio. If it is missing, clear this task."

@@ -26,7 +26,8 @@ from airflow_provider_akkio.exceptions import (
 )
 
 ROWS_TIMEOUT = 120.0
-"""Seconds that a request with rows may take; Akkio's own scripts wait as long."""
+"""Seconds that a request with rows, or the inference of field types, may take at least; Akkio's own scripts wait as
+long."""
 
 
 @dataclass(frozen=True, slots=True)

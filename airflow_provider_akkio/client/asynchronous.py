@@ -95,7 +95,7 @@ class AsynchronousClient:
     """Drive flows on the running event loop; use it as an asynchronous context manager.
 
     All clients of one event loop, origin and key share at most 8 connections; all of one process share a rate limiter.
-    A request may take ``config.timeout`` seconds in total, and half of it to connect.
+    :meth:`Request.timeout` is the time that a request may take in total, and half of it to connect.
 
     :param config: the client configuration.
     :param metrics: receives counts and durations; default: they are discarded.

@@ -56,9 +56,10 @@ logging.getLogger("urllib3.connectionpool").addFilter(_redact_query)
 class BlockingClient:
     """Drive flows in the calling thread; use it as a context manager.
 
-    A request may take ``config.timeout`` seconds in total, at most half of it per address to connect. It runs in a
-    separate thread, because ``requests`` limits only each single read. At the deadline the thread is abandoned: it
-    ends when the server closes the connection or stops sending. With four such threads, no further request is sent.
+    :meth:`Request.timeout` is the time that a request may take in total, and half of it per address to connect. The
+    request runs in a separate thread, because ``requests`` limits only each single read. At the deadline the thread is
+    abandoned: it ends when the server closes the connection or stops sending. With four such threads, no further
+    request is sent.
 
     :param config: the client configuration.
     :param metrics: receives counts and durations; default: they are discarded.

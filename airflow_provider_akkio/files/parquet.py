@@ -9,18 +9,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from airflow_provider_akkio.api.cells import cell_to_text
+from airflow_provider_akkio.api.cells import cell_to_text, is_exact_as_float
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioParameterError, AkkioResponseError, AkkioSourceFileError
 from airflow_provider_akkio.files import MAX_ROW_SIZE
 from airflow_provider_akkio.files.options import SELECTION_HINT, ReadOptions
 from airflow_provider_akkio.files.source import RowBatch, RowSource, check_row_size
 
+if TYPE_CHECKING:
+    from airflow_provider_akkio.files.writer import OutputColumns
+
 try:
     import pyarrow
-    from pyarrow import parquet, types
+    from pyarrow import compute, parquet, types
 except ImportError as error:
     raise AkkioParameterError(
         "Parquet files need pyarrow. Install airflow-provider-akkio[parquet] on the worker."
@@ -28,7 +31,9 @@ except ImportError as error:
 
 _BUFFER_SIZE = 256 * 1024
 _MAX_ROWS_IN_MEMORY = 1024
+_MAX_ROWS_WITH_SHARED_PREFIXES = 64
 _MAX_CELLS_IN_MEMORY = 100_000
+_DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _ROW_GROUP_ROWS = 10_000
 _ROW_GROUP_BYTES = 8 * 1024 * 1024
@@ -58,9 +63,10 @@ class ParquetRows(RowSource):
     """
 
     def __init__(self, file: BinaryIO, options: ReadOptions) -> None:
+        # Without pre_buffer and with a buffer, Arrow streams a column instead of loading its row group.
+        streaming: dict[str, Any] = {"pre_buffer": False, "buffer_size": _BUFFER_SIZE}
         with _damage_reported():
-            # Without pre_buffer and with a buffer, Arrow streams a column instead of loading its row group.
-            self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_SIZE)
+            self._file = parquet.ParquetFile(file, **streaming)
             schema = self._file.schema_arrow
         self.omitted_index = () if options.columns is not None else _unnamed_index(schema)
         options = replace(options, exclude_columns=(*options.exclude_columns, *self.omitted_index))
@@ -74,33 +80,65 @@ class ParquetRows(RowSource):
                     f"the column '{name}' has the type {type_name}, which is not supported. {SELECTION_HINT}"
                 )
         self.fields: tuple[str, ...] = tuple(field.name for field in selected)
+        self._text_fields = {field.name for field in selected if "string" in str(field.type)}
+        with _damage_reported():
+            self._dictionary_file = parquet.ParquetFile(
+                file, metadata=self._file.metadata, read_dictionary=list(self._text_fields), **streaming
+            )
 
     def rows(self) -> Iterator[tuple[int, ArrowRow, int]]:
         """Yield the number, the selected cells and the number of characters of each row."""
         number = 0
         with _damage_reported():
-            # Arrow takes a name with a dot for a path as well, so it may read more columns than these.
-            batches = self._file.iter_batches(self._rows_at_once(), columns=list(self.fields), use_threads=False)
-            for read_batch in batches:
-                record_batch = read_batch.select(self.fields)
-                columns = [self._to_texts(record_batch, column, number) for column in range(len(self.fields))]
-                for position, texts in enumerate(zip(*columns, strict=True)):
-                    number += 1
-                    text = "".join(filter(None, texts))
-                    check_row_size(self.unit, number, len(text))
-                    if "\0" in text:
-                        raise AkkioSourceFileError(f"row {number} has a NUL character")
-                    yield number, ArrowRow(record_batch, position, texts), len(text)
+            for record_batch in self._record_batches():
+                rows_at_once = _rows_within_limit(sum(map(_longest_text, record_batch.columns)))
+                for start in range(0, record_batch.num_rows, rows_at_once):
+                    part = record_batch.slice(start, rows_at_once)
+                    columns = [self._to_texts(part, column, number) for column in range(len(self.fields))]
+                    for position, texts in enumerate(zip(*columns, strict=True), start):
+                        number += 1
+                        text = "".join(filter(None, texts))
+                        check_row_size(self.unit, number, len(text))
+                        if "\0" in text:
+                            raise AkkioSourceFileError(f"row {number} has a NUL character")
+                        yield number, ArrowRow(record_batch, position, texts), len(text)
 
     def to_texts(self, cells: ArrowRow, missing_texts: frozenset[str]) -> Sequence[str | None]:  # noqa: ARG002 - applied to columns
         """Return cells as they go to Akkio."""
         return cells.texts
 
-    def _rows_at_once(self) -> int:
-        metadata = self._file.metadata
-        size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-        rows_in_max_size: int = MAX_ROW_SIZE * metadata.num_rows // max(size, 1)
-        return max(1, min(_MAX_ROWS_IN_MEMORY, rows_in_max_size, _MAX_CELLS_IN_MEMORY // max(len(self.fields), 1)))
+    def _record_batches(self) -> Iterator[Any]:
+        for group in range(self._file.num_row_groups):
+            # Arrow takes a name with a dot for a path as well, so it may read more columns than these.
+            for read_batch in _read(self._file, group, self._rows_at_once(group), self.fields):
+                yield read_batch.select(self.fields)
+
+    def _rows_at_once(self, group: int) -> int:
+        """Return how many rows of a row group have at most about 4 MiB of text.
+
+        A text that a dictionary has once, or that begins as the text before it, needs few bytes in the file.
+        """
+        metadata = self._file.metadata.row_group(group)
+        chunks = [metadata.column(position) for position in range(metadata.num_columns)]
+        encodings = {chunk.path_in_schema: chunk.encodings for chunk in chunks}
+        texts = [name for name in self._text_fields if name in encodings]
+        average = metadata.total_byte_size // max(metadata.num_rows, 1)
+        longest = self._longest_texts(group, [name for name in texts if _DICTIONARY_ENCODINGS & {*encodings[name]}])
+        has_shared_prefixes = any("DELTA_BYTE_ARRAY" in encodings[name] for name in texts)
+        return max(
+            1,
+            min(
+                _MAX_ROWS_WITH_SHARED_PREFIXES if has_shared_prefixes else _MAX_ROWS_IN_MEMORY,
+                _rows_within_limit(average + longest),
+                _MAX_CELLS_IN_MEMORY // max(len(self.fields), 1),
+            ),
+        )
+
+    def _longest_texts(self, group: int, names: list[str]) -> int:
+        """Return the sum of the sizes of the longest text in the dictionary of each column."""
+        # The first row comes with the whole dictionary.
+        first = next(_read(self._dictionary_file, group, 1, names), None) if names else None
+        return 0 if first is None else sum(map(_longest_text, first.columns))
 
     def _to_texts(self, record_batch: Any, column: int, rows_before: int) -> list[str | None]:
         try:
@@ -116,6 +154,22 @@ class ParquetRows(RowSource):
 def _unnamed_index(schema: Any) -> tuple[str, ...]:
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     return tuple(name for name in index if name in schema.names and _PANDAS_INDEX.fullmatch(name))
+
+
+def _read(file: Any, group: int, rows_at_once: int, names: Sequence[str]) -> Iterator[Any]:
+    batches: Iterator[Any] = file.iter_batches(rows_at_once, row_groups=[group], columns=list(names), use_threads=False)
+    return batches
+
+
+def _rows_within_limit(row_size: int) -> int:
+    return max(1, MAX_ROW_SIZE // max(row_size, 1))
+
+
+def _longest_text(column: Any) -> int:
+    """Return the size of the longest text in the dictionary of a column; 0 without a dictionary."""
+    if not types.is_dictionary(column.type) or "string" not in str(column.type.value_type):
+        return 0
+    return compute.max(compute.binary_length(column.dictionary)).as_py() or 0
 
 
 @contextmanager
@@ -191,20 +245,22 @@ class ParquetOutput:
         self._file = file
         self._keep_cells = keep_cells
         self._schema: Any = None
+        self._types: list[Any] = []
         self._writer: Any = None
         self._pending: list[Any] = []
 
-    def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
+    def write(self, columns: OutputColumns, batch: RowBatch, predicted: list[list[Any]]) -> None:
         """Write a batch. The first batch defines the types of the prediction columns."""
         source = _arrow_table(batch.cells) if self._keep_cells else _text_table(batch.rows)
-        names, values = columns[source.num_columns :], list(zip(*predicted, strict=True))
+        names, values = columns.names[source.num_columns :], list(zip(*predicted, strict=True))
         if self._writer is None:
-            fields = [pyarrow.field(name, _type_of(column)) for name, column in zip(names, values, strict=True)]
-            self._schema = pyarrow.schema([*source.schema, *fields])
+            self._types = list(map(_type_of, values))
+            fields = map(pyarrow.field, names, self._types)
+            self._schema = pyarrow.schema(columns.select([*source.schema, *fields]))
             self._writer = parquet.ParquetWriter(self._file, self._schema)
-        types_ = self._schema.types[source.num_columns :]
-        arrays = [_predicted_array(*column) for column in zip(names, types_, values, strict=True)]
-        self._pending.append(pyarrow.Table.from_arrays([*source.columns, *arrays], schema=self._schema))
+        arrays = [_predicted_array(*column) for column in zip(names, self._types, values, strict=True)]
+        written = columns.select([*source.columns, *arrays])
+        self._pending.append(pyarrow.Table.from_arrays(written, schema=self._schema))
         if (
             sum(table.num_rows for table in self._pending) >= _ROW_GROUP_ROWS
             or sum(table.nbytes for table in self._pending) >= _ROW_GROUP_BYTES
@@ -238,22 +294,20 @@ def _text_table(rows: list[dict[str, str | None]]) -> Any:
 def _type_of(values: Sequence[Any]) -> Any:
     present = [value for value in values if value is not None]
     # A column without values becomes text, which can store later values of any type.
-    is_numeric = bool(present) and not any(isinstance(value, str) for value in present)
+    is_numeric = bool(present) and all(map(_is_number, present))
     return pyarrow.float64() if is_numeric else pyarrow.string()
 
 
 def _predicted_array(name: str, type_: Any, values: Sequence[Any]) -> Any:
     if type_ == pyarrow.string():
         return pyarrow.array([None if value is None else str(value) for value in values], type_)
-    if any(isinstance(value, str) for value in values):
+    if not all(value is None or _is_number(value) for value in values):
         raise AkkioResponseError(
-            f"Akkio's predictions in '{printable(name)}' are numbers in the first rows, but text in later rows."
+            f"Akkio's predictions in '{printable(name)}' are numbers in the first rows, but in later rows text, or "
+            "integers with more digits than a float has. Write CSV or JSON Lines instead."
         )
-    return pyarrow.array([_to_float(value) for value in values], type_)
+    return pyarrow.array([None if value is None else float(value) for value in values], type_)
 
 
-def _to_float(value: float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return None
+def _is_number(value: str | float) -> bool:
+    return not isinstance(value, str) and is_exact_as_float(value)

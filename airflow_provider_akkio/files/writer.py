@@ -10,8 +10,9 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioResponseError, AkkioSourceFileError
@@ -26,18 +27,62 @@ if TYPE_CHECKING:
 _JSON_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
+@dataclass(frozen=True, slots=True)
+class OutputColumns:
+    """The columns of an output.
+
+    :param names: names of the columns of the source, then those of the predictions.
+    :param order: the columns to write, as positions in ``names``.
+    """
+
+    names: tuple[str, ...]
+    order: tuple[int, ...]
+
+    @classmethod
+    def in_order(cls, names: Sequence[str]) -> Self:
+        """Return columns that are all written, in their order."""
+        return cls(tuple(names), tuple(range(len(names))))
+
+    @classmethod
+    def with_replaced(cls, fields: Sequence[str], keys: Sequence[str]) -> Self:
+        """Return the columns of the source, of which predictions replace those with the same name."""
+        positions = {name: at for at, name in enumerate((*fields, *keys))}  # the last position of each name
+        return cls((*fields, *keys), tuple(positions.values()))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The names of the columns in the output."""
+        return tuple(self.select(self.names))
+
+    def select(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Return the values to write.
+
+        :param values: a value for each of ``names``.
+        """
+        if len(self.order) == len(self.names):
+            return values
+        return [values[at] for at in self.order]
+
+
 class PredictionWriter:
-    """Write rows followed by their predictions; created by :func:`open_prediction_writer`."""
+    """Write rows with their predictions; created by :func:`open_prediction_writer`."""
 
     def __init__(
-        self, output: _TextOutput | ParquetOutput, source_name: str, fields: tuple[str, ...], *, is_flat: bool
+        self,
+        output: _TextOutput | ParquetOutput,
+        source_name: str,
+        fields: tuple[str, ...],
+        *,
+        is_flat: bool,
+        replaces_columns: bool,
     ) -> None:
         self._output = output
         self._source_name = source_name
         self._is_flat = is_flat
+        self._replaces_columns = replaces_columns
         self._fields = fields
         self._keys: tuple[str, ...] = ()
-        self._columns: tuple[str, ...] = ()
+        self._columns = OutputColumns.in_order(())
 
     def write(self, batch: RowBatch, predictions: Sequence[Mapping[str, Any]]) -> None:
         """Write a batch; the first one defines the prediction columns.
@@ -47,9 +92,12 @@ class PredictionWriter:
         :raises AkkioSourceFileError: if a prediction cannot be named without a clash with the fields of the source.
         :raises AkkioResponseError: if a prediction has a key that is missing in the first batch.
         """
-        if not self._columns:
+        if not self._columns.names:
             self._keys = tuple(dict.fromkeys(chain.from_iterable(predictions)))
-            self._columns = (*self._fields, *self._prediction_columns(self._keys))
+            if self._replaces_columns:
+                self._columns = OutputColumns.with_replaced(self._fields, self._keys)
+            else:
+                self._columns = OutputColumns.in_order((*self._fields, *self._prediction_columns(self._keys)))
         for prediction in predictions:
             if unknown := prediction.keys() - self._keys:
                 raise AkkioResponseError(
@@ -63,7 +111,7 @@ class PredictionWriter:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of all columns; known after the first batch."""
-        return self._columns
+        return self._columns.written
 
     def _prediction_columns(self, keys: tuple[str, ...]) -> Iterator[str]:
         for key in keys:
@@ -78,7 +126,7 @@ class PredictionWriter:
 
 @contextmanager
 def open_prediction_writer(
-    file: BinaryIO, path_name: str, source: RowFile, summary: FileSummary
+    file: BinaryIO, path_name: str, source: RowFile, summary: FileSummary, *, replaces_columns: bool = False
 ) -> Iterator[PredictionWriter]:
     """Open a writer for an output file. The file itself stays open.
 
@@ -89,6 +137,8 @@ def open_prediction_writer(
     :param path_name: name of the output; the extension defines the format.
     :param source: the source of the rows.
     :param summary: result of inspecting the source.
+    :param replaces_columns: whether a prediction replaces the column of the source with the same name; default no: it
+        gets the suffix ``(predicted)``.
     :raises AkkioParameterError: if predictions cannot be written in the format, or pyarrow is missing.
     """
     format_ = output_format(path_name)
@@ -102,7 +152,7 @@ def open_prediction_writer(
         output = _TextOutput(_compress(file, compression_of(path_name)), format_, keep_cells=keep_cells)
     with closing(output):
         is_flat = format_ is not FileFormat.JSON_LINES
-        yield PredictionWriter(output, source.name, summary.fields, is_flat=is_flat)
+        yield PredictionWriter(output, source.name, summary.fields, is_flat=is_flat, replaces_columns=replaces_columns)
 
 
 class _TextOutput:
@@ -117,14 +167,15 @@ class _TextOutput:
         delimiter = "\t" if format_ is FileFormat.TSV else ","
         self._csv = csv.writer(_LineFeedEncoder, delimiter=delimiter, lineterminator="\r\n")
 
-    def write(self, columns: Sequence[str], batch: RowBatch, predicted: list[list[Any]]) -> None:
+    def write(self, columns: OutputColumns, batch: RowBatch, predicted: list[list[Any]]) -> None:
         source = batch.cells if self._keep_cells else (row.values() for row in batch.rows)
-        rows = [[*cells, *values] for cells, values in zip(source, predicted, strict=True)]
+        rows = [columns.select([*cells, *values]) for cells, values in zip(source, predicted, strict=True)]
+        names = columns.written
         if self._format is FileFormat.JSON_LINES:
-            lines = [_json_line(columns, row) for row in rows]
+            lines = [_json_line(names, row) for row in rows]
         else:
             # writerow returns what the write method of the encoder returns.
-            lines = [self._csv.writerow(row) for row in ([columns, *rows] if self._is_empty else rows)]
+            lines = [self._csv.writerow(row) for row in ([names, *rows] if self._is_empty else rows)]
         self._file.write("".join(lines).encode(errors="replace"))
         self._is_empty = False
 

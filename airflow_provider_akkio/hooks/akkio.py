@@ -54,7 +54,8 @@ class AkkioHook(BaseHook):
     The connection's password is the API key. Its host is Akkio's base URL (default ``https://api.akkio.com``). Its
     extra may contain:
 
-    - ``timeout``: seconds that one request may take (default 30);
+    - ``timeout``: seconds that one request may take (default 30). A request with rows, and the inference of field
+      types, may take 120 seconds even if ``timeout`` is shorter;
     - ``verify``: ``true`` (default), ``false`` to accept any certificate, or the path of a CA bundle;
     - ``requests_per_second``: maximum requests per second of this process (default 5, which is Akkio's limit for the
       whole account).

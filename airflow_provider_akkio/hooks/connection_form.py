@@ -42,7 +42,13 @@ class ExtraField:
 
 
 EXTRA_FIELDS = (
-    ExtraField("timeout", "Timeout", "30", "Seconds that one request may take, including its response.", "number"),
+    ExtraField(
+        "timeout",
+        "Timeout",
+        "30",
+        "Seconds that one request may take, including its response. A request with rows may take at least 120 seconds.",
+        "number",
+    ),
     ExtraField(
         "requests_per_second",
         "Requests per second",

@@ -23,7 +23,7 @@ from airflow_provider_akkio.api.parameters import (
     parse_seconds,
     validate_literals,
 )
-from airflow_provider_akkio.api.types import AkkioTaskKind
+from airflow_provider_akkio.api.types import KIND_KEY, AkkioTaskKind
 from airflow_provider_akkio.exceptions import AkkioParameterError
 from airflow_provider_akkio.hooks.akkio import DEFAULT_CONNECTION_ID
 from airflow_provider_akkio.operators._base import AkkioTaskOperator, CurrentAkkioTask
@@ -44,9 +44,9 @@ class AkkioChatExploreOperator(AkkioTaskOperator[Chat]):
     A task retry reattaches to the chat that a previous attempt submitted with the same parameters. This needs Airflow
     3.3 or newer; with an older Airflow each attempt submits a new chat.
 
-    XComs: ``akkio_task_id`` as soon as Akkio has accepted the chat; ``akkio_status`` during the wait; at the end
-    ``chat_id`` and ``messages`` as Akkio sent them, or ``akkio_error``. The return value is the text of the last
-    message. Source of the API facts: Akkio's OpenAPI document.
+    XComs: ``akkio_task_kind``, which is ``chat``; ``akkio_task_id`` as soon as Akkio has accepted the chat;
+    ``akkio_status`` during the wait; at the end ``chat_id`` and ``messages`` as Akkio sent them, or ``akkio_error``.
+    The return value is the text of the last message. Source of the API facts: Akkio's OpenAPI document.
 
     .. code-block:: python
 
@@ -120,6 +120,7 @@ class AkkioChatExploreOperator(AkkioTaskOperator[Chat]):
 
     def execute(self, context: Context) -> str:
         """Submit the chat, or reattach to the one of a previous attempt; then wait for the answer."""
+        self.push(context, KIND_KEY, self.kind.value)
         with self.pushing_errors(context):
             request = ChatRequest(
                 project_id=self.project_id,

@@ -58,7 +58,7 @@ class AkkioUploadDatasetOperator(BaseOperator):
     :param on_empty: ``fail`` (default) or ``skip`` the task if the file has no rows.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid.
-    :raises AkkioSourceFileError: if the file is invalid; the operator has sent nothing.
+    :raises AkkioSourceFileError: if the file is invalid, before anything is sent; or if it changes during the upload.
     :raises AkkioUploadIncompleteError: if some rows arrived, and a retry could add rows twice.
     """
 

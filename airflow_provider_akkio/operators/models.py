@@ -52,7 +52,8 @@ class AkkioPredictOperator(BaseOperator):
     ``parquet``). The source may also be JSON (``.json``) or Excel (``.xlsx``; extra ``excel``). The operator validates
     the whole source before the first request. It sends every cell as text, and a missing value as null. The output has
     the columns that were sent, then those of Akkio: the predicted field and the probability of each class. A column
-    that exists in both gets the suffix ``(predicted)``.
+    that exists in both gets the suffix ``(predicted)``. With ``transforms_only``, the transformed columns replace those
+    of the same name, and new ones follow.
 
     The output appears only when it is complete. Task retries are safe, because predictions change nothing at Akkio.
     Before Airflow 3.3, set ``overwrite=True`` if a retry must succeed after a worker died just after the rename.
@@ -76,9 +77,10 @@ class AkkioPredictOperator(BaseOperator):
     :param on_empty: ``fail`` (default) or ``skip`` the task if the file has no rows.
     :param akkio_conn_id: ID of the Airflow connection; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid, or the output exists.
-    :raises AkkioSourceFileError: if the source is invalid; the operator has sent nothing.
+    :raises AkkioSourceFileError: if the source is invalid, before anything is sent; if it changes during the
+        predictions; or if the output would have two columns with the same name, after the first request.
     :raises AkkioPredictionMismatchError: if Akkio returns more or fewer predictions than rows.
-    :raises AkkioNotFoundError: if the model does not exist.
+    :raises AkkioNotFoundError: if the model or deployment does not exist.
     """
 
     template_fields: Sequence[str] = (
@@ -169,7 +171,9 @@ class AkkioPredictOperator(BaseOperator):
         with (
             hook.open_client() as client,
             atomic_write(output, token, previous_tokens) as file,
-            open_prediction_writer(file, output.name, source, summary) as writer,
+            open_prediction_writer(
+                file, output.name, source, summary, replaces_columns=predictor.transforms_only
+            ) as writer,
         ):
             batches = source.batches(batch_size, expected=summary)
             what = f"Predictions of {predictor}"

@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_akkio.api.cells import is_exact_as_float
 from airflow_provider_akkio.api.text import printable
 from airflow_provider_akkio.exceptions import AkkioError, AkkioParameterError
 
@@ -24,6 +25,11 @@ _ROWS_PER_INSERT = 1000
 _MAX_RUN_LENGTH = 1000
 _COUNTING_BYTES = ("postgresql", "redshift")
 """Dialects of databases that limit the bytes of a name; others limit its characters."""
+
+_RENAME_HINT = (
+    "If the name is from the query, change it with AS. If it is from the predictions, write a file instead, with "
+    "AkkioPredictOperator."
+)
 
 
 class IfExists(StrEnum):
@@ -40,7 +46,7 @@ class PredictedRows:
 
     :param file: the rows in JSON Lines; all have the same columns.
     :param columns: the names of all columns.
-    :param number_columns: the columns that contain only numbers and nulls.
+    :param number_columns: the columns that contain only nulls, and numbers that a float can be without losing digits.
     """
 
     file: TemporaryFile
@@ -56,7 +62,7 @@ class PredictedRows:
         for row in _read(file):
             columns |= dict.fromkeys(row)
             for column, value in row.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
+                if isinstance(value, int | float) and not isinstance(value, bool) and is_exact_as_float(value):
                     numbers.add(column)
                 elif value is not None:
                     others.add(column)
@@ -104,10 +110,11 @@ class PredictionTable:
         """Check whether rows with some columns can be written.
 
         :param columns: the columns that are known: before the first prediction those of the source, then all.
-        :raises AkkioParameterError: if a column is missing in the table, has the name of ``run_column`` or a name that
-            is too long for the database, or the table has rows of other task runs and ``if_exists`` is ``fail``.
+        :raises AkkioParameterError: if a column is missing in the table, has the name of ``run_column`` or of another
+            column, or a name that is too long for the database, or the table has rows of other task runs and
+            ``if_exists`` is ``fail``.
         """
-        self._check_run_column(columns)
+        self._check_unique(columns)
         with self.engine.connect() as connection:
             self._check_name_lengths(columns)
             if self._exists(connection):
@@ -121,7 +128,7 @@ class PredictionTable:
         :raises AkkioParameterError: as :meth:`check` does.
         :raises AkkioError: if Airflow stopped the task; the table remains as it was.
         """
-        self._check_run_column(rows.columns)
+        self._check_unique(rows.columns)
         table = self._clause(rows.columns)
         remaining = rows.rows()
         with self.engine.begin() as connection:
@@ -140,12 +147,25 @@ class PredictionTable:
                     )
                 connection.execute(table.insert(), [{**row, self.run_column: self.run} for row in batch])
 
-    def _check_run_column(self, columns: Sequence[str]) -> None:
-        if self.run_column in columns:
-            raise AkkioParameterError(
-                f"The rows have a column {self.run_column!r}. Set run_column to another name: the operator writes the "
-                "ID of the task run into that column."
-            )
+    def _check_unique(self, columns: Sequence[str]) -> None:
+        names: dict[str, str] = {}
+        for column in columns:
+            if self._fold(column) == self._fold(self.run_column):
+                raise AkkioParameterError(
+                    f"The rows have a column '{printable(column)}'. Set run_column to another name: the operator "
+                    "writes the ID of the task run into that column."
+                )
+            other = names.setdefault(self._fold(column), column)
+            if other != column:
+                raise AkkioParameterError(
+                    f"Table {printable(self.table)}: the columns '{printable(other)}' and '{printable(column)}' differ "
+                    f"only in upper and lower case, which are equal in {self.engine.dialect.name}. {_RENAME_HINT}"
+                )
+
+    def _fold(self, name: str) -> str:
+        """Return a name as the database compares it."""
+        # Upper and lower case are equal in most databases. In PostgreSQL they differ, because the names are quoted.
+        return name if self.engine.dialect.name == "postgresql" else name.lower()
 
     def _check_name_lengths(self, columns: Sequence[str]) -> None:
         """Reject names that PostgreSQL would cut off without an error, so that two columns could become one."""
@@ -157,8 +177,7 @@ class PredictionTable:
                 unit = "bytes" if counts_bytes else "characters"
                 raise AkkioParameterError(
                     f"Table {printable(self.table)}: the name '{printable(name)}' has {size} {unit}, but the database "
-                    f"allows {limit}. If the name is from the query, shorten it with AS. If it is from the "
-                    "predictions, write a file instead, with AkkioPredictOperator."
+                    f"allows {limit}. {_RENAME_HINT}"
                 )
 
     def _clause(self, columns: Sequence[str]) -> TableClause:
@@ -183,16 +202,15 @@ class PredictionTable:
         import sqlalchemy
 
         schema, name = self._name
-        # Upper and lower case are equal in most databases. In PostgreSQL they differ, because the names are quoted.
-        fold = str if connection.dialect.name == "postgresql" else str.lower
-        existing = [fold(column["name"]) for column in sqlalchemy.inspect(connection).get_columns(name, schema=schema)]
+        existing_columns = sqlalchemy.inspect(connection).get_columns(name, schema=schema)
+        existing = {self._fold(column["name"]) for column in existing_columns}
         if self.if_exists is IfExists.FAIL and (
-            fold(self.run_column) not in existing or self._has_rows_of_other_runs(connection)
+            self._fold(self.run_column) not in existing or self._has_rows_of_other_runs(connection)
         ):
             raise AkkioParameterError(
                 f"Table {self.table} exists. Set if_exists='append' or 'replace', or another table."
             )
-        if missing := [column for column in (*columns, self.run_column) if fold(column) not in existing]:
+        if missing := [column for column in (*columns, self.run_column) if self._fold(column) not in existing]:
             raise AkkioParameterError(
                 f"Table {self.table} has no column '{printable(missing[0])}'. Add the column, leave it out of the "
                 "query, or drop the table: the operator creates a table that does not exist."

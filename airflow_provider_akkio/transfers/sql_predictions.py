@@ -34,8 +34,9 @@ class SqlToAkkioPredictionOperator(BaseOperator):
     The operator validates all rows before the first request, and sends every cell as text, and a missing value as null.
     It writes to the table after the last prediction, so a failed task leaves the table as it was. The table has the
     columns of the query, then those of Akkio: the predicted field and the probability of each class. A column that
-    exists in both gets the suffix ``(predicted)``. The last column has the ID of the task run. A task retry, and a
-    cleared task, replaces the rows that it wrote before.
+    exists in both gets the suffix ``(predicted)``. With ``transforms_only``, the transformed columns replace those of
+    the same name, and new ones follow. The last column has the ID of the task run. A task retry, and a cleared task,
+    replaces the rows that it wrote before.
 
     If the table does not exist, the operator creates it with text columns, and ``DOUBLE PRECISION`` for predicted
     numbers and probabilities. If it exists, the database casts the text to the types of the table.
@@ -59,8 +60,9 @@ class SqlToAkkioPredictionOperator(BaseOperator):
     :param on_empty: ``fail`` (default) or ``skip`` the task if the query returns no rows; the table stays as it is.
     :param akkio_conn_id: ID of the Airflow connection to Akkio; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid, the provider ``common-sql`` is missing, or the table cannot
-        receive the rows.
-    :raises AkkioSourceFileError: if a row is invalid; the operator has sent nothing.
+        receive the rows, before anything is sent; or if it cannot receive the predictions, after the first request.
+    :raises AkkioSourceFileError: if a row is invalid, before anything is sent; or if the table would have two columns
+        with the same name, after the first request.
     :raises AkkioPredictionMismatchError: if Akkio returns more or fewer predictions than rows.
     :raises AkkioNotFoundError: if the model or deployment does not exist.
     """
@@ -140,7 +142,9 @@ class SqlToAkkioPredictionOperator(BaseOperator):
             table.check(summary.fields)
             with (
                 akkio.open_client() as client,
-                open_prediction_writer(output.output, output.name, source, summary) as writer,
+                open_prediction_writer(
+                    output.output, output.name, source, summary, replaces_columns=predictor.transforms_only
+                ) as writer,
             ):
                 batches = source.batches(parsed["batch_size"], expected=summary)
                 what = f"Predictions of {predictor}"

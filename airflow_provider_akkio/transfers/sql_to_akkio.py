@@ -53,7 +53,7 @@ class SqlToAkkioDatasetOperator(BaseOperator):
     :param on_empty: ``fail`` (default) or ``skip`` the task if the query returns no rows.
     :param akkio_conn_id: ID of the Airflow connection to Akkio; default ``akkio_default``.
     :raises AkkioParameterError: if a parameter is invalid, or the provider ``common-sql`` is missing.
-    :raises AkkioSourceFileError: if a row is invalid; the operator has sent nothing.
+    :raises AkkioSourceFileError: if a row is invalid, before anything is sent.
     :raises AkkioUploadIncompleteError: if some rows arrived, and a retry could add rows twice.
     """
 

@@ -20,20 +20,19 @@ from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import ColumnElement, Text, and_, case, cast, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from airflow_provider_akkio.api.types import ERROR_KEY, STATUS_KEY
+from airflow_provider_akkio.api.types import ERROR_KEY, KIND_KEY, STATUS_KEY
 
 MAX_RUNS = 20
 """Number of runs in a trend."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 _ELSEWHERE = object()
-_XCOM_KEYS = ("akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
+_XCOM_KEYS = (KIND_KEY, "akkio_task_id", STATUS_KEY, ERROR_KEY, "model_id", "stats", "field_importance", "data_story")
 _SENSOR = "AkkioTrainSensor"
 _OPERATORS = ("AkkioTrainOperator", _SENSOR)
-_CHAT_OPERATOR = "AkkioChatExploreOperator"
 _NOT_STARTED = (None, "none", "scheduled", "queued", "upstream_failed")
 
 # Maximum lengths of JSON text, in characters. A longer value is not read and counts as missing.
@@ -87,6 +86,7 @@ class TaskDetails(TrainingTask):
     :param rendered: its rendered template fields; Airflow keeps those of the newest runs only.
     :param xcoms: its XComs that the tab displays.
     :param past_stats: the ``stats`` of the task's previous runs, oldest first.
+    :param is_chat: whether the task pushed that it is a chat.
     """
 
     operator: str | None
@@ -95,12 +95,13 @@ class TaskDetails(TrainingTask):
     rendered: Mapping[str, Any]
     xcoms: Mapping[str, Any]
     past_stats: Sequence[Any]
+    is_chat: bool = False
 
     @property
     def is_training(self) -> bool:
         """Whether the task trains or waits for a training; a subclass is recognized by its XComs."""
         has_xcoms = not {"akkio_task_id", STATUS_KEY, ERROR_KEY}.isdisjoint(self.xcoms)
-        return self.operator in _OPERATORS or (has_xcoms and self.operator != _CHAT_OPERATOR)
+        return self.operator in _OPERATORS or (has_xcoms and not self.is_chat)
 
 
 def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskDetails | None:
@@ -131,6 +132,7 @@ def get_task(session: Session, dag_id: str, run_id: str, task_id: str, map_index
         rendered=fields if isinstance(fields, Mapping) else {},
         xcoms={key: value for key, value in xcoms.items() if value is not _ELSEWHERE},
         past_stats=past_stats,
+        is_chat=KIND_KEY in xcoms,
     )
 
 
@@ -251,9 +253,10 @@ def _columns(dag_run_id: Any) -> tuple[Any, ...]:
 
 def _is_training() -> ColumnElement[bool]:
     """Match one XCom of each training: the operator pushes its task ID; a sensor pushes only the model."""
+    kind = aliased(XComModel)
+    is_chat = exists().where(_same_task(kind, XComModel), kind.key == KIND_KEY)
     waited_for = and_(XComModel.key == "model_id", TaskInstance.operator == _SENSOR)
-    submitted = and_(XComModel.key == "akkio_task_id", TaskInstance.operator.is_distinct_from(_CHAT_OPERATOR))
-    return or_(submitted, waited_for)
+    return or_(and_(XComModel.key == "akkio_task_id", ~is_chat), waited_for)
 
 
 def _same_task(one: Any, other: Any) -> ColumnElement[bool]:

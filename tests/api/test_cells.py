@@ -15,12 +15,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_akkio.api.cells import cell_to_text, rows_to_text
+from airflow_provider_akkio.api.cells import cell_to_text, is_exact_as_float, rows_to_text
 from airflow_provider_akkio.exceptions import AkkioParameterError
 
 
 class Color(str, enum.Enum):  # noqa: UP042 - str() of a StrEnum is its value, of this one its name
     RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_exact"),
+    [
+        (0.1, True),
+        (-(2**53), True),
+        (2**53 + 1, False),
+        (123456789012345678, False),
+        (2**70, True),
+        (1180591620717411300000, True),
+        (1180591620717411300001, False),
+        (-(10**400), False),
+    ],
+)
+def test_number_that_loses_digits_as_float_is_recognized(number: float, is_exact: bool) -> None:
+    assert is_exact_as_float(number) is is_exact
 
 
 UTC_PLUS_2 = datetime.timezone(datetime.timedelta(hours=2))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -202,6 +205,59 @@ def test_row_groups_do_not_move_batch_boundaries(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"a": list(range(2500))}, row_group_size=300)
     assert [len(batch.rows) for batch in RowFile(path).batches(1000)] == [1000, 1000, 500]
     assert next(RowFile(path).batches(1000, 2000)).rows[0] == {"a": "2000"}
+
+
+@contextmanager
+def limited_memory(limit: int) -> Iterator[None]:
+    """Limit the bytes of Python's objects, and those of Arrow's data."""
+    default = pyarrow.default_memory_pool()
+    arrow = pyarrow.proxy_memory_pool(default)
+    pyarrow.set_memory_pool(arrow)
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        pyarrow.set_memory_pool(default)
+    assert peak < limit
+    assert arrow.max_memory() < limit
+
+
+LONG_TEXTS = [letter * 100_000 for letter in "abcd"]
+LONG_PREFIXES = [f"{LONG_TEXTS[0]}{number}" for number in range(2000)]
+SMALL_FILES_OF_LARGE_TEXTS: dict[str, tuple[list[str], Callable[[Any], Any], dict[str, Any]]] = {
+    "dictionary encoding": (LONG_TEXTS * 500, pyarrow.array, {}),
+    "dictionary type": (LONG_TEXTS * 500, lambda texts: pyarrow.array(texts).dictionary_encode(), {}),
+    "long text among many": ([*map(str, range(5000)), *LONG_TEXTS * 500], pyarrow.array, {}),
+    "delta encoding": (
+        LONG_PREFIXES,
+        pyarrow.array,
+        {"use_dictionary": False, "column_encoding": {"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"}},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("texts", "to_column", "options"), SMALL_FILES_OF_LARGE_TEXTS.values(), ids=SMALL_FILES_OF_LARGE_TEXTS.keys()
+)
+def test_texts_that_are_larger_than_the_file_need_little_memory(
+    tmp_path: Path, texts: list[str], to_column: Callable[[Any], Any], options: dict[str, Any]
+) -> None:
+    columns = {"a": to_column(texts), "b": list(range(len(texts)))}
+    path = write_parquet(tmp_path / "a.parquet", columns, **options)
+    del columns
+    assert path.stat().st_size < 2 * 2**20
+    with limited_memory(32 * 2**20):
+        summary = RowFile(path).inspect()
+        rows = (row for batch in RowFile(path).batches(500, expected=summary) for row in batch.rows)
+        assert all(row["a"] == text for row, text in zip(rows, texts, strict=True))
+
+
+def test_row_group_without_texts_is_read(tmp_path: Path) -> None:
+    columns = {"a": pyarrow.array([None, None, "x", "x"]), "b": pyarrow.array([None] * 4, pyarrow.string())}
+    path = write_parquet(tmp_path / "a.parquet", columns, row_group_size=2)
+    assert column_of(path) == [None, None, None, None, "x", None, "x", None]
 
 
 def test_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,10 +26,17 @@ SCORES = [{"win": "yes", "p": 0.75}, {"win": "no"}]
 
 
 def write(
-    source: Path, name: str, predictions: Iterable[Any], batch_size: int = 2, options: ReadOptions = ALL_COLUMNS
+    source: Path,
+    name: str,
+    predictions: Iterable[Any],
+    *,
+    batch_size: int = 2,
+    options: ReadOptions = ALL_COLUMNS,
+    replaces_columns: bool = False,
 ) -> bytes:
     row_file, file, remaining = RowFile(source, options), io.BytesIO(), iter(predictions)
-    with open_prediction_writer(file, name, row_file, row_file.inspect()) as writer:
+    summary = row_file.inspect()
+    with open_prediction_writer(file, name, row_file, summary, replaces_columns=replaces_columns) as writer:
         for batch in row_file.batches(batch_size):
             writer.write(batch, [next(remaining) for _ in batch.rows])
     assert not file.closed
@@ -145,6 +152,25 @@ def test_column_that_exists_in_the_source_is_marked_as_predicted(people: Path) -
 
 
 @ALL_OUTPUTS
+@pytest.mark.parametrize("source", ["a.csv", "a.jsonl", "a.parquet"])
+def test_transformed_columns_replace_those_of_the_source(
+    make_file: FileMaker, tmp_path: Path, source: str, name: str
+) -> None:
+    path = tmp_path / source
+    if source == "a.parquet":
+        write_parquet(path, {"id": [7, 8], "age": [1, 2], "city": ["Bern", "Basel"]})
+    else:
+        text = {"a.csv": "id,age,city\n7,1,Bern\n8,2,Basel\n"}.get(source)
+        path.write_text(text or '{"id":7,"age":1,"city":"Bern"}\n{"id":8,"age":2,"city":"Basel"}\n')
+    transformed = [{"city": "BERN", "age": 0.5, "age squared": 0.25}, {"city": None, "age": "x", "age squared": 4}]
+    content = write(path, name, transformed, replaces_columns=True)
+    rows = rows_of(make_file(name, content))
+    assert [list(row) for row in rows] == [["id", "age", "city", "age squared"]] * 2
+    assert [[*row.values()][:3] for row in rows] == [["7", "0.5", "BERN"], ["8", "x", None]]
+    assert [float(row["age squared"]) for row in rows] == [0.25, 4]
+
+
+@ALL_OUTPUTS
 @pytest.mark.parametrize("header", [b"x,x (predicted)", b"x,y"])
 def test_ambiguous_column_is_rejected(make_file: FileMaker, header: bytes, name: str) -> None:
     source = make_file("a.csv", header + b"\n1,2\n")
@@ -176,7 +202,9 @@ def test_nested_predictions_are_json_in_flat_formats(people: Path) -> None:
     ("predictions", "values"),
     [
         ([0.5, float("nan")], [0.5, None]),
-        ([10**400, 1], [None, 1.0]),
+        ([10**400, 1], [f"1{'0' * 400}", "1"]),
+        ([123456789012345678, 0.5], ["123456789012345678", "0.5"]),
+        ([2**53, 123456789012345680], [2.0**53, 123456789012345680.0]),
         ([None, 0.5], [None, "0.5"]),
         (["x", 1], ["x", "1"]),
     ],
@@ -188,9 +216,10 @@ def test_first_batch_defines_the_parquet_type_of_predictions(
     assert read_parquet(content).column("p").to_pylist() == values
 
 
-def test_parquet_rejects_text_after_numbers(people: Path) -> None:
-    with pytest.raises(AkkioResponseError, match="'p' are numbers in the first rows, but text"):
-        write(people, "b.parquet", [{"p": 1}, {"p": "x"}], batch_size=1)
+@pytest.mark.parametrize("later", ["x", 10**400, 123456789012345678])
+def test_parquet_rejects_values_that_are_no_floats_after_numbers(people: Path, later: str | int) -> None:
+    with pytest.raises(AkkioResponseError, match="'p' are numbers in the first rows, but in later rows text"):
+        write(people, "b.parquet", [{"p": 1}, {"p": later}], batch_size=1)
 
 
 def test_gzip_output_is_reproducible(people: Path) -> None:

@@ -13,6 +13,8 @@ import airflow
 import jsonschema
 import pytest
 
+from airflow_provider_akkio.api.config import DEFAULT_REQUESTS_PER_SECOND, DEFAULT_TIMEOUT
+from airflow_provider_akkio.api.v1 import ROWS_TIMEOUT
 from airflow_provider_akkio.hooks import connection_form
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from dev.versions import Part
@@ -54,8 +56,10 @@ def test_form_has_the_extra_fields_with_their_defaults(form: Any) -> None:
         "requests_per_second": ("Requests per second", ["number", "null"]),
         "verify": ("Verify", ["string", "null"]),
     }
-    ends = [field["description"].rpartition(" Default: ")[2] for field in form.extra_fields.values()]
-    assert ends == ["30.", "5.", "true."]
+    descriptions = {name: field["description"] for name, field in form.extra_fields.items()}
+    ends = [description.rpartition(" Default: ")[2] for description in descriptions.values()]
+    assert ends == [f"{DEFAULT_TIMEOUT:g}.", f"{DEFAULT_REQUESTS_PER_SECOND:g}.", "true."]
+    assert f"{ROWS_TIMEOUT:g} seconds" in descriptions["timeout"]
 
 
 @needs(Part.FORM_OF_PROVIDER)

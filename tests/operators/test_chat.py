@@ -25,6 +25,7 @@ SUCCEEDED = status("SUCCEEDED", location="/api/v1/chat-explore/chats/C1")
 QUESTION = {"role": "user", "content": "Which region?"}
 CONVERSATION = chat(("user", "Which region?"), ("assistant", "The north."))
 XCOMS = {
+    "akkio_task_kind": "chat",
     "akkio_task_id": "T1",
     "chat_id": "C1",
     "messages": CONVERSATION.body["messages"],
@@ -149,7 +150,7 @@ def test_error_names_the_chat(
     run = run_dag(ask(deferrable=deferrable, timeout=0.3))
     assert type(run.failure) is type(expected)
     assert str(expected) in str(run.failure)
-    assert run.xcoms("ask") == {"akkio_task_id": "T1", "akkio_error": str(run.failure)}
+    assert run.xcoms("ask") == {"akkio_task_kind": "chat", "akkio_task_id": "T1", "akkio_error": str(run.failure)}
 
 
 def test_unknown_dataset_is_not_retried(run_dag: DagRunner, answering: ScriptedAkkio) -> None:

@@ -186,6 +186,37 @@ def test_columns_of_postgresql_differ_in_case(predict: Predict, postgres: Wareho
     assert gate.received == []
 
 
+@pytest.mark.usefixtures("postgres")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sql": 'SELECT id, even, even AS "EVEN" FROM numbers'}, "'even' and 'EVEN' differ only in upper and lower"),
+        ({"run_column": "Even"}, "Set run_column to another name"),
+    ],
+    ids=["two columns", "run column"],
+)
+def test_names_that_are_equal_in_the_table_are_rejected_before_the_first_request(
+    predict: Predict, open_warehouse: OpenWarehouse, gate: Gate, changes: dict[str, str], message: str
+) -> None:
+    output = open_warehouse("sqlite", "reports")
+    failure = predict(output_conn_id="reports", **changes).failure
+    assert isinstance(failure, AkkioParameterError)
+    assert message in str(failure)
+    assert gate.received == []
+    assert output.tables() == []
+    assert predict(**changes).state == "success"
+
+
+def test_prediction_with_the_name_of_a_column_is_rejected_after_one_request(
+    predict: Predict, sqlite: Warehouse, gate: Gate
+) -> None:
+    failure = predict(sql="SELECT even, 'old' AS ANSWER FROM numbers").failure
+    assert isinstance(failure, AkkioParameterError)
+    assert "'ANSWER' and 'answer' differ only in upper and lower case" in str(failure)
+    assert len(gate.requests_to("models")) == 1
+    assert "predictions" not in sqlite.tables()
+
+
 def test_columns_of_sqlite_are_equal_in_case(predict: Predict, sqlite: Warehouse) -> None:
     sqlite.execute(TYPED)
     assert predict(sql='SELECT ID, even AS "even" FROM numbers').state == "success"
@@ -249,6 +280,20 @@ def test_long_name_of_a_prediction_is_rejected_after_one_request(
     assert "predictions" not in postgres.tables()
 
 
+@pytest.mark.parametrize(
+    ("score", "cell"),
+    [(2**53, 2.0**53), (123456789012345678, "123456789012345678"), (10**400, f"1{'0' * 400}")],
+    ids=["float", "18 digits", "401 digits"],
+)
+def test_integers_that_are_no_floats_are_written_as_text(
+    predict: Predict, warehouse: Warehouse, gate: Gate, score: int, cell: float | str
+) -> None:
+    gate.script("models", Reply(body={"status": "success", "predictions": [{"score": 0.5}, {"score": score}]}))
+    assert predict(sql="SELECT id FROM numbers WHERE id < 2").state == "success"
+    half = str(0.5) if isinstance(cell, str) else 0.5
+    assert warehouse.rows("SELECT score FROM predictions ORDER BY id") == [(half,), (cell,)]
+
+
 def test_error_of_the_database_does_not_contain_the_rows(predict: Predict, sqlite: Warehouse) -> None:
     sqlite.execute(TYPED.replace("id INTEGER", "id INTEGER CHECK (id < 7)"))
     message = str(predict(sql="SELECT id, even || 'Secret' AS even FROM numbers").failure)
@@ -267,9 +312,8 @@ def test_deployment_predicts(
     assert request.body["data"][1] == {"id": "1", "even": "False"}
     assert request.body.get("deploy-transforms-only", False) is transforms_only
     rows = sqlite.rows("SELECT * FROM predictions ORDER BY CAST(id AS INTEGER)")
-    if not transforms_only:
-        assert [row[2] for row in rows] == ANSWERS
-    assert len(rows) == ROWS
+    predicted = [row[2:-3] for row in rows]
+    assert predicted == [() if transforms_only else (answer,) for answer in ANSWERS]
 
 
 @pytest.mark.parametrize("rendered", [{"model_id": "m"}, {"explain": "True"}])

@@ -81,8 +81,12 @@ def test_sensor_is_listed_and_other_operators_are_not(run_task: RunTask) -> None
     assert [row[0] for row in rows] == [f"{sensor.dag_id} wait"]
 
 
-def test_chat_is_not_a_training(run_task: RunTask) -> None:
-    chat = run_task("AkkioChatExploreOperator(task_id='ask', dataset_id='D1', prompt='Why?', deferrable=False)", "ask")
+@pytest.mark.parametrize("dataset_id", ["D1", "{{ none }}"], ids=["accepted", "invalid"])
+@pytest.mark.parametrize("operator", ["AkkioChatExploreOperator", "WeeklyQuestion"])
+def test_chat_is_not_a_training(run_task: RunTask, operator: str, dataset_id: str) -> None:
+    subclass = "class WeeklyQuestion(AkkioChatExploreOperator): pass\n"
+    question = f"task_id='ask', dataset_id={dataset_id!r}, prompt='Why?', deferrable=False"
+    chat = run_task(f"{subclass}{operator}({question})", "ask")
     assert "This task does not train a model at Akkio" in text_of(chat.page())
     assert chat.run_id not in {row[5] for row in rows_of(list_page(chat.client))}
 
