@@ -117,7 +117,7 @@ def test_ctrl_c_during_training_deletes_dataset_and_model() -> None:
             assert any("submit training: ok" in line for line in running.stdout)
             running.send_signal(signal.SIGINT)
             output = running.stdout.read()
-            assert running.wait(60) == 130
+            assert running.wait(300) == 130
         assert set(sandbox.datasets) == before
         assert sandbox.trainings == 1
         assert model_count(sandbox) == 0
