@@ -133,7 +133,7 @@ class AirflowApi:
         return Slots(pool["running_slots"], pool["deferred_slots"])
 
     def follow(
-        self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 180
+        self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 600
     ) -> str:
         """Wait until a run has finished and return its state."""
         states: dict[str, str | None] = {}
