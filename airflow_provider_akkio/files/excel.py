@@ -47,6 +47,8 @@ def _open_sheet(file: BinaryIO, name: str | None) -> CalamineSheet:
 
 def _read_records(sheet: CalamineSheet) -> Iterator[tuple[int, list[Any], int]]:
     """Yield the number, the cells and the number of characters of each row, beginning with the header."""
+    if sheet.start is None:  # old releases of python-calamine panic at the rows of an empty sheet
+        return
     is_header = True
     for number, values in enumerate(sheet.iter_rows(), 1):
         cells = [_to_integer(value) for value in values]

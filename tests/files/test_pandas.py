@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas
 import pytest
+from packaging.version import Version
 
 from tests.files.conftest import column_of, rows_of
 
@@ -131,6 +132,8 @@ def test_json_of_pandas_has_milliseconds_for_dates_and_no_infinities(
 
 
 @EVERY_FORMAT
-def test_decimals_are_floats_in_excel(write: Callable[[pandas.DataFrame], Path], extension: str) -> None:
-    expected = "1.1" if extension == ".xlsx" else "1.10"
+def test_pandas_writes_some_decimals_as_floats(write: Callable[[pandas.DataFrame], Path], extension: str) -> None:
+    """pandas 3 writes floats into Excel files, and pandas 2 into JSON."""
+    as_floats = extension == ".xlsx" if Version(pandas.__version__).major >= 3 else "json" in extension
+    expected = "1.1" if as_floats else "1.10"
     assert column_of(write(pandas.DataFrame({"a": [Decimal("1.10")]}))) == [expected]
