@@ -66,7 +66,9 @@ def test_ignored_field_is_not_used(client: ApiClient) -> None:
 
 def test_extra_attention_raises_recall_of_rare_class(client: ApiClient) -> None:
     usual, attentive = (
-        client.train(dataset_id=LEADS_ID, predict_fields=["Positive Lead"], extra_attention=attention)["stats"][0][1]
+        client.train(dataset_id=LEADS_ID, predict_fields=["Positive Lead"], duration=60, extra_attention=attention)[
+            "stats"
+        ][0][1]
         for attention in (False, True)
     )
     assert usual["class_name"] == "1"
