@@ -33,11 +33,16 @@ os.environ |= {
 }
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dev.stack import SANDBOX_KEY, akkio_connection
 from tests.airflow_runs import DagRunner, RunTask, call
 from tests.scripted import ScriptedAkkio
 from tests.versions import is_for_this_airflow
+
+# Both depend on the load of the machine.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

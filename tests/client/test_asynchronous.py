@@ -25,7 +25,7 @@ def is_closed(pool: SessionPool) -> bool:
 
 
 def test_clients_share_eight_connections() -> None:
-    eight_at_once = threading.Barrier(8, timeout=30)
+    eight_at_once = threading.Barrier(8, timeout=60)
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
         eight_at_once.wait()
@@ -130,13 +130,13 @@ def test_clients_of_one_pool_have_their_own_timeouts(akkio: ScriptedAkkio) -> No
     has_timed_out = threading.Event()
 
     def respond_late(handler: BaseHTTPRequestHandler) -> None:
-        has_timed_out.wait(30)
+        has_timed_out.wait(60)
         Reply()(handler)
 
     akkio.script("status", respond_late)
 
     async def main() -> None:
-        long, short = (AsynchronousClient(client_config(akkio.url, timeout=seconds)) for seconds in (60, 0.5))
+        long, short = (AsynchronousClient(client_config(akkio.url, timeout=seconds)) for seconds in (120, 0.5))
         async with long, short:
             waiting = asyncio.create_task(send(long, get(akkio.url)))
             assert isinstance(await send(short, get(akkio.url)), TransportError)

@@ -50,7 +50,7 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 def run(*arguments: str, answer: str = "", **variables: str) -> tuple[int, str]:
     """Return the exit code and the output."""
     with start(*arguments, **variables) as running:
-        output, _ = running.communicate(answer, timeout=200)
+        output, _ = running.communicate(answer, timeout=1000)
     return running.returncode, output
 
 
@@ -117,7 +117,7 @@ def test_ctrl_c_during_training_deletes_dataset_and_model() -> None:
             assert any("submit training: ok" in line for line in running.stdout)
             running.send_signal(signal.SIGINT)
             output = running.stdout.read()
-            assert running.wait(60) == 130
+            assert running.wait(300) == 130
         assert set(sandbox.datasets) == before
         assert sandbox.trainings == 1
         assert model_count(sandbox) == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-MAX_WAIT_SECONDS = 60.0
+MAX_WAIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class ApiClient:
     key: str = "sandbox-key"
 
     def post_v2(self, path: str, **payload: Any) -> requests.Response:
-        return requests.post(f"{self.url}/api/v1/{path}", json=payload, headers={"X-API-Key": self.key}, timeout=10)
+        return requests.post(f"{self.url}/api/v1/{path}", json=payload, headers={"X-API-Key": self.key}, timeout=120)
 
     def get_v2(self, path: str, **query: str) -> requests.Response:
-        return requests.get(f"{self.url}/api/v1/{path}", params=query, headers={"X-API-Key": self.key}, timeout=10)
+        return requests.get(f"{self.url}/api/v1/{path}", params=query, headers={"X-API-Key": self.key}, timeout=120)
 
     def post_training(self, **payload: Any) -> requests.Response:
         return self.post_v2("models/train/new", **payload)
@@ -65,13 +65,13 @@ class ApiClient:
         return str(response["metadata"]["error"])
 
     def get(self, resource: str, **query: Any) -> requests.Response:
-        return requests.get(f"{self.url}/v1/{resource}", params={"api_key": self.key, **query}, timeout=10)
+        return requests.get(f"{self.url}/v1/{resource}", params={"api_key": self.key, **query}, timeout=120)
 
     def post(self, resource: str, **body: Any) -> requests.Response:
-        return requests.post(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=30)
+        return requests.post(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=120)
 
     def delete(self, resource: str, **body: Any) -> requests.Response:
-        return requests.delete(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=10)
+        return requests.delete(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=120)
 
     def upload(self, rows: Sequence[dict[str, Any]], name: str = "uploaded", *, parse: bool = False) -> str:
         """Return the ID of a new dataset with these rows."""

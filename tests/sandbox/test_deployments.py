@@ -23,9 +23,9 @@ def model_id(client: ApiClient) -> str:
 def deploy(client: ApiClient, method: str = "POST", **parameters: Any) -> requests.Response:
     parameters = {"api_key": client.key, **parameters}
     if method == "POST":
-        return requests.post(f"{client.url}/api", json=parameters, timeout=10)
+        return requests.post(f"{client.url}/api", json=parameters, timeout=120)
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
-    return requests.get(f"{client.url}/api", params=texts, timeout=10)
+    return requests.get(f"{client.url}/api", params=texts, timeout=120)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

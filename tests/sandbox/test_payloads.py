@@ -36,7 +36,7 @@ NO_JSON = st.one_of(
 
 
 def post(sandbox: Sandbox, path: str, body: bytes) -> requests.Response:
-    return requests.post(f"{sandbox.url}/{path}?api_key=sandbox-key", data=body, headers=KEY, timeout=10)
+    return requests.post(f"{sandbox.url}/{path}?api_key=sandbox-key", data=body, headers=KEY, timeout=120)
 
 
 def fill(template: Any, value: Any) -> Any:
@@ -100,7 +100,7 @@ def test_body_of_any_bytes_is_rejected(
     "path", ["v1/datasets?name=%ED%A0%80", "v1/datasets?id=%FF&rows=[NaN]", "v1/models?id=%ED%A0%80"]
 )
 def test_undecodable_query_causes_no_server_error(sandbox: Sandbox, client: ApiClient, path: str) -> None:
-    assert requests.post(f"{sandbox.url}/{path}&api_key=sandbox-key", timeout=10).status_code < 500
+    assert requests.post(f"{sandbox.url}/{path}&api_key=sandbox-key", timeout=120).status_code < 500
     assert client.get("datasets").status_code == 200
 
 
