@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -31,12 +32,10 @@ def test_clients_share_eight_connections() -> None:
         eight_at_once.wait()
         Reply()(handler)
 
-    async def use_client(url: str) -> Response | TransportError:
-        async with AsynchronousClient(client_config(url)) as client:
-            return await send(client, get(url))
-
     async def main(url: str) -> list[Response | TransportError]:
-        return await asyncio.gather(*(use_client(url) for _ in range(32)))
+        async with AsyncExitStack() as stack:  # so that no client ends before all have begun
+            clients = [await stack.enter_async_context(AsynchronousClient(client_config(url))) for _ in range(32)]
+            return await asyncio.gather(*(send(client, get(url)) for client in clients))
 
     with ScriptedAkkio(keep_alive=True) as akkio:
         akkio.script("status", respond)

@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lonely": (("Only",), [(coin,) for coin in coins]),
         "slow": (
             [*(f"Number {column}" for column in range(20)), "Coin"],
-            [(*(round(random.random(), 4) for _ in range(20)), random.randint(0, 4)) for _ in range(5_000)],
+            [(*(round(random.random(), 4) for _ in range(20)), random.randint(0, 4)) for _ in range(3_500)],
         ),
     }
     for name, (fields, rows) in tables.items():
