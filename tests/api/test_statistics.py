@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from airflow_provider_akkio.api.statistics import (
     ModelMetric,
@@ -190,7 +190,6 @@ def test_summary_omits_values_that_are_not_finite_numbers(broken: Any) -> None:
     assert [name for name, _ in summary.importance] == ["Webinars Attended", "Industry"]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both depend on the load of the machine
 @given(ANY_RESULTS)
 def test_log_lines_accept_any_json(result: dict[str, Any]) -> None:
     lines = log_lines(ModelSummary.of(result))

@@ -43,5 +43,5 @@ class Gate(ScriptedAkkio):
     def _forward(self, handler: Any) -> None:
         headers = {"X-API-Key": handler.headers["X-API-Key"], "Content-Type": "application/json"}
         url = f"{self._sandbox}{handler.path}"
-        response = requests.request(handler.command, url, headers=headers, data=handler.sent, timeout=60)
+        response = requests.request(handler.command, url, headers=headers, data=handler.sent, timeout=300)
         Reply(response.status_code, response.content)(handler)

@@ -128,7 +128,7 @@ def test_button_copies_model_id(finished_run: Run, open_page: OpenPage, in_tab: 
 def stop_clock(page: Page) -> None:
     """Stop the timers of a page and its frames, so that nothing ends before a slow machine sees it."""
     page.clock.install()
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    page.clock.pause_at(page.evaluate("Date.now()") + 30_000)
 
 
 def test_paused_page_does_not_update(stack: Stack, gate: Gate, open_page: OpenPage) -> None:
@@ -205,7 +205,7 @@ def test_pages_work_if_base_url_has_a_path(stack: Stack, finished_run: Run, open
 
 def is_up(url: str) -> bool:
     try:
-        return requests.get(url, timeout=5).ok
+        return requests.get(url, timeout=30).ok
     except requests.RequestException:
         return False
 

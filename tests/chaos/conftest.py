@@ -21,7 +21,7 @@ from tests.chaos.gate import Gate
 
 TRAINING_SECONDS = 4.0
 GATES = 80
-REQUEST_TIMEOUT = 5.0
+REQUEST_TIMEOUT = 10.0
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "14",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -73,13 +73,13 @@ class Case:
 
     def wait_until_started(self) -> None:
         """Wait until a worker executes the task."""
-        wait_until(lambda: self._task().state == "running", f"start of {self}", 120)
+        wait_until(lambda: self._task().state == "running", f"start of {self}", 600)
 
     def wait_until_polling(self) -> None:
         """Wait until the training is polled, by the triggerer if the task is deferrable."""
         state = "deferred" if self.wait == "deferrable" else "running"
         wait_until(
-            lambda: self._task().state == state and bool(self.gate.requests_to("status")), f"polls of {self}", 120
+            lambda: self._task().state == state and bool(self.gate.requests_to("status")), f"polls of {self}", 600
         )
 
     def clear(self) -> None:
@@ -98,7 +98,7 @@ class Case:
                 return self.stack.api.run_state(self.dag_id, self.run_id) in ("success", "failed")
             return False
 
-        wait_until(is_finished, f"end of {self}", 300)
+        wait_until(is_finished, f"end of {self}", 900)
         return self.stack.api.run_state(self.dag_id, self.run_id)
 
     def check_success(self, trainings: int = 1) -> None:

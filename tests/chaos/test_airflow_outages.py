@@ -47,7 +47,7 @@ def test_second_triggerer_takes_over_the_trainings_of_a_killed_one(chaos: Chaos)
     programs = chaos.stack.programs
     chaos.stack.start("triggerer", "second-triggerer")
     second = programs["second-triggerer"]
-    wait_until(lambda: "Starting the triggerer" in second.output(), "start of a second triggerer", 60, [second])
+    wait_until(lambda: "Starting the triggerer" in second.output(), "start of a second triggerer", 300, [second])
     programs.pop("triggerer").kill()
     release(cases)
     check_single_submissions(cases)

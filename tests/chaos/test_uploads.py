@@ -66,7 +66,7 @@ def start(chaos: Chaos, source: Path, fault: Fault, kind: str) -> UploadCase:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_upload_stores_each_row_once(chaos: Chaos, cases: Cases, fault: Fault, kind: str) -> None:
     case, api, dag_id = cases[fault, kind], chaos.stack.api, f"chaos_{kind}"
-    wait_until(lambda: api.run_state(dag_id, case.run_id) in ("success", "failed"), f"end of {case}", 300)
+    wait_until(lambda: api.run_state(dag_id, case.run_id) in ("success", "failed"), f"end of {case}", 900)
     state = api.run_state(dag_id, case.run_id)
     [task] = api.tasks(dag_id, case.run_id)
     before = ROWS_BEFORE if kind == "appended" else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ from airflow_provider_akkio.client.blocking import BlockingClient
 Replies = list[Response | TransportError]
 SendAll = Callable[..., Replies]
 Send = Callable[[ClientConfig, Request], Response | TransportError]
+
+TIMEOUTS = (1.0, 10.0, 50.0)
+"""Timeouts to try in turn in tests that wait for one: only a busy machine needs more than the first to connect."""
 
 UNLIMITED = 1000.0
 OK = Response(200, b"{}")
@@ -52,8 +56,25 @@ def asynchronous(config: ClientConfig, *requests: Request) -> Replies:
 
 
 def client_config(url: str, **fields: Any) -> ClientConfig:
-    defaults = {"api_key": "the-key", "timeout": 10.0, "requests_per_second": UNLIMITED}
+    defaults = {"api_key": "the-key", "timeout": 60.0, "requests_per_second": UNLIMITED}
     return ClientConfig("akkio_default", BaseUrl(url), **defaults | fields)
+
+
+def time_out(
+    send: Send, url: str, request: Request, has_begun: Callable[[Response | TransportError], bool], **fields: Any
+) -> Response | TransportError:
+    """Send a request to a server that sends for 100 s, and return the outcome at the timeout.
+
+    :param has_begun: whether an outcome is one that the test is about; if not, the timeout came too early.
+    :param fields: further fields of the configuration.
+    """
+    for timeout in TIMEOUTS:
+        began = time.monotonic()
+        reply = send(client_config(url, timeout=timeout, **fields), request)
+        assert time.monotonic() - began < timeout + 40
+        if has_begun(reply):
+            break
+    return reply
 
 
 def get(url: str) -> Request:

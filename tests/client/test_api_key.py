@@ -105,7 +105,7 @@ def outcome_of(send: Send, akkio: ScriptedAkkio, keys: Keys) -> Callable[[Method
     """Send a v1 request to a server with this behaviour, and return its parsed response or its error."""
 
     def outcome(method: Method, behaviour: Responder | None) -> object:
-        timeout = 0.5 if behaviour is silence else 10.0
+        timeout = 0.5 if behaviour is silence else 60.0
         config = client_config(akkio.url, api_key=keys["akkio_default"], timeout=timeout)
         if behaviour is None:
             akkio.refuse()

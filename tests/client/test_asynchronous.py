@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -25,18 +26,16 @@ def is_closed(pool: SessionPool) -> bool:
 
 
 def test_clients_share_eight_connections() -> None:
-    eight_at_once = threading.Barrier(8, timeout=30)
+    eight_at_once = threading.Barrier(8, timeout=60)
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
         eight_at_once.wait()
         Reply()(handler)
 
-    async def use_client(url: str) -> Response | TransportError:
-        async with AsynchronousClient(client_config(url)) as client:
-            return await send(client, get(url))
-
     async def main(url: str) -> list[Response | TransportError]:
-        return await asyncio.gather(*(use_client(url) for _ in range(32)))
+        async with AsyncExitStack() as stack:  # so that no client ends before all have begun
+            clients = [await stack.enter_async_context(AsynchronousClient(client_config(url))) for _ in range(32)]
+            return await asyncio.gather(*(send(client, get(url)) for client in clients))
 
     with ScriptedAkkio(keep_alive=True) as akkio:
         akkio.script("status", respond)
@@ -130,13 +129,13 @@ def test_clients_of_one_pool_have_their_own_timeouts(akkio: ScriptedAkkio) -> No
     has_timed_out = threading.Event()
 
     def respond_late(handler: BaseHTTPRequestHandler) -> None:
-        has_timed_out.wait(30)
+        has_timed_out.wait(60)
         Reply()(handler)
 
     akkio.script("status", respond_late)
 
     async def main() -> None:
-        long, short = (AsynchronousClient(client_config(akkio.url, timeout=seconds)) for seconds in (60, 0.5))
+        long, short = (AsynchronousClient(client_config(akkio.url, timeout=seconds)) for seconds in (120, 0.5))
         async with long, short:
             waiting = asyncio.create_task(send(long, get(akkio.url)))
             assert isinstance(await send(short, get(akkio.url)), TransportError)

@@ -21,7 +21,7 @@ CREATED = Response(201, b"{}")
 def with_session(config: ClientConfig, request: Request) -> list[Response | TransportError]:
     with open_session(config) as session:
         try:
-            response = session.request(request.method, request.url, json=request.json, timeout=10)
+            response = session.request(request.method, request.url, json=request.json, timeout=60)
         except requests.exceptions.SSLError as error:
             return [TransportError(str(error), was_sent=False)]
         return [Response(response.status_code, response.content)]

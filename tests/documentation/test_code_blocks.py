@@ -91,16 +91,20 @@ def test_dag_file_succeeds(
     assert run.state == "success"
 
 
-def test_sandbox_test_passes(airflow_database: None) -> None:
-    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-    folder.mkdir(exist_ok=True)
-    path = folder / "my_dag.py"
+def test_sandbox_test_passes(airflow_database: None, tmp_path: Path) -> None:
+    shutil.copy(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db", tmp_path)  # this process may hold a lock on its own
+    path = tmp_path / "dags" / "my_dag.py"
+    path.parent.mkdir()
     path.write_text(SANDBOX_TEST.text)
-    try:
-        done = subprocess.run([sys.executable, path], cwd=PROJECT, capture_output=True, text=True, check=False)
-    finally:
-        path.unlink()
-    assert done.returncode == 0, done.stdout + done.stderr
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(path.parent),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}?timeout=120",
+    }
+    done = subprocess.run(
+        [sys.executable, path], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("block", ENVIRONMENT_VARIABLES, ids=lambda block: block.name)
@@ -117,7 +121,7 @@ def test_command_adds_connection(block: Block, airflow_database: None) -> None:
     from airflow.utils.session import create_session
 
     arguments = shlex.split(block.text)[1:]
-    subprocess.run([Path(sys.executable).with_name("airflow"), *arguments], check=True, timeout=120)
+    subprocess.run([Path(sys.executable).with_name("airflow"), *arguments], check=True, timeout=600)
     with create_session() as session:
         stored = session.query(Connection).filter_by(conn_id=arguments[2]).one()
         assert (stored.conn_type, stored.password) == ("akkio", "your-api-key")

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from dev.airflow_api import AirflowApi
+from dev.processes import wait_until
 from dev.stack import SANDBOX_KEY, Stack, running_stack
+
+TASKS = {"submit", "sensor", "deferred", "blocking", "failed"}
 
 XComs = Callable[[str], Mapping[str, Any]]
 Events = Mapping[str, Mapping[str, Any]]
@@ -41,10 +44,18 @@ def run_id(stack: Stack) -> str:
 
 @pytest.fixture(scope="module")
 def events(run_id: str, event_file: Path) -> Events:
-    """The last event of each task."""
+    """The last event of each task, which its worker writes after the state."""
     assert run_id
-    events = [json.loads(line) for line in event_file.read_text().splitlines()]
-    return {event["job"]["name"].removeprefix("lineage."): event for event in events if event["eventType"] != "START"}
+    last: dict[str, Mapping[str, Any]] = {}
+
+    def have_all_ended() -> bool:
+        for line in event_file.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and (event := json.loads(line))["eventType"] != "START":
+                last[event["job"]["name"].removeprefix("lineage.")] = event
+        return {name for name, event in last.items() if event["eventType"] in ("COMPLETE", "FAIL")} >= TASKS
+
+    wait_until(have_all_ended, "the last event of each task", 300)
+    return last
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_akkio.api.statistics import ModelSummary, log_lines
 from dev.airflow_api import AirflowApi, TaskView
+from dev.processes import wait_until
 from dev.stack import EXAMPLES, SANDBOX_KEY, Stack
 from dev.versions import Part
 from tests.airflow_runs import essential_xcoms
@@ -162,9 +163,9 @@ def test_execution_timeout_of_airflow_2_fails_the_task_before_it_resumes(airflow
 
 def test_workers_and_triggerer_send_metrics(airflow: AirflowApi, statsd: StatsdServer) -> None:
     run(airflow, "akkio_train")
-    sent = statsd.sent("airflow.akkio.")
     names = {f"airflow.akkio.{name}" for name in ("polls", "training_seconds", "detection_delay_seconds")}
-    assert set(sent) >= names
+    wait_until(lambda: names <= set(statsd.sent("airflow.akkio.")), "the metrics of a training", 120)
+    sent = statsd.sent("airflow.akkio.")
     assert set(sent["airflow.akkio.polls"]) == {"1|c"}
     milliseconds = [float(value.removesuffix("|ms")) for value in sent["airflow.akkio.training_seconds"]]
-    assert 4000 < max(milliseconds) < 120_000
+    assert 4000 < max(milliseconds) < 1_000_000

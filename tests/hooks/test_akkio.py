@@ -82,7 +82,7 @@ def test_poll_until_done_returns_the_final_state(hook: Any, connected: ScriptedA
     connected.script("new", accepted("T1"))
     connected.script("status", status("PENDING"), status("SUCCEEDED"))
     training = hook.submit_training(REQUEST)
-    assert hook.poll_until_done(training, timeout=60, poll_interval=0.05) == AkkioTaskState("SUCCEEDED")
+    assert hook.poll_until_done(training, timeout=600, poll_interval=0.05) == AkkioTaskState("SUCCEEDED")
 
 
 def test_poll_until_done_raises_for_a_failed_training(hook: Any, connected: ScriptedAkkio) -> None:
@@ -119,7 +119,7 @@ def test_empty_id_is_rejected_before_anything_is_sent(hook: Any, connected: Scri
         "akkio://:%20the-key%20@{host}:{port}/http",
         "akkio://http://:the-key@{host}:{port}",
         "akkio://:the-key@http%3A%2F%2F{host}%3A{port}",
-        "akkio://:the-key@{host}:{port}/http?timeout=5",
+        "akkio://:the-key@{host}:{port}/http?timeout=50",
     ],
 )
 def test_connection_can_be_a_uri(hook: Any, akkio: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
@@ -140,7 +140,7 @@ def test_invalid_connection_fails_without_a_retry(hook: Any, monkeypatch: pytest
 def test_get_conn_returns_an_authenticated_session(connected: ScriptedAkkio) -> None:
     connected.script("status", status("PENDING"))
     with AkkioHook().get_conn() as session:
-        answer = session.get(f"{connected.url}/api/v1/models/train/T1/status", timeout=5)
+        answer = session.get(f"{connected.url}/api/v1/models/train/T1/status", timeout=60)
     assert answer.json()["status"] == "PENDING"
     assert connected.received[0].headers["X-API-Key"] == "the-key"
 
@@ -279,7 +279,7 @@ class TestModels:
         rows = [{"side": ("up", "down")[number % 2], "won": ("yes", "no")[number % 2]} for number in range(60)]
         at_sandbox.append_rows(dataset_id, rows)
         training = at_sandbox.submit_training(TrainRequest(dataset_id=dataset_id, predict_fields="won"))
-        at_sandbox.poll_until_done(training, timeout=60, poll_interval=0.05)
+        at_sandbox.poll_until_done(training, timeout=600, poll_interval=0.05)
         model_id = at_sandbox.get_training_result(training.akkio_task_id).model_id
         assert NamedResource(model_id, "coins: won") in at_sandbox.list_models()
 

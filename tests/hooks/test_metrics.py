@@ -32,10 +32,11 @@ stats.initialize(
 """
 
 
-def poll_until_done(statsd: StatsdServer, setup: str = WORKER, **settings: str) -> dict[str, list[str]]:
+def poll_until_done(setup: str = WORKER, **settings: str) -> dict[str, list[str]]:
     """Poll a training in a new process, and return the metrics of that process."""
-    environment = os.environ | statsd.settings | settings
-    subprocess.run([sys.executable, "-c", setup + POLL_UNTIL_DONE], env=environment, check=True, timeout=120)
+    with StatsdServer() as statsd:
+        environment = os.environ | statsd.settings | settings
+        subprocess.run([sys.executable, "-c", setup + POLL_UNTIL_DONE], env=environment, check=True, timeout=600)
     return statsd.sent("airflow.akkio.")
 
 
@@ -49,8 +50,7 @@ def _trained(connected: ScriptedAkkio) -> None:
     "setup", [pytest.param(WORKER, id="worker"), pytest.param(TRIGGERER, id="triggerer", marks=since("3.3"))]
 )
 def test_hook_sends_metrics_to_airflows_statsd_server(setup: str) -> None:
-    with StatsdServer() as statsd:
-        sent = poll_until_done(statsd, setup)
+    sent = poll_until_done(setup)
     assert set(sent) == {f"airflow.akkio.{name}" for name in ("polls", "training_seconds", "detection_delay_seconds")}
     assert sent["airflow.akkio.polls"] == ["1|c", "1|c"]
     [seconds] = sent["airflow.akkio.training_seconds"]
@@ -61,6 +61,5 @@ def test_hook_sends_metrics_to_airflows_statsd_server(setup: str) -> None:
 
 
 def test_metrics_are_tagged_with_the_connection_id() -> None:
-    with StatsdServer() as statsd:
-        sent = poll_until_done(statsd, AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED="True")
+    sent = poll_until_done(AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED="True")
     assert sent["airflow.akkio.polls,akkio_conn_id=akkio_default"] == ["1|c", "1|c"]

@@ -35,6 +35,6 @@ def npm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         message = "NO NODE: install Debian's packages nodejs and npm"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     folder = tmp_path_factory.mktemp("npm")
-    done = subprocess.run(_INSTALL, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(_INSTALL, cwd=folder, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     return folder

@@ -24,7 +24,7 @@ def results(npm_folder: Path, sandbox: Sandbox) -> dict[str, Any]:
         env={**os.environ, "NODE_PATH": str(npm_folder / "node_modules")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

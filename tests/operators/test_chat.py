@@ -173,6 +173,7 @@ def test_operator_defers_again_while_the_messages_are_unavailable(
 def test_error_names_the_chat_whose_messages_are_unavailable(
     run_dag: DagRunner, answering: ScriptedAkkio, short_result_retries: None
 ) -> None:
+    answering.script("T1", SUCCEEDED)
     answering.script("C1", Reply(502))
     run = run_dag(ask(timeout=3))
     assert isinstance(run.failure, AkkioUnavailableError)

@@ -16,7 +16,16 @@ from airflow_provider_akkio.exceptions import (
 from dev.versions import Part
 from tests.airflow_runs import DagRunner, FinishedRun
 from tests.operators.test_train import XCOMS, either_way
-from tests.scripted import Reply, ScriptedAkkio, accepted, reset, result, result_named_after_training, silence, status
+from tests.scripted import (
+    Reply,
+    ScriptedAkkio,
+    accepted,
+    end_of_execution_timeout,
+    reset,
+    result,
+    result_named_after_training,
+    status,
+)
 from tests.versions import lacks, needs, since
 
 with_store = needs(Part.TASK_STATE_STORE)
@@ -162,8 +171,8 @@ def test_retry_waits_for_the_training_while_akkio_is_unavailable(run_dag: DagRun
 
 @with_store
 def test_retry_does_not_repeat_an_interrupted_submission(run_dag: DagRunner, connected: ScriptedAkkio) -> None:
-    connected.script("new", silence)
-    run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=5)")
+    connected.script("new", end_of_execution_timeout)
+    run = run_twice(run_dag, "force=True, execution_timeout=timedelta(seconds=600)")
     assert isinstance(run.failure, AkkioSubmissionUnknownError)
     assert (run.tries("train"), len(connected.requests_to("new"))) == (2, 1)
     assert run.stored_records() == []

@@ -22,10 +22,21 @@ from airflow_provider_akkio.exceptions import (
     AkkioUnavailableError,
     AkkioUnprocessableError,
 )
+from airflow_provider_akkio.operators import _base
 from dev.versions import Part
 from tests.airflow_runs import DagRunner
 from tests.conftest import Logged
-from tests.scripted import Reply, ScriptedAkkio, accepted, cut_short, reset, result, result_named_after_training, status
+from tests.scripted import (
+    Reply,
+    ScriptedAkkio,
+    accepted,
+    cut_short,
+    end_of_execution_timeout,
+    reset,
+    result,
+    result_named_after_training,
+    status,
+)
 from tests.versions import not_in
 
 PARTS = {"stats": [[{"class_name": "0", "f1": 0.5}]], "field_importance": {"b": 0.25, "a": 0.75}, "data_story": [{}]}
@@ -296,8 +307,8 @@ class TestKilling:
     def test_killed_operator_logs_that_the_training_continues(
         self, run_dag: DagRunner, trained: ScriptedAkkio, logged: Logged
     ) -> None:
-        trained.script("status", status("IN_PROGRESS"))
-        run_dag(train("execution_timeout=timedelta(seconds=1)", deferrable=False))
+        trained.script("status", end_of_execution_timeout)
+        run_dag(train("execution_timeout=timedelta(seconds=600)", deferrable=False))
         assert "AkkioTrainSensor(akkio_task_id='T1')" in logged()
 
     def test_killed_operator_without_a_training_logs_nothing(self, run_dag: DagRunner, logged: Logged) -> None:
@@ -405,8 +416,9 @@ class TestFailures:
     @pytest.mark.usefixtures("short_result_retries")
     @pytest.mark.parametrize("reply", [Reply(200, b"<html>Down for maintenance</html>"), cut_short])
     def test_operator_fetches_a_result_after_invalid_responses(
-        self, run_dag: DagRunner, trained: ScriptedAkkio, reply: Any
+        self, run_dag: DagRunner, trained: ScriptedAkkio, monkeypatch: pytest.MonkeyPatch, reply: Any
     ) -> None:
+        monkeypatch.setattr(_base, "MAX_RETRY_SECONDS", 60.0)
         trained.script("result", *[reply] * 3, result("M1", **PARTS))
         run = run_dag(train())
         assert run.xcoms("train") == XCOMS
@@ -418,6 +430,7 @@ class TestFailures:
     def test_operator_keeps_the_record_if_the_result_is_unavailable_at_the_deadline(
         self, run_dag: DagRunner, trained: ScriptedAkkio, deferrable: bool, limit: str
     ) -> None:
+        trained.script("status", status("SUCCEEDED"))
         trained.script("result", Reply(502))
         run = run_dag(train(limit, deferrable=deferrable))
         if deferrable or limit.startswith("timeout"):

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import requests
 
+from dev.processes import wait_until
 from dev.stack import PROJECT
 
 DATABASES_LOCK = ".lockfile"
@@ -34,7 +35,12 @@ def program(module: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
             running.send_signal(signal.SIGINT)
             running.wait(300)
     assert [path.name for path in folder.iterdir()] in ([], [DATABASES_LOCK])
-    assert [process for process in psutil.process_iter(["cmdline", "environ"]) if _uses(folder, process)] == []
+    wait_until(lambda: not _processes(folder), "the end of all processes", 300)
+
+
+def _processes(folder: Path) -> list[psutil.Process]:
+    """Return the processes that use a folder."""
+    return [process for process in psutil.process_iter(["cmdline", "environ"]) if _uses(folder, process)]
 
 
 def _uses(folder: Path, process: psutil.Process) -> bool:

@@ -50,7 +50,7 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 def run(*arguments: str, answer: str = "", **variables: str) -> tuple[int, str]:
     """Return the exit code and the output."""
     with start(*arguments, **variables) as running:
-        output, _ = running.communicate(answer, timeout=200)
+        output, _ = running.communicate(answer, timeout=1000)
     return running.returncode, output
 
 

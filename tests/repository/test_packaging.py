@@ -42,7 +42,7 @@ class Built:
 
 def build(tree: Path, folder: Path, *kinds: str) -> None:
     command = [sys.executable, "-P", "-m", "build", "--no-isolation", *kinds, "--outdir", folder, tree]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=1800)
 
 
 @pytest.fixture(scope="module")

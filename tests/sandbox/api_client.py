@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-MAX_WAIT_SECONDS = 60.0
+MAX_WAIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from airflow_provider_akkio.sandbox import Sandbox
+from airflow_provider_akkio.sandbox import Sandbox, chat, learning, tasks, trainings
 from tests.sandbox.api_client import ApiClient
 
 
@@ -40,12 +41,43 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lonely": (("Only",), [(coin,) for coin in coins]),
         "slow": (
             [*(f"Number {column}" for column in range(20)), "Coin"],
-            [(*(round(random.random(), 4) for _ in range(20)), random.randint(0, 4)) for _ in range(5_000)],
+            [(*(round(random.random(), 4) for _ in range(20)), random.randint(0, 4)) for _ in range(3_500)],
         ),
     }
     for name, (fields, rows) in tables.items():
         write_csv(folder / f"{name}.csv", fields, rows)
     return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _trainings_grow_all_trees() -> Iterator[None]:
+    """Let no training end early: on a busy machine, the model would be another one."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(learning, "_SHARE_OF_TIME_FOR_TREES", 1000.0)
+        yield
+
+
+@dataclass
+class Clock:
+    """Stands in for the module ``time``.
+
+    :param now: seconds.
+    """
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the sandbox's statuses, which only the test advances."""
+    clock = Clock()
+    for module in (tasks, trainings, chat):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 @pytest.fixture(scope="session")

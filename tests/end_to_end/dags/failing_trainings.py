@@ -18,7 +18,6 @@ with DAG(
     AkkioTrainOperator(task_id="missing_dataset", dataset_id="missing dataset")
     AkkioTrainOperator(task_id="wrong_key", dataset_id=LEADS, akkio_conn_id="akkio_wrong_key")
     AkkioTrainOperator(task_id="invalid_after_rendering", dataset_id=LEADS, duration="{{ 11 }}")
-    AkkioTrainOperator(task_id="timeout", dataset_id=LEADS, force=True, timeout=1, retries=0)
-    AkkioTrainOperator(
-        task_id="execution_timeout", dataset_id=LEADS, force=True, execution_timeout=timedelta(seconds=2), retries=0
-    )
+    endless = {"dataset_id": LEADS, "force": True, "akkio_conn_id": "akkio_endless", "retries": 0}
+    AkkioTrainOperator(task_id="timeout", timeout=1, **endless)
+    AkkioTrainOperator(task_id="execution_timeout", execution_timeout=timedelta(seconds=10), **endless)
