@@ -12,6 +12,8 @@ import requests
 _FINISHED = ("success", "failed")
 _PAGE_SIZE = 100
 _TASK_INSTANCES = "task_instances"
+_TIMEOUT = 120.0
+"""Seconds for a request. Airflow responds slowly on a machine that runs several of them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class AirflowApi:
     def is_healthy(self) -> bool:
         """Return whether all components report that they are healthy."""
         try:
-            response = self._session.get(f"{self.url}/{self.health}", timeout=5)
+            response = self._session.get(f"{self.url}/{self.health}", timeout=_TIMEOUT)
         except requests.RequestException:
             return False
         return response.ok and all(component["status"] == "healthy" for component in response.json().values())
@@ -131,7 +133,7 @@ class AirflowApi:
         return Slots(pool["running_slots"], pool["deferred_slots"])
 
     def follow(
-        self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 180
+        self, dag_id: str, run_id: str, on_change: Callable[[TaskView], None] = lambda _: None, seconds: float = 600
     ) -> str:
         """Wait until a run has finished and return its state."""
         states: dict[str, str | None] = {}
@@ -178,7 +180,7 @@ class AirflowApi:
     def page(self, path: str) -> requests.Response:
         """Return a page outside the REST API."""
         self._authenticate()
-        return self._session.get(f"{self.url}/{path}", timeout=30)
+        return self._session.get(f"{self.url}/{path}", timeout=_TIMEOUT)
 
     def text(self, path: str) -> str:
         """Return the body of an API response as text."""
@@ -200,7 +202,9 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, body: Any, **headers: str) -> requests.Response:
         self._authenticate()
-        return self._session.request(method, f"{self.url}/{self.root}/{path}", json=body, headers=headers, timeout=30)
+        return self._session.request(
+            method, f"{self.url}/{self.root}/{path}", json=body, headers=headers, timeout=_TIMEOUT
+        )
 
     def _authenticate(self) -> None:
         if "Authorization" not in self._session.headers:
@@ -209,9 +213,9 @@ class AirflowApi:
     def _token(self) -> str:
         url = f"{self.url}/auth/token"
         if self._login is None:
-            return str(self._session.get(url, timeout=10).json()["access_token"])
+            return str(self._session.get(url, timeout=_TIMEOUT).json()["access_token"])
         name, password = self._login
-        response = self._session.post(url, json={"username": name, "password": password}, timeout=10)
+        response = self._session.post(url, json={"username": name, "password": password}, timeout=_TIMEOUT)
         return str(response.json()["access_token"])
 
 

@@ -69,7 +69,7 @@ class Stack(Programs):
 
     def wait_until_healthy(self) -> None:
         """Wait until all components of Airflow are healthy."""
-        wait_until(self.api.is_healthy, "a healthy Airflow", 180, list(self.programs.values()))
+        wait_until(self.api.is_healthy, "a healthy Airflow", 600, list(self.programs.values()))
 
     def _serve(self, name: str, port: int, environment: Mapping[str, str]) -> None:
         address = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")

@@ -118,7 +118,7 @@ class Gate(ScriptedAkkio):
 
     def _send(self, method: str, path: str, key: str, body: bytes) -> requests.Response:
         headers = {"X-API-Key": key, "Content-Type": "application/json"}
-        return requests.request(method, f"{self._sandbox.url}{path}", headers=headers, data=body, timeout=30)
+        return requests.request(method, f"{self._sandbox.url}{path}", headers=headers, data=body, timeout=120)
 
 
 def _refuse(gate: Gate) -> Answering:

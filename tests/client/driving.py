@@ -39,7 +39,7 @@ def wait_for_request_threads() -> None:
     """Wait until the threads of the blocking client's requests have ended."""
     for thread in threading.enumerate():
         if thread.name == "akkio-request":
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive(), "the request outlives its server"
 
 

@@ -46,10 +46,10 @@ def training(sandbox: Sandbox) -> tuple[str, str]:
     request = {"dataset_id": DATASET_ID, "predict_fields": ["Positive Lead"]}
     with requests.Session() as session:
         session.headers["X-API-Key"] = "sandbox-key"
-        task_id = session.post(f"{url}/new", json=request, timeout=30).json()["task_id"]
-        while session.get(f"{url}/{task_id}/status", timeout=30).json()["status"] != "SUCCEEDED":
+        task_id = session.post(f"{url}/new", json=request, timeout=120).json()["task_id"]
+        while session.get(f"{url}/{task_id}/status", timeout=120).json()["status"] != "SUCCEEDED":
             time.sleep(0.1)
-        return task_id, session.get(f"{url}/{task_id}/result", timeout=30).json()["model_id"]
+        return task_id, session.get(f"{url}/{task_id}/result", timeout=120).json()["model_id"]
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_sandbox_command_starts_server() -> None:
             assert "http://127.0.0.1:" in "".join(program.stdout.readline() for _ in range(2))
         finally:
             program.terminate()
-        assert program.wait(60) == 0
+        assert program.wait(300) == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

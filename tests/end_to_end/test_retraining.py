@@ -41,7 +41,7 @@ def run_ids(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> RunIds:
     api = stack.api
     good = api.trigger(RETRAIN)
     assert api.follow(RETRAIN, good) == "success"
-    wait_until(lambda: bool(api.runs(PREDICT)), "the start of a run by the asset event", 60)
+    wait_until(lambda: bool(api.runs(PREDICT)), "the start of a run by the asset event", 300)
     [prediction] = api.runs(PREDICT)
     assert api.follow(PREDICT, prediction) == "success"
 
@@ -66,7 +66,7 @@ def test_upload_stores_every_row(stack: Stack, run_ids: RunIds) -> None:
     dataset_id = xcoms["dataset_id"]
     assert xcoms == {"return_value": dataset_id, "dataset_id": dataset_id, "row_count": 1200}
     query = {"api_key": SANDBOX_KEY, "id": dataset_id}
-    dataset = requests.get(f"{stack.akkio}/v1/datasets", params=query, timeout=10).json()
+    dataset = requests.get(f"{stack.akkio}/v1/datasets", params=query, timeout=120).json()
     assert dataset["rows"] == 1200
     assert dataset["name"] == f"Leads, {run_ids.good}"
     assert {"name": "Positive Lead", "type": "category"} in dataset["fields"]

@@ -18,7 +18,7 @@ def test_quick_benchmarks_write_results_and_print_table(tmp_path: Path) -> None:
     before = RESULTS.read_bytes() if RESULTS.exists() else None
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(output)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=400)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=1800)
 
     written = json.loads(output.read_text())
     assert len(written["rows"]) > len(MEASURES) - len(WHOLE_AIRFLOW)

@@ -21,11 +21,11 @@ class ApiClient:
 
     def post_training(self, **payload: Any) -> requests.Response:
         url = f"{self.url}/api/v1/models/train/new"
-        return requests.post(url, json=payload, headers={"X-API-Key": self.key}, timeout=10)
+        return requests.post(url, json=payload, headers={"X-API-Key": self.key}, timeout=120)
 
     def get_training(self, task_id: str, part: str) -> requests.Response:
         url = f"{self.url}/api/v1/models/train/{task_id}/{part}"
-        return requests.get(url, headers={"X-API-Key": self.key}, timeout=10)
+        return requests.get(url, headers={"X-API-Key": self.key}, timeout=120)
 
     def submit(self, **payload: Any) -> str:
         response = self.post_training(**payload)
@@ -61,13 +61,13 @@ class ApiClient:
         return str(response["metadata"]["error"])
 
     def get(self, resource: str, **query: Any) -> requests.Response:
-        return requests.get(f"{self.url}/v1/{resource}", params={"api_key": self.key, **query}, timeout=10)
+        return requests.get(f"{self.url}/v1/{resource}", params={"api_key": self.key, **query}, timeout=120)
 
     def post(self, resource: str, **body: Any) -> requests.Response:
-        return requests.post(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=30)
+        return requests.post(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=120)
 
     def delete(self, resource: str, **body: Any) -> requests.Response:
-        return requests.delete(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=10)
+        return requests.delete(f"{self.url}/v1/{resource}", json={"api_key": self.key, **body}, timeout=120)
 
     def upload(self, rows: Sequence[dict[str, Any]], name: str = "uploaded") -> str:
         """Return the ID of a new dataset with these rows."""

@@ -77,7 +77,7 @@ def test_v2_call_with_wrong_key_is_rejected(sandbox: Sandbox, key: str, status: 
 
 
 def test_v2_call_without_key_is_rejected(sandbox: Sandbox) -> None:
-    assert requests.post(f"{sandbox.url}/api/v1/models/train/new", json={}, timeout=10).status_code == 401
+    assert requests.post(f"{sandbox.url}/api/v1/models/train/new", json={}, timeout=120).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_unknown_task_returns_404(client: ApiClient, part: str) -> None:
 @pytest.mark.parametrize("path", ["api/v1/models/train/new", "v1/datasets", "v1/models"])
 def test_malformed_json_returns_422(sandbox: Sandbox, path: str) -> None:
     headers = {"X-API-Key": "sandbox-key", "Content-Type": "application/json"}
-    response = requests.post(f"{sandbox.url}/{path}", data="{", headers=headers, timeout=10)
+    response = requests.post(f"{sandbox.url}/{path}", data="{", headers=headers, timeout=120)
     assert response.status_code == 422
     assert set(response.json()) == {"status" if path.startswith("v1") else "detail"}
 
@@ -149,13 +149,13 @@ def test_v1_call_with_wrong_key_is_rejected(sandbox: Sandbox, key: Any, status: 
 
 def test_v1_call_without_key_in_body_is_rejected(sandbox: Sandbox) -> None:
     url = f"{sandbox.url}/v1/datasets?api_key=sandbox-key"
-    assert requests.post(url, json={"name": "x"}, timeout=10).status_code == 401
-    assert requests.post(url, json=["api_key", "sandbox-key"], timeout=10).status_code == 401
-    assert requests.delete(url, timeout=10).status_code == 401
+    assert requests.post(url, json={"name": "x"}, timeout=120).status_code == 401
+    assert requests.post(url, json=["api_key", "sandbox-key"], timeout=120).status_code == 401
+    assert requests.delete(url, timeout=120).status_code == 401
 
 
 def test_unknown_v1_path_and_method_return_status_text(client: ApiClient) -> None:
-    responses = [client.get("nothing"), requests.put(f"{client.url}/v1/models", timeout=10)]
+    responses = [client.get("nothing"), requests.put(f"{client.url}/v1/models", timeout=120)]
     assert [response.status_code for response in responses] == [404, 405]
     assert [set(response.json()) for response in responses] == [{"status"}, {"status"}]
 

@@ -50,7 +50,7 @@ def test_sigterm_stops_process_during_training(folder: Path) -> None:
         assert client.train(dataset_id="signal")["status"] == "success"
         client.poll(client.submit(dataset_id="slow"), {"IN_PROGRESS"}.__contains__)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert "from-environment" in output
