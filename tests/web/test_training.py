@@ -152,7 +152,7 @@ def test_task_whose_upstream_task_failed_shows_nothing_of_previous_try(training:
     training.update(state="upstream_failed")
     training.set_xcom(ERROR_KEY, "an old error")
     text = training.text()
-    for previous in ("M1", "T1", "an old error", "Started"):
+    for previous in ("M1", "Akkio task ID", "an old error", "Started"):
         assert previous not in text
 
 
@@ -173,7 +173,7 @@ def test_cleared_task_shows_nothing_of_previous_try(training: StoredTask, state:
     text = text_of(page)
     assert text.startswith(f"Akkio training Not started The task has not started; its state is {state or 'not sched'}")
     assert "Dataset D1" in text
-    for previous in ("M1", "T1", "Status at Akkio", "Started", "Ended", "Progress", "Error"):
+    for previous in ("M1", "Akkio task ID", "Status at Akkio", "Started", "Ended", "Progress", "Error"):
         assert previous not in text
     assert refreshes(page)
 
