@@ -6,10 +6,12 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,14 +94,20 @@ def test_dag_file_succeeds(
 
 
 def test_sandbox_test_passes(airflow_database: None, tmp_path: Path) -> None:
-    shutil.copy(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db", tmp_path)  # this process may hold a lock on its own
+    database = tmp_path / "airflow.db"
+    # This process may hold a lock. Copied as a file, the database would lack the transactions of its write-ahead log.
+    with (
+        closing(sqlite3.connect(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db")) as original,
+        closing(sqlite3.connect(database)) as copy,
+    ):
+        original.backup(copy)
     path = tmp_path / "dags" / "my_dag.py"
     path.parent.mkdir()
     path.write_text(SANDBOX_TEST.text)
     environment = os.environ | {
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__DAGS_FOLDER": str(path.parent),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}?timeout=120",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=120",
     }
     done = subprocess.run(
         [sys.executable, path], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
