@@ -142,8 +142,9 @@ def run_repeatedly(run_dag: DagRunner, trained: ScriptedAkkio, client: TestClien
         with run_dag.parsed(body) as dag:
             for stats in statistics:
                 trained.script("result", result("M1", stats=stats))
-                dag_run = run_in_process(dag).dag_run
-        return StoredTask(client, dag_run.dag_id, dag_run.run_id)
+                finished = run_in_process(dag)
+                assert finished.failures == []
+        return StoredTask(client, finished.dag_run.dag_id, finished.dag_run.run_id)
 
     return run
 
