@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ import requests
 
 from airflow_provider_akkio.hooks.akkio import AkkioHook
 from airflow_provider_akkio.sandbox import Sandbox
+from dev.processes import wait_until
 from dev.stack import EXAMPLES, PROJECT, akkio_connection
 from tests.airflow_runs import DagRunner
 from tests.documentation.blocks import PAGES, Block, broken_links, code_blocks
@@ -50,8 +50,11 @@ def training(sandbox: Sandbox) -> tuple[str, str]:
     with requests.Session() as session:
         session.headers["X-API-Key"] = "sandbox-key"
         task_id = session.post(f"{url}/new", json=request, timeout=120).json()["task_id"]
-        while session.get(f"{url}/{task_id}/status", timeout=120).json()["status"] != "SUCCEEDED":
-            time.sleep(0.1)
+        wait_until(
+            lambda: session.get(f"{url}/{task_id}/status", timeout=120).json()["status"] == "SUCCEEDED",
+            "the training",
+            300,
+        )
         return task_id, session.get(f"{url}/{task_id}/result", timeout=120).json()["model_id"]
 
 

@@ -150,12 +150,13 @@ def test_stopped_task_leaves_no_rows(run_dag: DagRunner, sqlite: Warehouse, para
     stopped = """
 class StoppedOperator(SqlToAkkioPredictionOperator):
     def execute(self, context):
+        from unittest.mock import patch
         from airflow_provider_akkio.transfers import sql_predictions
         inspect = sql_predictions.PredictedRows.inspect
         def stop_first(file):
             self.on_kill()
             return inspect(file)
-        with __import__("unittest.mock").mock.patch.object(sql_predictions.PredictedRows, "inspect", stop_first):
+        with patch.object(sql_predictions.PredictedRows, "inspect", stop_first):
             return super().execute(context)
 
 """
